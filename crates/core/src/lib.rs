@@ -1,0 +1,23 @@
+//! Every protocol of Tenon as a pure, synchronous state machine.
+//!
+//! Purpose: the rules, and nothing but the rules. A machine takes an input and the present time and answers
+//! with a new state and what is to be done; it owns no socket, no clock, no randomness and no task. The
+//! shells in the other crates carry out what a machine decides and hold no rules of their own, so what is
+//! property-tested and model-checked here is what runs in production.
+//!
+//! Conventions: state is `Clone + Eq + Hash`, made of integers and ordered collections, and bounded. An
+//! input that is illegal in the present state is an error value, never a panic. Time is a [`Timestamp`]
+//! argument; randomness is an argument too.
+//!
+//! Left out on purpose: serialisation (crate `api`), storage (crate `store`), I/O of any kind.
+
+pub mod error;
+pub mod id;
+pub mod time;
+
+pub use error::{Code, Refusal};
+pub use id::{
+    Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, Position, RequestId, Revision,
+    ServiceName, ServiceRef, StreamName, Tag,
+};
+pub use time::Timestamp;
