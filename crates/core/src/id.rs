@@ -20,7 +20,7 @@ pub struct InvalidName {
 }
 
 impl InvalidName {
-    fn new(kind: &'static str, text: &str, problem: &'static str) -> Self {
+    pub(crate) fn new(kind: &'static str, text: &str, problem: &'static str) -> Self {
         Self { kind, text: text.chars().take(80).collect(), problem }
     }
 }

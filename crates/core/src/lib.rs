@@ -11,10 +11,14 @@
 //!
 //! Left out on purpose: serialisation (crate `api`), storage (crate `store`), I/O of any kind.
 
+pub mod address;
+pub mod config;
 pub mod error;
+pub mod health;
 pub mod id;
 pub mod time;
 
+pub use address::Address;
 pub use error::{Code, Refusal};
 pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, Position, RequestId, Revision,

@@ -1,0 +1,54 @@
+//! What a manifest says of calls between services and through the gateway.
+
+use crate::{balance, breaker, retry, route};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How calls to one service are treated by the sidecar of whoever calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traffic {
+    /// How an instance is chosen.
+    pub balance: balance::Strategy,
+    /// How long a call may take with all its retries; a caller's shorter deadline wins.
+    pub timeout: Duration,
+    /// When and how a failed call is tried again.
+    pub retry: retry::Policy,
+    /// How many retries all calls together may cause.
+    pub budget: retry::budget::Config,
+    /// When to stop calling.
+    pub breaker: breaker::Config,
+    /// The most requests in flight to the service from one data plane; more are refused at once.
+    pub max_in_flight: u32,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            balance: balance::Strategy::default(),
+            timeout: Duration::from_secs(30),
+            retry: retry::Policy::default(),
+            budget: retry::budget::Config::default(),
+            breaker: breaker::Config::default(),
+            max_in_flight: 10_000,
+        }
+    }
+}
+
+/// Whether services may call names outside the mesh.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Egress {
+    /// They may not; such a call is refused with `mesh.egress-denied`.
+    #[default]
+    Deny,
+    /// They may; the call is passed on as it is.
+    Allow,
+}
+
+/// The single entry point from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Where it listens; `127.0.0.1:8080` unless stated.
+    pub listen: SocketAddr,
+    /// Its routes.
+    pub routes: Vec<route::Route>,
+}
