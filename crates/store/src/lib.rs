@@ -1,1 +1,19 @@
-//! (being laid)
+//! The log: everything that Tenon knows, as one durable and totally ordered sequence of events.
+//!
+//! Purpose: the [`Log`] port with its contract in prose ([`log`]), the contract again as code that every
+//! engine runs unchanged ([`contract`]), and the engines that need no server: [`memory`], with fault
+//! injection, and [`segment`], the embedded default.
+//!
+//! Left out on purpose: engines that need a server (crate `backends`), what the events mean (crate `core`
+//! folds them), and the meaning of a user's streams (crate `flow`).
+
+mod admission;
+pub mod log;
+pub mod memory;
+
+pub use log::{
+    AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, Metadata, NewEvent,
+    OpenError, Page, Query, QueryItem, ReadError, SchemaHash, Scope, Snapshot, SnapshotError, SnapshotKey,
+    Subscription, TruncateError, new_event_id, new_log_id,
+};
+pub use memory::{MemoryLog, MemoryOptions};

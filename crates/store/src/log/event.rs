@@ -1,0 +1,138 @@
+//! Events: as they are appended, and as they are read.
+
+use super::error::InvalidInput;
+use super::{MAX_EVENT_BYTES, MAX_METADATA_BYTES, MAX_TAGS};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use tenon_core::{Actor, EventId, EventType, LogId, Namespace, Position, StreamName, Tag, Timestamp};
+
+/// An event to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Chosen by the appender, so that a repeated append is recognised.
+    pub id: EventId,
+    /// The namespace of the stream.
+    pub namespace: Namespace,
+    /// The stream.
+    pub stream: StreamName,
+    /// The type with its version.
+    pub event_type: EventType,
+    /// What the event is about, for queries and conditions that cross streams. At most
+    /// [`MAX_TAGS`](super::MAX_TAGS).
+    pub tags: BTreeSet<Tag>,
+    /// The payload, at most [`MAX_EVENT_BYTES`](super::MAX_EVENT_BYTES); the log does not look into it.
+    pub data: Bytes,
+    /// Who and what caused the event.
+    pub metadata: Metadata,
+}
+
+/// Who and what caused an event. At most [`MAX_METADATA_BYTES`](super::MAX_METADATA_BYTES) together.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// Who made the change.
+    pub actor: Option<Actor>,
+    /// The W3C trace context of the request that led to the event.
+    pub traceparent: Option<String>,
+    /// The event that led directly to this one.
+    pub causation: Option<EventId>,
+    /// What all events of one business transaction share.
+    pub correlation: Option<String>,
+    /// Anything else, by name.
+    pub other: BTreeMap<String, String>,
+}
+
+/// An event of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the log.
+    pub position: Position,
+    /// When it was appended, microseconds of UTC, as the store assigned it.
+    pub time: Timestamp,
+    /// Its id.
+    pub id: EventId,
+    /// The namespace of its stream.
+    pub namespace: Namespace,
+    /// Its stream.
+    pub stream: StreamName,
+    /// Its type with its version.
+    pub event_type: EventType,
+    /// What it is about.
+    pub tags: BTreeSet<Tag>,
+    /// The payload.
+    pub data: Bytes,
+    /// Who and what caused it.
+    pub metadata: Metadata,
+}
+
+impl NewEvent {
+    /// An event without tags and metadata, under a new id.
+    pub fn new(namespace: Namespace, stream: StreamName, event_type: EventType, data: Bytes) -> Self {
+        Self {
+            id: new_event_id(),
+            namespace,
+            stream,
+            event_type,
+            tags: BTreeSet::new(),
+            data,
+            metadata: Metadata::default(),
+        }
+    }
+
+    /// How many bytes the event counts for, against the bounds of an append and of a page.
+    pub fn size(&self) -> usize {
+        size(&self.stream, &self.event_type, &self.tags, &self.data, &self.metadata)
+    }
+
+    /// Checks the bounds of a single event.
+    pub(crate) fn validate(&self) -> Result<(), InvalidInput> {
+        InvalidInput::check("bytes of event data", self.data.len(), MAX_EVENT_BYTES)?;
+        InvalidInput::check("tags of an event", self.tags.len(), MAX_TAGS)?;
+        InvalidInput::check("bytes of event metadata", self.metadata.size(), MAX_METADATA_BYTES)
+    }
+
+    pub(crate) fn into_event(self, position: Position, time: Timestamp) -> Event {
+        let Self { id, namespace, stream, event_type, tags, data, metadata } = self;
+        Event { position, time, id, namespace, stream, event_type, tags, data, metadata }
+    }
+}
+
+impl Event {
+    /// How many bytes the event counts for, against the bounds of a page.
+    pub fn size(&self) -> usize {
+        size(&self.stream, &self.event_type, &self.tags, &self.data, &self.metadata)
+    }
+}
+
+impl Metadata {
+    fn size(&self) -> usize {
+        let texts = [&self.traceparent, &self.correlation];
+        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        let actor = self.actor.as_ref().map_or(0, |actor| actor.as_str().len());
+        let causation = if self.causation.is_some() { 16 } else { 0 };
+        // Each entry costs its two length prefixes besides its bytes.
+        let other = self.other.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>();
+        texts + actor + causation + other
+    }
+}
+
+/// A new id for an event, from this machine's clock and randomness.
+pub fn new_event_id() -> EventId {
+    EventId::from_bytes(uuid::Uuid::now_v7().into_bytes())
+}
+
+/// A new id for a log, from this machine's clock and randomness.
+pub fn new_log_id() -> LogId {
+    LogId::from_bytes(uuid::Uuid::now_v7().into_bytes())
+}
+
+/// Everything that varies, plus a round figure for what does not.
+fn size(
+    stream: &StreamName,
+    event_type: &EventType,
+    tags: &BTreeSet<Tag>,
+    data: &Bytes,
+    metadata: &Metadata,
+) -> usize {
+    let tags = tags.iter().map(|tag| tag.as_str().len() + 4).sum::<usize>();
+    128 + stream.as_str().len() + event_type.as_str().len() + tags + data.len() + metadata.size()
+}
