@@ -12,16 +12,25 @@
 //! Left out on purpose: serialisation (crate `api`), storage (crate `store`), I/O of any kind.
 
 pub mod address;
+mod atomic;
+pub mod balance;
+pub mod breaker;
 pub mod config;
+pub mod deadline;
 pub mod error;
 pub mod health;
 pub mod id;
+pub mod limit;
+pub mod manifest;
+pub mod retry;
+pub mod route;
+pub mod snapshot;
 pub mod time;
 
 pub use address::Address;
 pub use error::{Code, Refusal};
 pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, Position, RequestId, Revision,
-    ServiceName, ServiceRef, StreamName, Tag,
+    RouteName, ServiceName, ServiceRef, StreamName, Tag,
 };
 pub use time::Timestamp;

@@ -11,8 +11,8 @@ mod service;
 mod traffic;
 
 pub use service::{
-    DataStore, Direction, Endpoint, HttpMethod, Interface, PathPattern, Process, Protocol, Resources, SecretRef, Service,
-    StoreKind, Version, Workload, MAX_REPLICAS,
+    DataStore, Direction, Endpoint, HttpMethod, Interface, MAX_REPLICAS, PathPattern, Process, Protocol,
+    Resources, SecretRef, Service, StoreKind, Version, Workload,
 };
 pub use traffic::{Egress, Gateway, Traffic};
 
@@ -35,7 +35,11 @@ impl ConfigKey {
             return Err(InvalidName::new("configuration key", text, "must have 1 to 128 characters"));
         }
         if !text.bytes().all(allowed) {
-            return Err(InvalidName::new("configuration key", text, "may hold only a-z, A-Z, 0-9, '.', '_' and '-'"));
+            return Err(InvalidName::new(
+                "configuration key",
+                text,
+                "may hold only a-z, A-Z, 0-9, '.', '_' and '-'",
+            ));
         }
         Ok(Self(text.into()))
     }

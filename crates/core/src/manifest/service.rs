@@ -181,7 +181,10 @@ impl HttpMethod {
     /// # Errors
     /// [`InvalidName`] says what form is expected.
     pub fn new(text: &str) -> Result<Self, InvalidName> {
-        if text.is_empty() || text.len() > 32 || !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+        if text.is_empty()
+            || text.len() > 32
+            || !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+        {
             return Err(InvalidName::new("HTTP method", text, "must be an upper-case method such as GET"));
         }
         Ok(Self(text.into()))
@@ -207,7 +210,9 @@ impl PathPattern {
         if !text.starts_with('/') {
             return invalid("must begin with '/'");
         }
-        if text.len() > 1_024 || !text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#')) {
+        if text.len() > 1_024
+            || !text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
+        {
             return invalid("must be printable ASCII without spaces, '?' and '#', of at most 1,024 bytes");
         }
         let segments: Vec<&str> = text.split('/').collect();
