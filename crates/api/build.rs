@@ -1,0 +1,12 @@
+//! Compiles the protobuf files, with no `protoc` needed.
+
+use std::error::Error;
+
+const FILES: &[&str] = &["tenon/snapshot/v1/snapshot.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    Ok(())
+}

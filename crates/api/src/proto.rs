@@ -1,0 +1,19 @@
+//! What is generated from the files in `proto/`. The rest of the crate turns it into the types of `core`, checking
+//! everything; nothing else should look inside these.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::nursery
+)]
+
+/// What a data plane is told.
+pub mod snapshot {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("tenon.snapshot.v1");
+    }
+}
