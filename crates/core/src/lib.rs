@@ -15,6 +15,7 @@ pub mod address;
 mod atomic;
 pub mod balance;
 pub mod breaker;
+pub mod catalog;
 pub mod config;
 pub mod deadline;
 pub mod error;
@@ -22,9 +23,13 @@ pub mod health;
 pub mod id;
 pub mod limit;
 pub mod manifest;
+pub mod platform;
+pub mod registry;
 pub mod retry;
 pub mod route;
+pub mod runtime;
 pub mod snapshot;
+mod stamp;
 pub mod time;
 
 pub use address::Address;
@@ -33,4 +38,5 @@ pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, Position, RequestId, Revision,
     RouteName, ServiceName, ServiceRef, StreamName, Tag,
 };
+pub use stamp::Stamp;
 pub use time::Timestamp;

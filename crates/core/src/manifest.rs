@@ -50,6 +50,13 @@ impl ConfigKey {
     }
 }
 
+impl std::str::FromStr for ConfigKey {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Self::new(text)
+    }
+}
+
 impl std::fmt::Display for ConfigKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -63,7 +70,7 @@ impl std::borrow::Borrow<str> for ConfigKey {
 }
 
 /// A whole system.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct System {
     /// Its name, a DNS label.
     pub name: ServiceName,
@@ -82,7 +89,7 @@ pub struct System {
 }
 
 /// The first value of a configuration key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConfigEntry {
     /// The value.
     pub value: Value,
@@ -91,7 +98,7 @@ pub struct ConfigEntry {
 }
 
 /// How calls are treated, by the service that is called.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TrafficRules {
     /// What holds for services that have no entry of their own (`"*"` in the manifest).
     pub default: Traffic,

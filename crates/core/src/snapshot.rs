@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 /// How requests are routed and treated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Routes {
     /// The log position that this follows from.
     pub revision: Revision,
@@ -24,7 +24,7 @@ pub struct Routes {
 }
 
 /// Who answers for each service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoints {
     /// The log position that this follows from.
     pub revision: Revision,
@@ -46,7 +46,7 @@ pub struct Endpoint {
 }
 
 /// The sidecars that one data plane hosts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sidecars {
     /// The log position that this follows from.
     pub revision: Revision,
@@ -55,7 +55,7 @@ pub struct Sidecars {
 }
 
 /// The listeners and the identity of one instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sidecar {
     /// The service that the instance belongs to: who it is as a caller.
     pub service: ServiceRef,

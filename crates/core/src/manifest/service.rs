@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// One service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Service {
     /// Its name.
     pub name: ServiceName,
@@ -93,7 +93,7 @@ impl fmt::Display for Version {
 }
 
 /// What runs a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Workload {
     /// Tenon starts it.
     Process(Process),
@@ -102,7 +102,7 @@ pub enum Workload {
 }
 
 /// How to start a replica.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Process {
     /// The program and its arguments. Never empty.
     pub command: Vec<String>,
@@ -118,7 +118,7 @@ pub struct Process {
 pub const MAX_REPLICAS: u32 = 1_000;
 
 /// A named group of endpoints.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Interface {
     /// Its name, unique within the service.
     pub name: String,
@@ -154,7 +154,7 @@ pub enum Protocol {
 }
 
 /// One thing that can be called or sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// The path, with `{name}` for one variable segment and a last `{name...}` for all the rest.
     pub path: PathPattern,
@@ -262,7 +262,7 @@ impl fmt::Display for PathPattern {
 }
 
 /// A store that a service owns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DataStore {
     /// Its name; the same name in two services means a shared store, which is a finding.
     pub name: String,
@@ -311,5 +311,25 @@ impl Default for Resources {
     /// A tenth of a core and 128 MiB.
     fn default() -> Self {
         Self { cpu_millis: 100, memory_bytes: 128 << 20 }
+    }
+}
+
+/// These are read from the text that they are shown as.
+macro_rules! from_text {
+    ($($name:ident)*) => { $(
+        impl std::str::FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+    )* };
+}
+
+from_text!(Version HttpMethod PathPattern);
+
+impl fmt::Display for HttpMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }

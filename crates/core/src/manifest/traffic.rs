@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How calls to one service are treated by the sidecar of whoever calls it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Traffic {
     /// How an instance is chosen.
     pub balance: balance::Strategy,
@@ -45,7 +45,7 @@ pub enum Egress {
 }
 
 /// The single entry point from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Gateway {
     /// Where it listens; `127.0.0.1:8080` unless stated.
     pub listen: SocketAddr,
