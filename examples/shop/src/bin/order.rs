@@ -1,1 +1,7 @@
-fn main() {}
+//! The order service of the example shop.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shop::service::run("order", shop::order::start)
+}

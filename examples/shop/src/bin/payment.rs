@@ -1,1 +1,7 @@
-fn main() {}
+//! The payment service of the example shop.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shop::service::run("payment", shop::payment::start)
+}

@@ -1,0 +1,161 @@
+use super::*;
+use crate::id::Sku;
+use Stage::{Cancelled, Confirmed, Created, Delivered, Paid, Shipped};
+use proptest::prelude::*;
+
+fn item(cents: u32, quantity: u32) -> Item {
+    Item { sku: Sku::new("saw").unwrap(), quantity, price: Money::from_cents(cents) }
+}
+
+fn draft(items: Vec<Item>) -> Draft {
+    Draft { customer: Customer::new("ada").unwrap(), card: Card::new("card-ada").unwrap(), items }
+}
+
+fn order() -> Order {
+    Order::create(OrderId::new("o1").unwrap(), draft(vec![item(100, 1)]), 0).unwrap()
+}
+
+fn ship() -> Command {
+    Command::Ship { tracking: "T1".into() }
+}
+
+fn cancel() -> Command {
+    Command::Cancel { reason: "changed my mind".into(), because: None }
+}
+
+fn after(commands: impl IntoIterator<Item = Command>) -> Order {
+    let mut order = order();
+    for command in commands {
+        let event = order.decide(command).unwrap();
+        order.evolve(event);
+    }
+    order
+}
+
+/// One order at every stage, and one being cancelled from each stage where that is possible.
+fn orders() -> Vec<Order> {
+    let forward = [Command::Pay, Command::Confirm, ship(), Command::Deliver];
+    let mut orders: Vec<Order> = (0..=4).map(|count| after(forward.iter().take(count).cloned())).collect();
+    orders.extend((0..=2).map(|count| after(forward.iter().take(count).cloned().chain([cancel()]))));
+    orders.push(after([cancel(), Command::MarkUndone(Undo::Refund)]));
+    orders
+}
+
+#[test]
+fn an_order_goes_from_created_to_delivered() {
+    let stages: Vec<Stage> = orders().iter().take(5).map(|order| order.stage).collect();
+    assert_eq!(stages, [Created, Paid, Confirmed, Shipped, Delivered]);
+}
+
+#[test]
+fn every_transition_that_is_not_in_the_table_is_refused() {
+    let legal = |order: &Order, command: &Command| {
+        matches!(
+            (order.stage, order.is_cancelling(), command),
+            (Created, false, Command::Pay)
+                | (Paid, false, Command::Confirm)
+                | (Confirmed, false, Command::Ship { .. })
+                | (Shipped, false, Command::Deliver)
+                | (Created | Paid | Confirmed, false, Command::Cancel { .. })
+                | (_, true, Command::MarkUndone(Undo::Refund))
+                | (Paid | Confirmed, true, Command::MarkUndone(Undo::Release))
+        )
+    };
+    for order in orders() {
+        let undo = [Command::MarkUndone(Undo::Release), Command::MarkUndone(Undo::Refund)];
+        for command in
+            [Command::Pay, Command::Confirm, ship(), Command::Deliver, cancel()].into_iter().chain(undo)
+        {
+            assert_eq!(
+                order.decide(command.clone()).is_ok(),
+                legal(&order, &command),
+                "{order:?} {command:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_may_have_been_done_is_undone_in_reverse() {
+    let owed = |commands: Vec<Command>| after(commands).next_step();
+    assert_eq!(owed(vec![cancel()]), Step::Compensate(vec![Undo::Refund]));
+    assert_eq!(owed(vec![Command::Pay, cancel()]), Step::Compensate(vec![Undo::Release, Undo::Refund]));
+    assert_eq!(
+        owed(vec![Command::Pay, Command::Confirm, cancel()]),
+        Step::Compensate(vec![Undo::Release, Undo::Refund])
+    );
+}
+
+#[test]
+fn an_order_is_cancelled_only_when_all_is_undone() {
+    let mut order = after([Command::Pay, cancel(), Command::MarkUndone(Undo::Refund)]);
+    assert_eq!((order.stage, order.next_step()), (Paid, Step::Compensate(vec![Undo::Release])));
+    let event = order.decide(Command::MarkUndone(Undo::Release)).unwrap();
+    order.evolve(event);
+    assert_eq!((order.stage, order.next_step()), (Cancelled, Step::Rest));
+}
+
+#[test]
+fn a_refused_command_says_what_was_wrong() {
+    let refused = after([Command::Pay, cancel()]).decide(ship()).unwrap_err();
+    assert_eq!(refused.to_string(), "cannot ship an order that is Paid and being cancelled");
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        Just(Command::Pay),
+        Just(Command::Confirm),
+        Just(ship()),
+        Just(Command::Deliver),
+        Just(cancel()),
+        Just(Command::MarkUndone(Undo::Release)),
+        Just(Command::MarkUndone(Undo::Refund)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_total_is_the_exact_sum(lines in prop::collection::vec((1u32..=100_000_000, 1u32..=1_000), 1..=100)) {
+        let expected: u128 = lines.iter().map(|(cents, quantity)| u128::from(*cents) * u128::from(*quantity)).sum();
+        let draft = draft(lines.into_iter().map(|(cents, quantity)| item(cents, quantity)).collect());
+        let total = draft.total().unwrap().to_string();
+        prop_assert_eq!(total, format!("{}.{:02}", expected / 100, expected % 100));
+    }
+
+    #[test]
+    fn an_order_never_goes_back_and_never_leaves_its_end(commands in prop::collection::vec(any_command(), 0..40)) {
+        let mut order = order();
+        for command in commands {
+            let before = order.clone();
+            match order.decide(command) {
+                Ok(event) => order.evolve(event),
+                Err(_) => continue,
+            }
+            prop_assert!(order.stage >= before.stage);
+            prop_assert!(!matches!(before.stage, Delivered | Cancelled));
+            prop_assert_eq!(order.stage == Cancelled, order.cancellation.as_ref().is_some_and(|it| it.owed.is_empty()));
+            prop_assert!(!(matches!(order.stage, Shipped | Delivered) && order.cancellation.is_some()));
+        }
+    }
+
+    #[test]
+    fn doing_the_next_step_always_comes_to_rest(fail_at in 0usize..4, undo_first in any::<bool>()) {
+        let mut order = order();
+        for turn in 0..6 {
+            let command = match order.next_step() {
+                Step::Rest => break,
+                Step::TakePayment | Step::ReserveStock if turn == fail_at => cancel(),
+                Step::TakePayment => Command::Pay,
+                Step::ReserveStock => Command::Confirm,
+                Step::Compensate(owed) => {
+                    let step = if undo_first { owed.first() } else { owed.last() };
+                    Command::MarkUndone(*step.unwrap())
+                }
+            };
+            let event = order.decide(command).unwrap();
+            order.evolve(event);
+        }
+        prop_assert_eq!(order.next_step(), Step::Rest);
+        prop_assert_eq!(order.stage, if fail_at < 2 { Cancelled } else { Confirmed });
+    }
+}

@@ -1,0 +1,84 @@
+use super::start;
+use crate::service::Settings;
+use crate::testing::Running;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_payment_is_charged_shown_and_refunded() {
+    let payment = Running::start("payment", start).await;
+    let body = json!({"order": "o1", "amount": "10.50", "card": "card-bob"});
+    let charged =
+        json!({"id": "k1", "state": "Charged", "order": "o1", "card": "card-bob", "amount": "10.50"});
+    assert_eq!(payment.post_with_key("/payments", "k1", body.clone()).await, (201, charged.clone()));
+    assert_eq!(payment.post_with_key("/payments", "\"k1\"", body).await, (201, charged.clone()));
+    assert_eq!(payment.get("/payments/k1").await, (200, charged));
+    assert_eq!(payment.get("/accounts/card-bob").await.1["balance"], "989.50");
+    assert_eq!(payment.post("/payments/k1/refund", json!(null)).await.1["state"], "Refunded");
+    assert_eq!(payment.get("/accounts/card-bob").await.1["balance"], "1000.00");
+}
+
+#[tokio::test]
+async fn a_refused_payment_is_a_problem_with_its_code() {
+    let payment = Running::start("payment", start).await;
+    let body = json!({"order": "o1", "amount": "10.50", "card": "card-eve"});
+    let (status, problem) = payment.post("/payments", body).await;
+    assert_eq!((status, &problem["code"]), (402, &json!("payment.insufficient-funds")));
+    assert_eq!((&problem["status"], &problem["title"]), (&json!(402), &json!("Payment Required")));
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_request_is_answered_by_a_problem() {
+    let payment = Running::start("payment", start).await;
+    let float = json!({"order": "o1", "amount": 10.5, "card": "card-eve"});
+    let (status, problem) = payment.post("/payments", float).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("request.invalid")));
+    assert!(problem["detail"].as_str().unwrap().contains("amount"), "{problem}");
+    assert_eq!(payment.get("/nowhere").await.1["code"], "request.unknown");
+    assert_eq!(payment.post("/health", json!({})).await.0, 405);
+    assert_eq!(payment.get("/payments/%FF").await.1["code"], "request.invalid");
+    let large = json!({"order": "o".repeat(70_000)});
+    assert_eq!(payment.post("/payments", large).await.1["status"], 413);
+}
+
+#[tokio::test]
+async fn a_quote_names_the_instance_that_made_it() {
+    let payment = Running::start("payment", start).await;
+    let quote = json!({"amount": "100.00", "fee": "1.50", "total": "101.50", "instance": "payment"});
+    assert_eq!(payment.get("/quote?amount=100").await, (200, quote));
+    assert_eq!(payment.get("/").await.1["instance"], "payment");
+}
+
+#[tokio::test]
+async fn an_unavailable_instance_says_so_and_stays_healthy() {
+    let payment = Running::start("payment", start).await;
+    assert_eq!(payment.post("/admin/unavailable", json!({"on": true})).await.0, 204);
+    let (status, problem) = payment.get("/quote?amount=1").await;
+    assert_eq!((status, &problem["code"]), (503, &json!("payment.unavailable")));
+    assert_eq!(payment.get("/health").await.0, 200);
+    assert_eq!(payment.post("/admin/unavailable", json!({"on": false})).await.0, 204);
+    assert_eq!(payment.get("/quote?amount=1").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_slow_instance_answers_late_but_rightly() {
+    let payment = Running::start("payment", start).await;
+    assert_eq!(payment.post("/admin/slow", json!({"ms": 20})).await.0, 204);
+    let asked = std::time::Instant::now();
+    assert_eq!(payment.get("/quote?amount=1").await.0, 200);
+    assert!(asked.elapsed() >= std::time::Duration::from_millis(20));
+    assert_eq!(payment.post("/admin/slow", json!({"ms": 20_001})).await.0, 422);
+}
+
+#[tokio::test]
+async fn a_payment_that_is_sent_again_to_another_replica_is_charged_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { data: Some(folder.path().into()), ..Settings::ephemeral("payment") };
+    let one = Running::serve(start(&settings).unwrap()).await;
+    let two = Running::serve(start(&settings).unwrap()).await;
+    let body = json!({"order": "o1", "amount": "600.00", "card": "card-bob"});
+    assert_eq!(one.post_with_key("/payments", "k1", body.clone()).await.0, 201);
+    assert_eq!(two.post_with_key("/payments", "k1", body).await.0, 201);
+    assert_eq!(two.get("/accounts/card-bob").await.1["balance"], "400.00");
+    one.stop().await;
+    two.stop().await;
+}
