@@ -1,6 +1,6 @@
 use super::start_with;
 use crate::service::Settings;
-use crate::testing::{Running, nobody, peers};
+use crate::testing::{NOBODY, Running, peers};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::{any, post};

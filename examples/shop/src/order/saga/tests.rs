@@ -1,7 +1,7 @@
 use super::*;
 use crate::order::draft::RawDraft;
 use crate::order::machine::Stage;
-use crate::testing::{Running, nobody, peers};
+use crate::testing::{NOBODY, Running, peers};
 use serde_json::Value;
 
 fn draft() -> Draft {
