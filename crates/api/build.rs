@@ -2,7 +2,13 @@
 
 use std::error::Error;
 
-const FILES: &[&str] = &["tenon/snapshot/v1/snapshot.proto"];
+const FILES: &[&str] = &[
+    "tenon/snapshot/v1/snapshot.proto",
+    "tenon/event/v1/catalog.proto",
+    "tenon/event/v1/config.proto",
+    "tenon/event/v1/registry.proto",
+    "tenon/event/v1/runtime.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -1,13 +1,14 @@
 //! The names of the headers that Tenon reads and writes, in lower case.
 
+/// How long the caller still waits, in whole milliseconds: what is left of its deadline.
+pub use tenon_core::deadline::HEADER as TIMEOUT_MS;
+/// By which a caller says that a request may be sent more than once.
+pub use tenon_core::retry::IDEMPOTENCY_KEY_HEADER as IDEMPOTENCY_KEY;
+
 /// The id of a request through the mesh, a UUIDv7 ([`RequestId`](tenon_core::RequestId)).
 pub const REQUEST_ID: &str = "x-request-id";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
-/// How long the caller still waits, in whole milliseconds: the budget that is left of its deadline.
-pub const TIMEOUT_MS: &str = "tenon-timeout-ms";
-/// By which a caller says that a request may be sent more than once.
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The [`Code`](tenon_core::Code) of a response that Tenon itself made. A response without it is a service's own.
 pub const ERROR: &str = "tenon-error";
 /// Who asks for a change through the API ([`Actor`](tenon_core::Actor)).

@@ -1,7 +1,8 @@
 //! The only serialised surface of Tenon: whatever leaves a process, or is to be read by a later version, has its
 //! form here.
 //!
-//! - [`snapshot`](proto::snapshot): what a data plane is told, over gRPC and on its disk.
+//! - [`events`]: Tenon's own events as they lie in the log; [`system`]: a resolved system as JSON.
+//! - [`snapshot`]: what a data plane is told, over gRPC and on its disk.
 //! - [`supervisor`]: what the server and the supervisor say to each other.
 //! - [`http`]: the HTTP API's JSON; [`problem`]: its errors; [`explain`]: the story of a request.
 //!
@@ -10,14 +11,23 @@
 //!
 //! Features: `client` adds the HTTP client (and reqwest). Everything else is always there.
 
+pub mod events;
 pub mod explain;
 pub mod headers;
 pub mod http;
 pub mod problem;
 pub mod proto;
+pub mod snapshot;
 pub mod supervisor;
+pub mod system;
 pub mod time;
+pub mod value;
 
+mod invalid;
+mod mirror;
+#[cfg(test)]
+mod testing;
 mod text;
 
+pub use invalid::InvalidMessage;
 pub use problem::Problem;

@@ -17,3 +17,11 @@ pub mod snapshot {
         tonic::include_proto!("tenon.snapshot.v1");
     }
 }
+
+/// The payloads of Tenon's own events.
+pub mod event {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("tenon.event.v1");
+    }
+}

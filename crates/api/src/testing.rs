@@ -1,0 +1,316 @@
+//! Arbitrary values of the types of `core`, for round trips. Spans are whole milliseconds, the coarsest that any
+//! form keeps.
+
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tenon_core::balance::Strategy as Balance;
+use tenon_core::config::Value;
+use tenon_core::manifest::*;
+use tenon_core::retry::{Delay, Jitter, Policy, RetryOn, budget};
+use tenon_core::route::{Backend, HeaderMatch, Match, PathMatch, QueryMatch, Route, Rule};
+use tenon_core::snapshot::{Endpoints, Routes, Sidecar, Sidecars};
+use tenon_core::{
+    Address, InstanceId, LogId, Position, Revision, ServiceName, ServiceRef, breaker, health, snapshot,
+};
+
+pub(crate) fn name<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>() -> impl Strategy<Value = T>
+{
+    "[a-z]([a-z0-9-]{0,6}[a-z0-9])?".prop_map(|text| text.parse().unwrap())
+}
+
+pub(crate) fn service_ref() -> impl Strategy<Value = ServiceRef> {
+    (name(), name()).prop_map(|(name, namespace)| ServiceRef { name, namespace })
+}
+
+pub(crate) fn revision() -> impl Strategy<Value = Revision> {
+    (any::<[u8; 16]>(), any::<u64>())
+        .prop_map(|(log, position)| Revision { log: LogId::from_bytes(log), position: Position(position) })
+}
+
+pub(crate) fn span() -> impl Strategy<Value = Duration> {
+    (0..1_000_000_000_u64).prop_map(Duration::from_millis)
+}
+
+pub(crate) fn socket() -> impl Strategy<Value = SocketAddr> {
+    (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port))
+}
+
+pub(crate) fn address() -> impl Strategy<Value = Address> {
+    let host = prop_oneof![any::<IpAddr>().prop_map(|ip| ip.to_string()), "[a-z]{1,8}(\\.[a-z]{1,8})?"];
+    (host, 1..=u16::MAX).prop_map(|(host, port)| Address::new(&host, port).unwrap())
+}
+
+pub(crate) fn version() -> impl Strategy<Value = Version> {
+    "[0-9]\\.[0-9]\\.[0-9](-[a-z]{1,4})?".prop_map(|text| text.parse().unwrap())
+}
+
+pub(crate) fn json_value() -> impl Strategy<Value = serde_json::Value> {
+    let scalar = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        any::<f64>().prop_filter("JSON has no others", |it| it.is_finite()).prop_map(Into::into),
+        any::<String>().prop_map(Into::into),
+    ];
+    scalar.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Into::into),
+            btree_map(any::<String>(), inner, 0..4).prop_map(|it| it.into_iter().collect()),
+        ]
+    })
+}
+
+pub(crate) fn value() -> impl Strategy<Value = Value> {
+    json_value().prop_map(|json| crate::value::to_core(&json).unwrap())
+}
+
+pub(crate) fn key() -> impl Strategy<Value = ConfigKey> {
+    "[a-zA-Z0-9._-]{1,12}".prop_map(|text| text.parse().unwrap())
+}
+
+fn method() -> impl Strategy<Value = HttpMethod> {
+    "[A-Z]{3,7}".prop_map(|text| text.parse().unwrap())
+}
+
+fn delay() -> impl Strategy<Value = Delay> {
+    prop_oneof![
+        span().prop_map(Delay::Fixed),
+        (span(), span()).prop_map(|(base, increment)| Delay::Linear { base, increment }),
+        (span(), any::<u32>()).prop_map(|(base, factor)| Delay::Exponential { base, factor }),
+    ]
+}
+
+fn retry_on() -> impl Strategy<Value = RetryOn> {
+    let switches = (any::<bool>(), any::<bool>(), any::<bool>());
+    (switches, vec(any::<u16>(), 0..4), vec(any::<u8>(), 0..4)).prop_map(
+        |(switches, statuses, grpc_statuses)| {
+            let (connect_failure, reset, per_try_timeout) = switches;
+            RetryOn { connect_failure, reset, per_try_timeout, statuses, grpc_statuses }
+        },
+    )
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let jitter = prop_oneof![Just(Jitter::None), Just(Jitter::Full)];
+    let spans = (span(), option::of(span()));
+    (any::<u32>(), delay(), jitter, spans, retry_on(), any::<bool>()).prop_map(
+        |(max_retries, delay, jitter, (max_delay, per_try_timeout), retry_on, non_idempotent)| Policy {
+            max_retries,
+            delay,
+            jitter,
+            max_delay,
+            per_try_timeout,
+            retry_on,
+            non_idempotent,
+        },
+    )
+}
+
+fn budget() -> impl Strategy<Value = budget::Config> {
+    any::<(u32, u32, u32)>().prop_map(|(percent, per_second, burst)| budget::Config {
+        percent,
+        per_second,
+        burst,
+    })
+}
+
+fn breaker() -> impl Strategy<Value = breaker::Config> {
+    (any::<u32>(), span(), any::<u32>(), span()).prop_map(|(failures, open_timeout, calls, wait)| {
+        breaker::Config {
+            failure_threshold: failures,
+            open_timeout,
+            permitted_half_open_calls: calls,
+            half_open_max_wait: wait,
+        }
+    })
+}
+
+pub(crate) fn traffic() -> impl Strategy<Value = Traffic> {
+    let balance = proptest::sample::select(&Balance::ALL[..]);
+    (balance, span(), policy(), budget(), breaker(), any::<u32>()).prop_map(
+        |(balance, timeout, retry, budget, breaker, max_in_flight)| Traffic {
+            balance,
+            timeout,
+            retry,
+            budget,
+            breaker,
+            max_in_flight,
+        },
+    )
+}
+
+fn route_match() -> impl Strategy<Value = Match> {
+    let path = "(/[a-z]{1,4}){1,3}/?".prop_map(|text| text.parse().unwrap());
+    let path = (path, any::<bool>())
+        .prop_map(|(path, exact)| if exact { PathMatch::Exact(path) } else { PathMatch::Prefix(path) });
+    let header = ("[a-z][a-z-]{0,6}", any::<String>())
+        .prop_map(|(name, value)| HeaderMatch { name: name.parse().unwrap(), value });
+    let query = any::<(String, String)>().prop_map(|(name, value)| QueryMatch { name, value });
+    (path, option::of(method()), vec(header, 0..3), vec(query, 0..3))
+        .prop_map(|(path, method, headers, query)| Match { path, method, headers, query })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let backend = (service_ref(), any::<u32>()).prop_map(|(service, weight)| Backend { service, weight });
+    (vec(route_match(), 0..3), vec(backend, 0..3), option::of(span()))
+        .prop_map(|(matches, backends, timeout)| Rule { matches, backends, timeout })
+}
+
+pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
+    let hostname = "(\\*\\.)?[a-z]{1,6}\\.[a-z]{2,3}".prop_map(|text| text.parse().unwrap());
+    let route = (name(), vec(hostname, 0..3), vec(rule(), 0..3)).prop_map(|(name, hostnames, rules)| Route {
+        name,
+        hostnames,
+        rules,
+    });
+    (socket(), vec(route, 0..3)).prop_map(|(listen, routes)| Gateway { listen, routes })
+}
+
+fn egress() -> impl Strategy<Value = Egress> {
+    prop_oneof![Just(Egress::Deny), Just(Egress::Allow)]
+}
+
+pub(crate) fn routes() -> impl Strategy<Value = Routes> {
+    (revision(), option::of(gateway()), btree_map(service_ref(), traffic(), 0..4), egress())
+        .prop_map(|(revision, gateway, services, egress)| Routes { revision, gateway, services, egress })
+}
+
+pub(crate) fn endpoint() -> impl Strategy<Value = snapshot::Endpoint> {
+    (name(), address(), version(), any::<u32>()).prop_map(|(instance, address, version, weight)| {
+        snapshot::Endpoint { instance, address, version, weight }
+    })
+}
+
+pub(crate) fn endpoints() -> impl Strategy<Value = Endpoints> {
+    (revision(), btree_map(service_ref(), vec(endpoint(), 1..4), 0..4))
+        .prop_map(|(revision, services)| Endpoints { revision, services })
+}
+
+pub(crate) fn sidecars() -> impl Strategy<Value = Sidecars> {
+    let listeners = (socket(), socket(), address());
+    let sidecar = (service_ref(), listeners, any::<[u8; 32]>(), btree_set(service_ref(), 0..3)).prop_map(
+        |(service, (outbound, inbound, application), credential_sha256, depends_on)| Sidecar {
+            service,
+            outbound,
+            inbound,
+            application,
+            credential_sha256,
+            depends_on,
+        },
+    );
+    (revision(), btree_map(name::<InstanceId>(), sidecar, 0..4))
+        .prop_map(|(revision, sidecars)| Sidecars { revision, sidecars })
+}
+
+fn interface() -> impl Strategy<Value = Interface> {
+    let path = "(/[a-z]{1,4}|/\\{[a-z]{1,4}\\}){1,3}".prop_map(|text| text.parse().unwrap());
+    let endpoint = (path, option::of(method()), option::of(any::<String>()))
+        .prop_map(|(path, method, schema)| Endpoint { path, method, schema });
+    let direction = prop_oneof![Just(Direction::Input), Just(Direction::Output)];
+    let protocols = [Protocol::Http, Protocol::Grpc, Protocol::MessageQueue, Protocol::EventStream];
+    (any::<String>(), direction, proptest::sample::select(protocols.to_vec()), vec(endpoint, 1..4))
+        .prop_map(|(name, direction, protocol, endpoints)| Interface { name, direction, protocol, endpoints })
+}
+
+fn workload() -> impl Strategy<Value = Workload> {
+    let process = (
+        vec(any::<String>(), 1..4),
+        option::of(any::<String>()),
+        btree_map(any::<String>(), any::<String>(), 0..4),
+        0..=MAX_REPLICAS,
+    )
+        .prop_map(|(command, working_directory, env, replicas)| Process {
+            command,
+            working_directory,
+            env,
+            replicas,
+        });
+    prop_oneof![process.prop_map(Workload::Process), vec(address(), 1..4).prop_map(Workload::External),]
+}
+
+fn data_store() -> impl Strategy<Value = DataStore> {
+    let kind = prop_oneof![
+        Just(StoreKind::PostgreSql),
+        Just(StoreKind::MongoDb),
+        Just(StoreKind::Redis),
+        Just(StoreKind::Elasticsearch),
+        Just(StoreKind::Sqlite),
+        Just(StoreKind::File),
+        "other-[a-z]{1,6}".prop_map(StoreKind::Other),
+    ];
+    (any::<String>(), kind, option::of("[A-Z]{1,6}".prop_map(SecretRef)), vec(any::<String>(), 0..3))
+        .prop_map(|(name, kind, connection, entities)| DataStore { name, kind, connection, entities })
+}
+
+pub(crate) fn health() -> impl Strategy<Value = health::Config> {
+    let check = prop_oneof![
+        any::<String>().prop_map(|path| health::Check::Http { path }),
+        any::<String>().prop_map(|service| health::Check::Grpc { service }),
+        Just(health::Check::Tcp),
+        span().prop_map(|ttl| health::Check::Ttl { ttl }),
+    ];
+    (check, span(), span(), any::<(u32, u32)>(), option::of(span())).prop_map(
+        |(check, interval, timeout, (unhealthy_threshold, healthy_threshold), deregister_after)| {
+            health::Config {
+                check,
+                interval,
+                timeout,
+                unhealthy_threshold,
+                healthy_threshold,
+                deregister_after,
+            }
+        },
+    )
+}
+
+fn service(name: ServiceName) -> impl Strategy<Value = Service> {
+    let owner = option::of(any::<String>());
+    let resources = (1..=u32::MAX, 1..=u64::MAX)
+        .prop_map(|(cpu_millis, memory_bytes)| Resources { cpu_millis, memory_bytes });
+    let data = (vec(data_store(), 0..3), resources, health());
+    let calls = btree_set(self::name(), 0..3);
+    (version(), workload(), (owner.clone(), owner), vec(interface(), 1..3), calls, data).prop_map(
+        move |(version, workload, (context, team), interfaces, depends_on, (data, resources, health))| {
+            Service {
+                name: name.clone(),
+                version,
+                workload,
+                context,
+                team,
+                interfaces,
+                depends_on,
+                data,
+                resources,
+                health,
+            }
+        },
+    )
+}
+
+fn config_entry() -> impl Strategy<Value = ConfigEntry> {
+    let schema = any::<bool>().prop_map(|it| crate::value::to_core(&it.into()).unwrap());
+    (value(), option::of(schema)).prop_map(|(value, schema)| ConfigEntry { value, schema })
+}
+
+pub(crate) fn system() -> impl Strategy<Value = System> {
+    let services = vec(name::<ServiceName>().prop_flat_map(service), 0..4)
+        .prop_map(|services| services.into_iter().map(|it| (it.name.clone(), it)).collect());
+    let rules = (traffic(), btree_map(name(), traffic(), 0..3))
+        .prop_map(|(default, services)| TrafficRules { default, services });
+    let config = btree_map(name(), btree_map(key(), config_entry(), 0..3), 0..3);
+    (name(), name(), services, rules, option::of(gateway()), egress(), config).prop_map(
+        |(name, namespace, services, traffic, gateway, egress, config)| System {
+            name,
+            namespace,
+            services,
+            traffic,
+            gateway,
+            egress,
+            config,
+        },
+    )
+}
