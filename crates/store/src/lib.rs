@@ -8,12 +8,18 @@
 //! folds them), and the meaning of a user's streams (crate `flow`).
 
 mod admission;
+pub mod clock;
 pub mod log;
 pub mod memory;
+#[cfg(test)]
+mod model;
+pub mod segment;
 
+pub use clock::{Clock, system_clock};
 pub use log::{
     AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, Metadata, NewEvent,
     OpenError, Page, Query, QueryItem, ReadError, SchemaHash, Scope, Snapshot, SnapshotError, SnapshotKey,
     Subscription, TruncateError, new_event_id, new_log_id,
 };
 pub use memory::{MemoryLog, MemoryOptions};
+pub use segment::{OpenReport, SegmentLog, SegmentOptions};

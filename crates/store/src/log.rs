@@ -76,6 +76,7 @@ pub use error::{
 };
 pub use event::{Event, Metadata, NewEvent, new_event_id, new_log_id};
 pub use query::{Condition, Direction, Query, QueryItem, Scope};
+pub(crate) use snapshot::{FNV_OFFSET, fnv1a};
 pub use snapshot::{MAX_SNAPSHOT_BYTES, SchemaHash, Snapshot, SnapshotKey};
 pub use subscription::Subscription;
 

@@ -10,6 +10,7 @@ mod faults;
 pub use faults::{AppendFault, Faults};
 
 use crate::admission::{self, Admission, Past, Verdict};
+use crate::clock::{Clock, system_clock};
 use crate::log::{
     AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS, NewEvent, Page, Query, REMEMBERED_IDS, ReadError, SchemaHash, Snapshot, SnapshotError,
@@ -18,15 +19,11 @@ use crate::log::{
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 use tenon_core::{EventId, LogId, Position, Timestamp};
 use tokio::sync::watch;
 
 /// The most snapshots that a log in memory keeps; the first by key goes when there is one more.
 const MAX_SNAPSHOTS: usize = 64;
-
-/// Where a log gets its time: UTC.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How a log in memory behaves.
 #[derive(Clone)]
@@ -68,14 +65,6 @@ struct State {
 struct Events {
     list: Vec<Event>,
     bytes: usize,
-}
-
-/// The machine's clock, UTC.
-pub fn system_clock() -> Clock {
-    Arc::new(|| {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::ZERO.after(since)
-    })
 }
 
 impl Default for MemoryOptions {

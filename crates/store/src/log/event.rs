@@ -134,5 +134,5 @@ fn size(
     metadata: &Metadata,
 ) -> usize {
     let tags = tags.iter().map(|tag| tag.as_str().len() + 4).sum::<usize>();
-    128 + stream.as_str().len() + event_type.as_str().len() + tags + data.len() + metadata.size()
+    160 + stream.as_str().len() + event_type.as_str().len() + tags + data.len() + metadata.size()
 }

@@ -1,0 +1,132 @@
+//! A folder of the file system, locked for one process.
+
+use super::{Disk, DiskFile};
+use crate::log::OpenError;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name of the file that the lock is on. It holds the process id of the owner.
+const LOCK: &str = "LOCK";
+
+/// A folder of the file system. It is locked for as long as this value exists; the kernel lets go of the
+/// lock however the process ends.
+#[derive(Debug)]
+pub struct DirectoryDisk {
+    path: PathBuf,
+    directory: File,
+    _lock: File,
+}
+
+impl DirectoryDisk {
+    /// Locks a folder, making it (mode 0700) if it is not there.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] names the process that uses it; [`OpenError::Io`] says what failed.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |doing| move |source| OpenError::Io { doing, path: path.to_owned(), source };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed("make the folder of the log"))?;
+        let lock = take_lock(path)?;
+        let directory = File::open(path).map_err(failed("open the folder of the log"))?;
+        Ok(Self { path: path.to_owned(), directory, _lock: lock })
+    }
+}
+
+impl Disk for DirectoryDisk {
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        fs::read_dir(&self.path)?.map(name).collect()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.path.join(name))?;
+        Ok(Arc::new(DirectoryFile(file)))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        Ok(Arc::new(DirectoryFile(options.open(self.path.join(name))?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.directory.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct DirectoryFile(File);
+
+impl DiskFile for DirectoryFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match FileExt::read_at(&self.0, rest, offset + read as u64) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+fn take_lock(path: &Path) -> Result<File, OpenError> {
+    let file_path = path.join(LOCK);
+    let failed = |doing| {
+        let path = file_path.clone();
+        move |source| OpenError::Io { doing, path, source }
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&file_path).map_err(failed("open the lock"))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut owner = String::new();
+            // Whether the owner can be named or not, the refusal is the same.
+            let _ = file.read_to_string(&mut owner);
+            return Err(OpenError::Locked { path: path.to_owned(), owner: owner.trim().parse().ok() });
+        }
+        Err(errno) => return Err(failed("take the lock")(errno.into())),
+    }
+    let owner = format!("{}\n", std::process::id());
+    file.set_len(0).and_then(|()| file.write_all(owner.as_bytes())).map_err(failed("write the lock"))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The commit queue: bounded by bytes, reserved streams first.
+//!
+//! Each of the two lines has its own bound, so that users who fill theirs do not hold up Tenon's own events.
+
+use super::writer::Request;
+use crate::log::{AppendError, Appended, NewEvent};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tenon_core::Position;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// The unit in which the bound is counted, in bytes.
+const UNIT: usize = 1_024;
+/// A group is closed when it has this many bytes.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+
+/// What waits for the committer.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    lines: Mutex<Lines>,
+    filled: Condvar,
+    reserved_room: Arc<Semaphore>,
+    user_room: Arc<Semaphore>,
+}
+
+/// A group of appends, or a mark.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Appends(Vec<Queued>),
+    Mark(Position, oneshot::Sender<Result<(), AppendError>>),
+}
+
+/// An append, and where its answer goes.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) request: Request,
+    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+    /// Its room in the queue, given back when it is answered.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    marks: VecDeque<(Position, oneshot::Sender<Result<(), AppendError>>)>,
+    reserved: VecDeque<Queued>,
+    user: VecDeque<Queued>,
+    closed: bool,
+}
+
+impl Queue {
+    /// A queue whose two lines hold this many bytes each.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let room = || Arc::new(Semaphore::new((bytes / UNIT).max(1)));
+        Self {
+            lines: Mutex::new(Lines::default()),
+            filled: Condvar::new(),
+            reserved_room: room(),
+            user_room: room(),
+        }
+    }
+
+    /// Puts an append in its line, when there is room, and waits for its answer.
+    pub(crate) async fn append(&self, request: Request) -> Result<Appended, AppendError> {
+        let reserved = request.events.iter().any(|event| event.stream.is_reserved());
+        let room = if reserved { &self.reserved_room } else { &self.user_room };
+        let units = size(&request).div_ceil(UNIT) as u32;
+        let room = Arc::clone(room).acquire_many_owned(units).await.map_err(|_| closed())?;
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut lines = self.lines();
+            if lines.closed {
+                return Err(closed());
+            }
+            let queued = Queued { request, answer, room };
+            if reserved { lines.reserved.push_back(queued) } else { lines.user.push_back(queued) }
+        }
+        self.filled.notify_one();
+        answered.await.unwrap_or(Err(AppendError::Unknown("the writer ended")))
+    }
+
+    /// Asks for a mark and waits until it is set.
+    pub(crate) async fn set_mark(&self, first: Position) -> Result<(), AppendError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut lines = self.lines();
+            if lines.closed {
+                return Err(closed());
+            }
+            lines.marks.push_back((first, answer));
+        }
+        self.filled.notify_one();
+        answered.await.unwrap_or(Err(AppendError::Unknown("the writer ended")))
+    }
+
+    /// Accepts nothing more. What is queued is still done.
+    pub(crate) fn close(&self) {
+        self.lines().closed = true;
+        self.reserved_room.close();
+        self.user_room.close();
+        self.filled.notify_one();
+    }
+
+    /// Forgets what is queued; whoever waits for it learns that the answer was lost.
+    pub(crate) fn clear(&self) {
+        let mut lines = self.lines();
+        lines.marks.clear();
+        lines.reserved.clear();
+        lines.user.clear();
+    }
+
+    /// What is to be done next; blocks until there is something. None when the queue is closed and empty.
+    pub(crate) fn take(&self) -> Option<Work> {
+        let waiting = |lines: &mut Lines| lines.is_empty() && !lines.closed;
+        let mut lines = self.filled.wait_while(self.lines(), waiting).unwrap_or_else(PoisonError::into_inner);
+        if let Some((first, answer)) = lines.marks.pop_front() {
+            return Some(Work::Mark(first, answer));
+        }
+        let group = lines.take_group();
+        if group.is_empty() { None } else { Some(Work::Appends(group)) }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        // The lines are whole between any two lines of code here.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    fn is_empty(&self) -> bool {
+        self.marks.is_empty() && self.reserved.is_empty() && self.user.is_empty()
+    }
+
+    fn take_group(&mut self) -> Vec<Queued> {
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while bytes < MAX_GROUP_BYTES
+            && let Some(queued) = self.reserved.pop_front().or_else(|| self.user.pop_front())
+        {
+            bytes += size(&queued.request);
+            group.push(queued);
+        }
+        group
+    }
+}
+
+fn size(request: &Request) -> usize {
+    request.events.iter().map(NewEvent::size).sum()
+}
+
+fn closed() -> AppendError {
+    AppendError::Closed("it was shut down")
+}
+
+#[cfg(test)]
+mod tests;

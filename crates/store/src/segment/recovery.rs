@@ -1,0 +1,353 @@
+//! Opening a log: which segments there are, where the last one ends, and what is damage.
+//!
+//! The rules. All segments but the last were durable to their end when the next one was made, so they must
+//! be whole; that is checked when they are read, or at once if asked for. In the last one, batches are read
+//! until one is bad or there are only zeros. If a later batch says that the log was durable beyond the bad
+//! one, then what was acknowledged is damaged, and the log is refused. Otherwise the bad bytes are what a
+//! crash left of a group of appends that was never acknowledged: a torn tail, which is cut, that is,
+//! overwritten with zeros, so that nothing of it can come back.
+//!
+//! The last group before the end is written once more and synced before it is served: if the last owner ended
+//! because a sync failed, it may be in the kernel's cache and nowhere else, and the kernel would not write it
+//! again by itself.
+
+use super::disk::{Disk, DiskFile, is_full, read_exact_at, read_to_end_at};
+use super::envelope;
+use super::files::{self, Files, INDEX, KEPT, SEGMENT, TEMPORARY};
+use super::format::{
+    BATCH_MAGIC, HeaderProblem, RawBatch, SEGMENT_HEADER, SegmentHeader, VERSION, decode_batch,
+};
+use super::segments::{Active, Sealed, Segments};
+use super::tail::TailIndex;
+use super::{Cut, SegmentError};
+use crate::log::{Damage, Event, OpenError};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, RwLock};
+use tenon_core::{LogId, Position, Timestamp};
+
+/// What was found on disk.
+pub(crate) struct Recovered {
+    pub(crate) sealed: Vec<Arc<Sealed>>,
+    pub(crate) active: Arc<Active>,
+    pub(crate) end: End,
+    pub(crate) cut: Option<Cut>,
+}
+
+/// The state at the end of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The byte in the last segment's file where the next batch goes.
+    pub(crate) tail: u64,
+    pub(crate) last: Position,
+    pub(crate) time: Timestamp,
+    pub(crate) mark: Position,
+}
+
+/// Reads what is on disk; none if there is no log yet. Cuts a torn tail.
+pub(crate) fn recover(files: &Files) -> Result<Option<Recovered>, OpenError> {
+    let disk = files.disk();
+    let names = tidy(disk)?;
+    let Some(named) = segment_names(&names, disk)? else { return Ok(None) };
+    let mut segments = Vec::with_capacity(named.len());
+    for (sequence, name) in (1..).zip(&named) {
+        let header = read_header(files, name, sequence, segments.first())?;
+        segments.push((name.clone(), header));
+    }
+    let Some((name, header)) = segments.pop() else { return Ok(None) };
+    let sealed = seal_all(files, segments, &header)?;
+    let (active, end, cut) = recover_active(files, name, header)?;
+    Ok(Some(Recovered { sealed, active, end, cut }))
+}
+
+/// Reads through a sealed segment and makes its index.
+pub(crate) fn index_of(segments: &Segments, sealed: &Sealed) -> Result<TailIndex, SegmentError> {
+    let mut index = TailIndex::default();
+    for_each_batch(segments, sealed, |events, at, size| index.push(events, at, size))?;
+    Ok(index)
+}
+
+/// Reads through a sealed segment, which must be whole.
+pub(crate) fn for_each_batch(
+    segments: &Segments,
+    sealed: &Sealed,
+    mut visit: impl FnMut(&[Event], u32, u32),
+) -> Result<(), SegmentError> {
+    let file = segments.files.get(&sealed.name)?;
+    let damage = |offset: usize, after, problem| Damage {
+        file: sealed.name.clone(),
+        offset: offset as u64,
+        after,
+        problem,
+    };
+    let before = Position(sealed.header.first.0.saturating_sub(1));
+    let bytes = match read_exact_at(&*file, 0, sealed.size as usize) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(damage(0, before, "the file is too short").into());
+        }
+        other => other?,
+    };
+    let mut scan = Scan::new(&sealed.header, &bytes);
+    while let Some((batch, at)) = scan.next_batch() {
+        let events = if sealed.is_scavenged() { envelope::decode(batch.payload) } else { events_of(&batch) };
+        let events = events.map_err(|problem| damage(at, scan.last, problem))?;
+        visit(&events, at as u32, batch.size() as u32);
+    }
+    if scan.at == bytes.len() { Ok(()) } else { Err(damage(scan.at, scan.last, scan.problem).into()) }
+}
+
+/// Reads the batches of a segment one after the other.
+struct Scan<'a> {
+    header: &'a SegmentHeader,
+    bytes: &'a [u8],
+    at: usize,
+    last: Position,
+    problem: &'static str,
+}
+
+impl<'a> Scan<'a> {
+    fn new(header: &'a SegmentHeader, bytes: &'a [u8]) -> Self {
+        let last = Position(header.first.0.saturating_sub(1));
+        Self { header, bytes, at: SEGMENT_HEADER, last, problem: "there is no batch" }
+    }
+
+    /// The next batch and where it begins; none at the end or at a bad one, which `problem` tells about.
+    fn next_batch(&mut self) -> Option<(RawBatch<'a>, usize)> {
+        let at = self.at;
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        match decode_batch(self.header.log, rest, self.header.offset_of(at as u64)) {
+            // A scavenged segment has gaps; in any other positions follow one upon the other.
+            Ok(batch) if self.header.end == 0 && batch.header.first.0 != self.last.0 + 1 => {
+                self.problem = "the batch does not follow the one before";
+                None
+            }
+            Ok(batch) => {
+                self.at += batch.size();
+                if batch.header.count > 0 {
+                    self.last = Position(batch.header.first.0 + u64::from(batch.header.count) - 1);
+                }
+                Some((batch, at))
+            }
+            Err(problem) => {
+                self.problem = problem;
+                None
+            }
+        }
+    }
+}
+
+/// Removes what was not in use yet, and segments that have been scavenged. Answers all names that are left.
+fn tidy(disk: &dyn Disk) -> Result<BTreeSet<String>, OpenError> {
+    let failed = |doing| move |source| OpenError::Io { doing, path: disk.path(), source };
+    // The last owner may have ended after a rename and before its sync, or because the sync failed.
+    disk.sync_directory().map_err(failed("sync the folder"))?;
+    let mut names: BTreeSet<String> =
+        disk.list().map_err(failed("list the files of the log in"))?.into_iter().collect();
+    let scavenged: Vec<String> = names
+        .iter()
+        .filter_map(|name| files::sequence(name, KEPT))
+        .map(|sequence| files::segment(sequence, SEGMENT))
+        .collect();
+    let unused = |name: &String| name.ends_with(TEMPORARY) || scavenged.contains(name);
+    let remove: Vec<String> = names.iter().filter(|name| unused(name)).cloned().collect();
+    for name in remove {
+        disk.remove(&name).map_err(failed("remove an unused file from"))?;
+        names.remove(&name);
+    }
+    Ok(names)
+}
+
+/// The names of the segments in order; none if there has never been one.
+fn segment_names(names: &BTreeSet<String>, disk: &dyn Disk) -> Result<Option<Vec<String>>, OpenError> {
+    let sequence = |name: &String| files::sequence(name, SEGMENT).or_else(|| files::sequence(name, KEPT));
+    let mut found: Vec<(u64, &String)> =
+        names.iter().filter_map(|name| Some((sequence(name)?, name))).collect();
+    found.sort();
+    let indexed = names.iter().any(|name| name.ends_with(INDEX));
+    if found.is_empty() && !indexed {
+        return Ok(None);
+    }
+    let missing = (1..).zip(&found).find(|(expected, (sequence, _))| expected != sequence);
+    let missing = match (missing, found.last()) {
+        (Some((expected, _)), _) => Some(expected),
+        (None, None) => Some(1),
+        // The last segment is never a scavenged one.
+        (None, Some((last, name))) if name.ends_with(KEPT) => Some(last + 1),
+        (None, Some(_)) => None,
+    };
+    if let Some(sequence) = missing {
+        let name = files::segment(sequence, SEGMENT);
+        tracing::error!(name, folder = %disk.path().display(), "a segment of the log is missing");
+        return Err(damage(&name, 0, Position::START, "the file is missing").into());
+    }
+    Ok(Some(found.into_iter().map(|(_, name)| name.clone()).collect()))
+}
+
+fn read_header(
+    files: &Files,
+    name: &str,
+    sequence: u64,
+    first: Option<&(String, SegmentHeader)>,
+) -> Result<SegmentHeader, OpenError> {
+    let failed = |source| OpenError::Io { doing: "read a segment of", path: files.disk().path(), source };
+    let file = files.get(name).map_err(failed)?;
+    let mut bytes = [0; SEGMENT_HEADER];
+    let read = file.read_at(&mut bytes, 0).map_err(failed)?;
+    let damaged = |problem| OpenError::from(damage(name, 0, Position::START, problem));
+    let header = match SegmentHeader::decode(bytes.get(..read).unwrap_or_default()) {
+        Ok(header) => header,
+        Err(HeaderProblem::Damaged(problem)) => return Err(damaged(problem)),
+        Err(HeaderProblem::Newer(found)) => {
+            return Err(OpenError::NewerVersion { file: name.to_owned(), found, supported: VERSION });
+        }
+    };
+    if header.sequence != sequence || first.is_some_and(|(_, first)| first.log != header.log) {
+        return Err(damaged("the segment is of another place or log"));
+    }
+    Ok(header)
+}
+
+/// All segments but the last, each checked against its successor.
+fn seal_all(
+    files: &Files,
+    segments: Vec<(String, SegmentHeader)>,
+    active: &SegmentHeader,
+) -> Result<Vec<Arc<Sealed>>, OpenError> {
+    let followers: Vec<SegmentHeader> =
+        segments.iter().skip(1).map(|(_, header)| header.clone()).chain([active.clone()]).collect();
+    segments
+        .into_iter()
+        .zip(followers)
+        .map(|((name, header), next)| Ok(Arc::new(seal(files, name, header, &next)?)))
+        .collect()
+}
+
+fn seal(
+    files: &Files,
+    name: String,
+    header: SegmentHeader,
+    next: &SegmentHeader,
+) -> Result<Sealed, OpenError> {
+    let failed = |source| OpenError::Io { doing: "read a segment of", path: files.disk().path(), source };
+    let present = files.get(&name).and_then(|file| file.size()).map_err(failed)?;
+    let scavenged = header.end != 0;
+    let whole = (next.base.saturating_sub(header.base)).saturating_add(SEGMENT_HEADER as u64);
+    let size = if scavenged { present } else { whole };
+    let last = Position(next.first.0.saturating_sub(1));
+    let follows = next.base >= header.base && next.first >= header.first;
+    let ends = !scavenged || header.end == next.base;
+    if !follows || !ends || size > present {
+        let before = Position(header.first.0.saturating_sub(1));
+        return Err(damage(&name, present, before, "the segment does not reach the next one").into());
+    }
+    Ok(Sealed::new(header, name, last, size))
+}
+
+fn recover_active(
+    files: &Files,
+    name: String,
+    header: SegmentHeader,
+) -> Result<(Arc<Active>, End, Option<Cut>), OpenError> {
+    let failed =
+        |source| OpenError::Io { doing: "read the last segment of", path: files.disk().path(), source };
+    let file = files.get(&name).map_err(failed)?;
+    let bytes = read_to_end_at(&*file, 0).map_err(failed)?;
+    let mut index = TailIndex::default();
+    let before = Position(header.first.0.saturating_sub(1));
+    let mut end = End { tail: SEGMENT_HEADER as u64, last: before, time: header.time, mark: header.mark };
+    let mut durable = header.base;
+    let mut scan = Scan::new(&header, &bytes);
+    while let Some((batch, at)) = scan.next_batch() {
+        durable = batch.header.durable;
+        let events = events_of(&batch).map_err(|problem| damage(&name, at as u64, end.last, problem))?;
+        index.push(&events, at as u32, batch.size() as u32);
+        end = End {
+            tail: scan.at as u64,
+            last: scan.last,
+            time: end.time.max(batch.header.time),
+            mark: end.mark.max(batch.header.mark),
+        };
+    }
+    let problem = scan.problem;
+    secure(&*file, &header, &bytes, durable, end.tail, files.disk())?;
+    let cut = cut_tail(&*file, &name, &header, &bytes, end, problem, files.disk())?;
+    let capacity = bytes.len() as u64;
+    Ok((Arc::new(Active { header, name, file, capacity, index: RwLock::new(index) }), end, cut))
+}
+
+/// The events of a batch, which must be as many and stand where its header says.
+fn events_of(batch: &RawBatch<'_>) -> Result<Vec<Event>, &'static str> {
+    let events = envelope::decode(batch.payload)?;
+    let expected = (batch.header.first.0..).map(Position);
+    let in_place = events.iter().zip(expected).all(|(event, position)| event.position == position);
+    if events.len() != batch.header.count as usize || !in_place {
+        return Err("the events of the batch are not those that its header tells of");
+    }
+    Ok(events)
+}
+
+/// Makes the last group durable, whatever became of the sync of it.
+fn secure(
+    file: &dyn DiskFile,
+    header: &SegmentHeader,
+    bytes: &[u8],
+    durable: u64,
+    tail: u64,
+    disk: &dyn Disk,
+) -> Result<(), OpenError> {
+    let from = durable.saturating_sub(header.base) + SEGMENT_HEADER as u64;
+    let group = bytes.get(from as usize..tail as usize).unwrap_or_default();
+    let secured = file.write_at(group, from).and_then(|()| file.sync_data());
+    secured.map_err(|source| write_failed("secure the end of", disk, source))
+}
+
+fn write_failed(doing: &'static str, disk: &dyn Disk, source: io::Error) -> OpenError {
+    if is_full(&source) {
+        return OpenError::Full;
+    }
+    OpenError::Io { doing, path: disk.path(), source }
+}
+
+/// Decides whether what follows the last good batch is nothing, a torn tail, or damage.
+fn cut_tail(
+    file: &dyn DiskFile,
+    name: &str,
+    header: &SegmentHeader,
+    bytes: &[u8],
+    end: End,
+    problem: &'static str,
+    disk: &dyn Disk,
+) -> Result<Option<Cut>, OpenError> {
+    let tail = end.tail as usize;
+    let rest = bytes.get(tail..).unwrap_or_default();
+    let Some(last) = rest.iter().rposition(|byte| *byte != 0) else { return Ok(None) };
+    if was_durable(header, bytes, tail) {
+        return Err(damage(name, end.tail, end.last, problem).into());
+    }
+    let len = last + 1;
+    let zeroed = file.write_at(&vec![0; len], end.tail).and_then(|()| file.sync_data());
+    zeroed.map_err(|source| write_failed("cut the torn tail of", disk, source))?;
+    Ok(Some(Cut { file: name.to_owned(), offset: end.tail, bytes: len as u64, after: end.last }))
+}
+
+/// Whether a batch behind `tail` says that the log was durable beyond it.
+fn was_durable(header: &SegmentHeader, bytes: &[u8], tail: usize) -> bool {
+    let begins = |at: &usize| bytes.get(*at..).is_some_and(|rest| rest.starts_with(&BATCH_MAGIC));
+    let tail_offset = header.offset_of(tail as u64);
+    (tail + 1..bytes.len()).filter(begins).any(|at| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        decode_batch(header.log, rest, header.offset_of(at as u64))
+            .is_ok_and(|batch| batch.header.durable > tail_offset)
+    })
+}
+
+fn damage(name: &str, offset: u64, after: Position, problem: &'static str) -> Damage {
+    Damage { file: name.to_owned(), offset, after, problem }
+}
+
+/// The log that the recovered segments belong to.
+impl Recovered {
+    pub(crate) fn log(&self) -> LogId {
+        self.active.header.log
+    }
+}
