@@ -1,0 +1,305 @@
+//! What can be typed.
+//!
+//! Precedence everywhere: flag, then environment (`TENON_…`), then file. Data goes to standard output, all
+//! else to standard error.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  tenon check                      find every mistake in ./tenon.yaml
+  tenon up                         start the system that it describes
+  tenon status                     what runs, in another terminal
+  tenon logs -f order              follow what a service prints
+  tenon config set order currency '\"EUR\"'
+  tenon explain 01989c5e-…         why a request was refused or failed
+
+Exit codes: 0 success, 1 other failure, 2 wrong usage, 3 invalid input, 4 not found,
+5 conflict, 6 unavailable, 7 denied, 8 time-out, 70 a fault of Tenon itself.";
+
+/// One binary that runs, connects and observes services in any language.
+#[derive(Debug, Parser)]
+#[command(name = "tenon", version, after_help = EXAMPLES, max_term_width = 110, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The data folder [default: .tenon beside the manifest, or in the nearest folder above]
+    #[arg(long, global = true, env = "TENON_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The server to talk to [default: the one that runs on the data folder]
+    #[arg(long, global = true, env = "TENON_API", value_name = "URL")]
+    pub(crate) api: Option<String>,
+    /// How results are printed
+    #[arg(short, long, global = true, env = "TENON_OUTPUT", default_value = "table", value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// Whether to use colour
+    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns, for people
+    Table,
+    /// JSON, for programs
+    Json,
+}
+
+/// Whether to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the system that a manifest describes, or apply the manifest to the one that runs
+    Up(Up),
+    /// End the system that runs: drain, stop every service, then Tenon itself
+    Down(Down),
+    /// Find every mistake in a manifest, without running anything
+    Check(Check),
+    /// Print the manifest's JSON Schema, for editors
+    Schema,
+    /// What runs, at a glance
+    Status,
+    /// The services and how many instances of each are healthy
+    Services,
+    /// Every instance: where it is, its health, and why
+    Instances(ServiceFilter),
+    /// Run a service that was stopped
+    Start(ServiceName),
+    /// Stop every instance of a service
+    Stop(ServiceName),
+    /// Change how many replicas of a service run
+    Scale(Scale),
+    /// Read and change the configuration of services
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// What services print
+    Logs(Logs),
+    /// Why a request was refused or failed, step by step
+    Explain(Explain),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Run only the server: log, control plane and API
+    Server(Server),
+    /// Run only a data plane: sidecars and gateway
+    Proxy(Proxy),
+    /// Become a program that ends with its supervisor
+    #[command(hide = true)]
+    Launch(Launch),
+    /// End process groups that a supervisor leaves behind
+    #[command(hide = true)]
+    Reap,
+}
+
+/// `tenon up`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tenon up\n  tenon up -f shop/tenon.yaml --gateway 0.0.0.0:80\n  tenon up --detach && tenon status")]
+pub(crate) struct Up {
+    /// The manifest
+    #[arg(short, long, env = "TENON_FILE", default_value = "tenon.yaml", value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Return once everything is healthy, and leave the system running
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Where the API listens; port 0 takes a free one
+    #[arg(long, env = "TENON_API_LISTEN", default_value = "127.0.0.1:7420", value_name = "ADDRESS")]
+    pub(crate) api_listen: SocketAddr,
+    /// Where the data plane answers for metrics and explanations; port 0 takes a free one
+    #[arg(long, env = "TENON_ADMIN_LISTEN", default_value = "127.0.0.1:7421", value_name = "ADDRESS")]
+    pub(crate) admin_listen: SocketAddr,
+    /// Where the gateway listens, instead of what the manifest says; port 0 takes a free one
+    #[arg(long, env = "TENON_GATEWAY", value_name = "ADDRESS")]
+    pub(crate) gateway: Option<SocketAddr>,
+    /// How long to wait for every service to be healthy, in seconds
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) wait: u64,
+}
+
+/// `tenon down`
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// How long to wait for the end, in seconds
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) wait: u64,
+}
+
+/// `tenon check`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tenon check\n  tenon check --strict shop/tenon.yaml\n  tenon check -o json | jq '.problems[].code'")]
+pub(crate) struct Check {
+    /// The manifest
+    #[arg(default_value = "tenon.yaml", value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// A filter by service.
+#[derive(Debug, Args)]
+pub(crate) struct ServiceFilter {
+    /// Only this service, `service[.namespace]`
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+}
+
+/// One service.
+#[derive(Debug, Args)]
+pub(crate) struct ServiceName {
+    /// The service, `service[.namespace]`
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+}
+
+/// `tenon scale`
+#[derive(Debug, Args)]
+pub(crate) struct Scale {
+    /// The service, `service[.namespace]`
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    /// How many replicas
+    #[arg(value_name = "N")]
+    pub(crate) replicas: u32,
+}
+
+/// `tenon config …`
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  tenon config get recommendation limit\n  tenon config set recommendation limit 5\n  tenon config history recommendation\n  tenon config rollback recommendation REVISION\n  tenon config watch recommendation")]
+pub(crate) enum ConfigCommand {
+    /// Print one value, or all of a service
+    Get {
+        /// The service
+        service: String,
+        /// The key
+        key: Option<String>,
+    },
+    /// Set a value (JSON; text that is no JSON is taken as a string)
+    Set {
+        /// The service
+        service: String,
+        /// The key
+        key: String,
+        /// The value
+        value: String,
+        /// Only if the key is still at this revision
+        #[arg(long, value_name = "REVISION")]
+        if_revision: Option<String>,
+    },
+    /// Remove a key
+    Unset {
+        /// The service
+        service: String,
+        /// The key
+        key: String,
+    },
+    /// Every change so far, the newest first
+    History {
+        /// The service
+        service: String,
+    },
+    /// What differs between two revisions
+    Diff {
+        /// The service
+        service: String,
+        /// The earlier revision
+        from: String,
+        /// The later one; now if not given
+        to: Option<String>,
+    },
+    /// Go back to what held at a revision
+    Rollback {
+        /// The service
+        service: String,
+        /// The revision
+        revision: String,
+    },
+    /// Print every change as it happens, old and new
+    Watch {
+        /// The service
+        service: String,
+    },
+}
+
+/// `tenon logs`
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The service, `service[.namespace]`
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    /// Go on printing what comes
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How many lines of each instance to begin with
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
+    pub(crate) tail: u32,
+}
+
+/// `tenon explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The request's id, from the `x-request-id` header of its answer
+    #[arg(value_name = "REQUEST-ID")]
+    pub(crate) request: String,
+    /// The data plane to ask [default: the one that runs on the data folder]
+    #[arg(long, env = "TENON_ADMIN", value_name = "URL")]
+    pub(crate) admin: Option<String>,
+}
+
+/// `tenon server`
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Where the API listens
+    #[arg(long, env = "TENON_API_LISTEN", default_value = "127.0.0.1:7420", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Where the gateway of every data plane listens, instead of what manifests say
+    #[arg(long, env = "TENON_GATEWAY", value_name = "ADDRESS")]
+    pub(crate) gateway: Option<SocketAddr>,
+    /// The supervisor's socket; without one no processes are run
+    #[arg(long, value_name = "PATH")]
+    pub(crate) supervisor: Option<PathBuf>,
+}
+
+/// `tenon proxy`
+#[derive(Debug, Args)]
+pub(crate) struct Proxy {
+    /// Where metrics and explanations are served
+    #[arg(long, env = "TENON_ADMIN_LISTEN", default_value = "127.0.0.1:7421", value_name = "ADDRESS")]
+    pub(crate) admin_listen: SocketAddr,
+    /// Worker threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<usize>,
+}
+
+/// The hidden command that children are started by.
+#[derive(Debug, Args)]
+pub(crate) struct Launch {
+    /// The supervisor's process id
+    pub(crate) parent: u32,
+    /// The program and its arguments
+    #[arg(last = true, required = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}

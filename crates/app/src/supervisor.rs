@@ -1,0 +1,142 @@
+//! The small process that owns all others: the server, the data plane, and the services' instances.
+//!
+//! Purpose: whatever else crashes, traffic flows and nothing is orphaned. It holds no rules: the server decides
+//! what runs and asks for it over a Unix socket ([`link`]); the supervisor starts, ends and reports
+//! ([`services`]), keeps the output ([`output`]), and restarts the server and the data plane when they end
+//! ([`role`]).
+//!
+//! Life cycle: [`Supervisor::start`]; then it runs until [`Supervisor::end`], which drains the data plane, ends
+//! the services, and last the server, so that every ending is in the log. If it dies instead, its children
+//! are killed by the kernel and the reaper ([`shim`], [`reaper`]).
+//!
+//! One thread: everything here is `!Send` and runs on the main thread's runtime.
+
+mod link;
+mod output;
+mod process;
+pub(crate) mod reaper;
+mod role;
+mod services;
+pub(crate) mod shim;
+
+use crate::data_dir::DataDir;
+use process::{Launcher, Program};
+use role::keep_running;
+use services::Services;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long an instance may take to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What to supervise.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The data folder, locked by this process.
+    pub(crate) data: DataDir,
+    /// Where relative working directories start.
+    pub(crate) manifest_folder: PathBuf,
+    /// Where the API listens.
+    pub(crate) api: SocketAddr,
+    /// Where the data plane's admin listens.
+    pub(crate) admin: SocketAddr,
+    /// Where the gateway listens, if not where the manifest says.
+    pub(crate) gateway: Option<SocketAddr>,
+}
+
+/// A running system.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    services: Rc<Services>,
+    closing: watch::Sender<bool>,
+    stop_server: watch::Sender<bool>,
+    stop_proxy: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    proxy: JoinHandle<()>,
+}
+
+impl Supervisor {
+    /// Starts the reaper, the server and the data plane. Call within a local runtime on the main thread.
+    pub(crate) fn start(settings: &Settings) -> io::Result<Self> {
+        let launcher = Rc::new(Launcher::new()?);
+        let logs = settings.data.logs();
+        let services = Services::new(Rc::clone(&launcher), settings.manifest_folder.clone(), logs);
+        let listener = link::listen(&settings.data.supervisor_socket())?;
+        let (closing, closes) = watch::channel(false);
+        tokio::task::spawn_local(link::serve(listener, Rc::clone(&services), closes));
+        tokio::task::spawn_local(watch_reaper(Rc::clone(&launcher)));
+        let (stop_server, stops_server) = watch::channel(false);
+        let (stop_proxy, stops_proxy) = watch::channel(false);
+        let server = keep_running("server", settings.server()?, Rc::clone(&launcher), stops_server);
+        let proxy = keep_running("proxy", settings.proxy()?, launcher, stops_proxy);
+        Ok(Self {
+            services,
+            closing,
+            stop_server,
+            stop_proxy,
+            server: tokio::task::spawn_local(server),
+            proxy: tokio::task::spawn_local(proxy),
+        })
+    }
+
+    /// Ends everything: first the data plane, which finishes what is in flight, then the services, then the
+    /// server, which has by then recorded how each of them ended.
+    pub(crate) async fn end(self) {
+        self.closing.send_replace(true);
+        self.stop_proxy.send_replace(true);
+        let _ = self.proxy.await;
+        self.services.end_all(GRACE).await;
+        self.stop_server.send_replace(true);
+        let _ = self.server.await;
+    }
+}
+
+impl Settings {
+    fn server(&self) -> io::Result<Program> {
+        let mut command = self.role("server")?;
+        command.extend(["--listen".into(), self.api.to_string()]);
+        command.extend(["--supervisor".into(), self.data.supervisor_socket().display().to_string()]);
+        if let Some(gateway) = self.gateway {
+            command.extend(["--gateway".into(), gateway.to_string()]);
+        }
+        Ok(self.program(command, "tenon-server.log"))
+    }
+
+    fn proxy(&self) -> io::Result<Program> {
+        let mut command = self.role("proxy")?;
+        command.extend(["--api".into(), format!("http://{}", self.api)]);
+        command.extend(["--admin-listen".into(), self.admin.to_string()]);
+        Ok(self.program(command, "tenon-proxy.log"))
+    }
+
+    fn role(&self, role: &str) -> io::Result<Vec<String>> {
+        let own = std::env::current_exe()?.display().to_string();
+        Ok(vec![own, role.into(), "--data".into(), self.data.root().display().to_string()])
+    }
+
+    fn program(&self, command: Vec<String>, log: &str) -> Program {
+        Program {
+            command,
+            directory: self.manifest_folder.clone(),
+            env: BTreeMap::new(),
+            hidden: services::OWN_VARIABLES.map(str::to_owned).to_vec(),
+            log: self.data.logs().join(log),
+        }
+    }
+}
+
+/// Sees to it that there is a reaper.
+async fn watch_reaper(launcher: Rc<Launcher>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Err(error) = launcher.ensure_reaper() {
+            tracing::error!(%error, "there is no reaper: services may outlive a supervisor that is killed");
+        }
+    }
+}

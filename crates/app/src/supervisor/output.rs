@@ -1,0 +1,137 @@
+//! What services print, kept in files of bounded size.
+//!
+//! Each instance has `logs/INSTANCE.log` and, once that is full, `logs/INSTANCE.log.1` with what came before;
+//! older output is dropped. A line is `TIME STREAM TEXT`: RFC 3339, `out` or `err`, and what was printed (cut
+//! at [`MAX_LINE`] bytes, invalid UTF-8 replaced). Reading stops while a write is under way, so a service that
+//! prints faster than the disk takes it is held back by its own pipe.
+
+use crate::clock;
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+
+/// Longer lines are broken here.
+pub(crate) const MAX_LINE: u64 = 64 << 10;
+
+/// A file is rotated once it has this many bytes; there are two, so an instance keeps at most twice this.
+const MAX_FILE: u64 = 8 << 20;
+
+/// One instance's log file.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    limit: u64,
+}
+
+impl LogFile {
+    /// Opens the file to add to it.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::with_limit(path, MAX_FILE)
+    }
+
+    fn with_limit(path: &Path, limit: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), file, size, limit })
+    }
+
+    /// Adds one line, rotating first if the file is full.
+    fn write_line(&mut self, stream: Stream, text: &str) -> io::Result<()> {
+        if self.size >= self.limit {
+            self.rotate()?;
+        }
+        let line = format!("{} {} {text}\n", clock::now(), stream.as_str());
+        self.size += line.len() as u64;
+        self.file.write_all(line.as_bytes())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let mut previous = self.path.clone().into_os_string();
+        previous.push(".1");
+        std::fs::rename(&self.path, previous)?;
+        *self = Self::with_limit(&self.path, self.limit)?;
+        Ok(())
+    }
+}
+
+/// Which of a process's two streams a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+impl Stream {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::Err => "err",
+        }
+    }
+}
+
+/// Copies a stream into the log file, line by line, until it ends. A disk that fails costs the output, never
+/// the service: reading goes on.
+pub(crate) async fn capture(source: impl AsyncRead + Unpin, stream: Stream, log: Rc<RefCell<LogFile>>) {
+    let mut source = BufReader::new(source);
+    let mut line = Vec::new();
+    let mut disk_failed = false;
+    loop {
+        line.clear();
+        match (&mut source).take(MAX_LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
+        let written = log.borrow_mut().write_line(stream, &text);
+        match written {
+            Err(error) if !disk_failed => {
+                tracing::error!(%error, "cannot write the output of a service; it is lost until this works again");
+                disk_failed = true;
+            }
+            Err(_) => {}
+            Ok(()) => disk_failed = false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_is_rotated_and_the_oldest_output_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut log = LogFile::with_limit(&path, 200).unwrap();
+        for number in 0..50 {
+            log.write_line(Stream::Out, &format!("line {number}")).unwrap();
+        }
+        let now = std::fs::read_to_string(&path).unwrap();
+        let before = std::fs::read_to_string(folder.path().join("a.log.1")).unwrap();
+        assert!(now.ends_with(" out line 49\n"));
+        assert!(before.len() as u64 <= 250 && now.len() as u64 <= 250);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_broken_and_bad_utf8_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let log = Rc::new(RefCell::new(LogFile::open(&path).unwrap()));
+        let mut text = vec![b'x'; usize::try_from(MAX_LINE).unwrap() + 5];
+        text.extend_from_slice(b"\n\xff\n");
+        capture(&text[..], Stream::Err, log).await;
+        let lines: Vec<String> = std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[1].ends_with(" err xxxxx"));
+        assert!(lines[2].ends_with(" err \u{fffd}"));
+    }
+}
