@@ -35,7 +35,7 @@ pub struct Config {
     /// How many calls a half-open breaker admits; all must succeed for it to close. 1 gives the textbook form.
     pub permitted_half_open_calls: u32,
     /// How long a half-open breaker waits for permits that do not come back. Should be longer than a call may
-    /// take; while it is, at most `permitted_half_open_calls` calls are in flight.
+    /// take; while it is, at most `permitted_half_open_calls` calls are in flight. At least 1 ms.
     pub half_open_max_wait: Duration,
 }
 
@@ -52,10 +52,6 @@ impl Config {
     fn permitted(&self) -> u32 {
         let range = Self::PERMITTED_HALF_OPEN_CALLS;
         self.permitted_half_open_calls.clamp(*range.start(), *range.end())
-    }
-
-    fn open_for(&self) -> Duration {
-        self.open_timeout.max(Duration::from_millis(1))
     }
 }
 
@@ -86,7 +82,12 @@ impl Generation {
 
     /// The generation that begins now: of the present millisecond, or one later than `self` if that is more.
     fn next(self, now: Timestamp) -> Self {
-        Self(now.as_micros().div_ceil(1_000).max(self.0 + 1).min(Self::MAX))
+        Self(self.0 + 1).at_least(now)
+    }
+
+    /// The generation of the present millisecond, or `self` if that is later.
+    fn at_least(self, now: Timestamp) -> Self {
+        Self(now.as_micros().div_ceil(1_000).max(self.0).min(Self::MAX))
     }
 }
 
@@ -240,6 +241,8 @@ impl Output {
     }
 }
 
+/// What a generation is counted in: no two begin within less, but for the few that a trip goes through.
+const SHORTEST: Duration = Duration::from_millis(1);
 const COUNT_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 44;
 const TAG_SHIFT: u32 = GENERATION_BITS + 2 * COUNT_BITS;
@@ -255,7 +258,7 @@ fn admit(state: State, config: &Config, now: Timestamp) -> (State, Output) {
     match state {
         State::Closed { generation, .. } => (state, Output::of(Answer::Admitted(generation))),
         State::Open { generation } => {
-            let ends = generation.began().after(config.open_for());
+            let ends = generation.began().after(config.open_timeout.max(SHORTEST));
             if now < ends {
                 return (state, refused(ends, now));
             }
@@ -278,11 +281,11 @@ fn admit_probe(
 ) -> (State, Output) {
     if in_flight + succeeded < config.permitted() {
         // With nothing in flight nobody holds a permit, and the wait for the new one begins afresh.
-        let generation = if in_flight == 0 { generation.next(now) } else { generation };
+        let generation = if in_flight == 0 { generation.at_least(now) } else { generation };
         let (state, answer) = probe(generation, in_flight, succeeded);
         return (state, Output::of(answer));
     }
-    let lost = generation.began().after(config.half_open_max_wait);
+    let lost = generation.began().after(config.half_open_max_wait.max(SHORTEST));
     if now < lost {
         let state = State::HalfOpen { generation, in_flight, succeeded };
         return (state, refused(lost, now));

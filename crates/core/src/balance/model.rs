@@ -51,10 +51,10 @@ impl Model for Service {
             Property::always("credits and payments cancel out", |_, balancer: &Balancer| {
                 balancer.owed.iter().sum::<i64>() == 0
             }),
-            Property::always("nobody is owed more than two rounds", |model: &Self, balancer| {
+            Property::always("nobody is owed more than two rounds", |model: &Self, balancer: &Balancer| {
                 balancer.owed.iter().all(|owed| owed.abs() <= 2 * model.total())
             }),
-            Property::sometimes("somebody is owed something", |_, balancer| {
+            Property::sometimes("somebody is owed something", |_, balancer: &Balancer| {
                 balancer.owed.iter().any(|owed| *owed > 0)
             }),
         ]

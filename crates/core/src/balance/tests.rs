@@ -1,4 +1,4 @@
-use super::*;
+use super::{Balancer, Candidate, Strategy as How};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +23,8 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
     prop::collection::vec(node, 0..8)
 }
 
-fn strategies() -> impl Strategy<Value = super::Strategy> {
-    prop::sample::select(super::Strategy::ALL.as_slice())
+fn strategies() -> impl Strategy<Value = How> {
+    prop::sample::select(How::ALL.as_slice())
 }
 
 /// Who may be chosen.
@@ -32,7 +32,7 @@ fn eligible(nodes: &[Node], skipped: &[bool]) -> Vec<usize> {
     (0..nodes.len()).filter(|index| nodes[*index].weight > 0 && !skipped[*index]).collect()
 }
 
-fn picks(strategy: super::Strategy, nodes: &[Node], skipped: &[bool], count: usize) -> Vec<usize> {
+fn picks(strategy: How, nodes: &[Node], skipped: &[bool], count: usize) -> Vec<usize> {
     let mut balancer = Balancer::new();
     let pick = |_| balancer.pick(strategy, nodes, |index| skipped[index], 0).expect("there is a candidate");
     (0..count).map(pick).collect()
@@ -63,7 +63,7 @@ proptest! {
         let skipped: Vec<_> = (0..nodes.len()).map(|index| mask >> index & 1 == 1).collect();
         let eligible = eligible(&nodes, &skipped);
         prop_assume!(!eligible.is_empty());
-        let picks = picks(super::Strategy::RoundRobin, &nodes, &skipped, from + length);
+        let picks = picks(How::RoundRobin, &nodes, &skipped, from + length);
         let counts: Vec<_> = eligible.iter().map(|index| count(&picks[from..], *index)).collect();
         let (least, most) = (counts.iter().min().expect("not empty"), counts.iter().max().expect("not empty"));
         prop_assert!(most - least <= 1, "{:?}", counts);
@@ -75,7 +75,7 @@ proptest! {
         let eligible = eligible(&nodes, &skipped);
         prop_assume!(!eligible.is_empty());
         let cycle: usize = eligible.iter().map(|index| nodes[*index].weight as usize).sum();
-        let picks = picks(super::Strategy::WeightedRoundRobin, &nodes, &skipped, from + cycle);
+        let picks = picks(How::WeightedRoundRobin, &nodes, &skipped, from + cycle);
         for index in eligible {
             prop_assert_eq!(count(&picks[from..], index), nodes[index].weight as usize);
         }
@@ -87,19 +87,13 @@ proptest! {
         let eligible = eligible(&nodes, &skipped);
         prop_assume!(!eligible.is_empty());
         let total: usize = eligible.iter().map(|index| nodes[*index].weight as usize).sum();
-        let picks = picks(super::Strategy::WeightedRoundRobin, &nodes, &skipped, 2 * total);
-        // From the start on, nobody is ever further from its share than the number of others.
+        let picks = picks(How::WeightedRoundRobin, &nodes, &skipped, 2 * total);
         for taken in 1..=picks.len() {
             for index in &eligible {
-                let got = (count(&picks[..taken], *index) * total) as i64;
-                let share = (taken * nodes[*index].weight as usize) as i64;
-                prop_assert!((got - share).abs() <= (total * eligible.len()) as i64);
-            }
-        }
-        // Nobody with at most half of the weight is chosen twice running.
-        for index in eligible {
-            if 2 * nodes[index].weight as usize <= total && total > 1 {
-                prop_assert!(!picks.windows(2).any(|pair| pair == [index, index]), "{:?}", picks);
+                let got = count(&picks[..taken], *index) * total;
+                let share = taken * nodes[*index].weight as usize;
+                prop_assert!(got < share + total, "{} is a whole request ahead of its share: {:?}", index, picks);
+                prop_assert!(share < got + total * eligible.len(), "{} is far behind: {:?}", index, picks);
             }
         }
     }
@@ -109,7 +103,7 @@ proptest! {
         let skipped: Vec<_> = (0..nodes.len()).map(|index| mask >> index & 1 == 1).collect();
         let eligible = eligible(&nodes, &skipped);
         prop_assume!(!eligible.is_empty());
-        for chosen in picks(super::Strategy::LeastConnections, &nodes, &skipped, turns) {
+        for chosen in picks(How::LeastConnections, &nodes, &skipped, turns) {
             for other in &eligible {
                 let load = |of: usize, against: usize| u128::from(nodes[of].in_flight) * u128::from(nodes[against].weight);
                 prop_assert!(load(chosen, *other) <= load(*other, chosen));
@@ -128,7 +122,7 @@ proptest! {
             let first = ((rank as u128) << 64).div_ceil(parts) as u64;
             let last = ((((rank as u128) + 1) << 64).div_ceil(parts) - 1) as u64;
             for random in [first, last] {
-                let pick = balancer.pick(super::Strategy::Random, &nodes, |index| skipped[index], random);
+                let pick = balancer.pick(How::Random, &nodes, |index| skipped[index], random);
                 prop_assert_eq!(pick, Some(*index));
             }
         }
@@ -138,21 +132,21 @@ proptest! {
 #[test]
 fn least_connections_takes_turns_among_equals() {
     let nodes = [Node { weight: 1, in_flight: 2 }; 3];
-    assert_eq!(picks(super::Strategy::LeastConnections, &nodes, &[false; 3], 6), [0, 1, 2, 0, 1, 2]);
+    assert_eq!(picks(How::LeastConnections, &nodes, &[false; 3], 6), [0, 1, 2, 0, 1, 2]);
 }
 
 #[test]
 fn smooth_round_robin_follows_the_published_sequence() {
     // The example of the change that brought it to nginx: weights 5, 1, 1 give a a b a c a a.
     let nodes = [5, 1, 1].map(|weight| Node { weight, in_flight: 0 });
-    let picks = picks(super::Strategy::WeightedRoundRobin, &nodes, &[false; 3], 7);
+    let picks = picks(How::WeightedRoundRobin, &nodes, &[false; 3], 7);
     assert_eq!(picks, [0, 0, 1, 0, 2, 0, 0]);
 }
 
 #[test]
 fn a_retry_goes_to_another_endpoint() {
     let nodes = [Node { weight: 1, in_flight: 0 }; 2];
-    for strategy in super::Strategy::ALL {
+    for strategy in How::ALL {
         let mut balancer = Balancer::new();
         let first = balancer.pick(strategy, &nodes, |_| false, 7).expect("there are two");
         let second = balancer.pick(strategy, &nodes, |index| index == first, 7).expect("one is left");
@@ -163,8 +157,8 @@ fn a_retry_goes_to_another_endpoint() {
 
 #[test]
 fn strategies_are_read_by_their_names() {
-    for strategy in super::Strategy::ALL {
-        assert_eq!(super::Strategy::parse(strategy.as_str()), Some(strategy));
+    for strategy in How::ALL {
+        assert_eq!(How::parse(strategy.as_str()), Some(strategy));
     }
-    assert_eq!(super::Strategy::parse("ring"), None);
+    assert_eq!(How::parse("ring"), None);
 }

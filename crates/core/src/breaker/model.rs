@@ -5,8 +5,8 @@ use crate::time::Timestamp;
 use stateright::{Checker, Model, Property};
 use std::time::Duration;
 
-const LAST_MOMENT: u64 = 9;
-const MOST_CALLS: usize = 4;
+const LAST_MOMENT: u64 = 7;
+const MOST_CALLS: usize = 3;
 
 /// A breaker and the callers around it.
 struct Callers {
@@ -19,14 +19,13 @@ struct World {
     /// Calls in flight, in order.
     calls: Vec<Call>,
     now: u64,
+    /// When it opened, until it is half-open.
     opened_at: Option<u64>,
     /// How often it has opened.
     trips: u8,
-    /// Successes of calls that were admitted since it last opened.
+    /// Successes of calls that were admitted since it last opened, up to as many as close it.
     proofs: u32,
     fault: Option<&'static str>,
-    closed_again: bool,
-    stale: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,13 +53,11 @@ impl Callers {
                 world.trips += 1;
                 world.proofs = 0;
             }
-            Some(Transition::Closed) => {
-                world.closed_again = true;
-                if world.proofs < self.config.permitted_half_open_calls {
-                    world.fault = Some("it closed without the proofs that it wants");
-                }
+            Some(Transition::HalfOpened) => world.opened_at = None,
+            Some(Transition::Closed) if world.proofs < self.config.permitted_half_open_calls => {
+                world.fault = Some("it closed without the proofs that it wants");
             }
-            Some(Transition::HalfOpened) | None => {}
+            Some(Transition::Closed) | None => {}
         }
         output.answer
     }
@@ -81,12 +78,11 @@ impl Callers {
         let call = world.calls.remove(number);
         let input = input(call.generation);
         if matches!(input, Input::Succeeded(_)) && call.trips == world.trips {
-            world.proofs += 1;
+            world.proofs = (world.proofs + 1).min(self.config.permitted_half_open_calls);
         }
-        let half_open = matches!(world.breaker, State::HalfOpen { .. });
+        let (half_open, trips) = (matches!(world.breaker, State::HalfOpen { .. }), world.trips);
         let counted = self.apply(world, input) == Answer::Counted;
-        world.stale |= !counted;
-        if counted && call.trips != world.trips && !matches!(input, Input::Failed(_)) {
+        if counted && call.trips != trips {
             world.fault = Some("an answer from before a trip counted");
         }
         let open = matches!(world.breaker, State::Open { .. });
@@ -109,8 +105,6 @@ impl Model for Callers {
             trips: 0,
             proofs: 0,
             fault: None,
-            closed_again: false,
-            stale: false,
         }]
     }
 
@@ -141,22 +135,32 @@ impl Model for Callers {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("no rule is broken", |_, world: &World| world.fault.is_none()),
-            Property::always("permits are counted right", |model: &Self, world| match world.breaker {
-                State::HalfOpen { generation, in_flight, succeeded } => {
-                    let held = world.calls.iter().filter(|call| call.generation == generation).count();
-                    held == in_flight as usize
-                        && in_flight + succeeded <= model.config.permitted_half_open_calls
+            Property::always("permits are counted right", |model: &Self, world: &World| {
+                match world.breaker {
+                    State::HalfOpen { generation, in_flight, succeeded } => {
+                        let held = world.calls.iter().filter(|call| call.generation == generation).count();
+                        held == in_flight as usize
+                            && in_flight + succeeded <= model.config.permitted_half_open_calls
+                    }
+                    State::Closed { .. } | State::Open { .. } => true,
                 }
-                State::Closed { .. } | State::Open { .. } => true,
             }),
-            Property::always("it can always be tried again", |model: &Self, world| {
+            Property::always("it can always be tried again", |model: &Self, world: &World| {
                 let later = Timestamp::from_millis(world.now + 10);
                 let (_, output) = step(world.breaker, &model.config, Input::Admit, later);
                 matches!(output.answer, Answer::Admitted(_))
             }),
-            Property::sometimes("it closes again", |_, world| world.closed_again),
-            Property::sometimes("an answer comes too late to count", |_, world| world.stale),
-            Property::sometimes("lost permits are replaced", |model: &Self, world| {
+            Property::sometimes("it closes again", |_, world: &World| {
+                world.trips > 0 && matches!(world.breaker, State::Closed { .. })
+            }),
+            Property::sometimes(
+                "an answer from before a trip comes while it is half-open",
+                |_, world: &World| {
+                    let half_open = matches!(world.breaker, State::HalfOpen { .. });
+                    half_open && world.calls.iter().any(|call| call.trips != world.trips)
+                },
+            ),
+            Property::sometimes("lost permits are replaced", |model: &Self, world: &World| {
                 let generation = world.breaker.generation();
                 let half_open = matches!(world.breaker, State::HalfOpen { .. });
                 let since_the_trip = world.calls.iter().filter(|call| call.trips == world.trips);

@@ -18,7 +18,7 @@ pub struct Shared {
 /// Leave for one call. Not to be cloned: each call reports once.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a permit is given back with `record` or `abandon`"]
-pub struct Permit(Generation);
+pub struct Permit(pub(super) Generation);
 
 impl Shared {
     /// A closed breaker.

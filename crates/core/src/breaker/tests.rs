@@ -162,6 +162,14 @@ proptest! {
     }
 
     #[test]
+    fn generations_do_not_run_ahead_of_time(config in configs(), acts in acts()) {
+        for seen in history(&config, &acts) {
+            let ahead = seen.after.generation().began().since(seen.now);
+            prop_assert!(ahead < Duration::from_millis(3), "{:?}", ahead);
+        }
+    }
+
+    #[test]
     fn an_outcome_of_another_generation_changes_nothing(config in configs(), acts in acts(), other in 0..100u64) {
         for seen in history(&config, &acts) {
             let generation = Generation(other);
@@ -226,7 +234,7 @@ proptest! {
 
     #[test]
     fn any_word_and_any_config_are_stepped_without_a_panic(
-        word: u64, threshold: u32, permitted: u32, open: u64, wait: u64, now: u64, which in 0..4,
+        word: u64, threshold: u32, permitted: u32, open: u64, wait: u64, now: u64, which in 0..4usize,
     ) {
         let config = Config {
             failure_threshold: threshold,

@@ -63,9 +63,9 @@ impl Model for Requests {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("the count is what is held", |_, world: &World| world.in_flight == world.held),
-            Property::always("none is admitted over the limit", |_, world| !world.over_limit),
-            Property::sometimes("one is refused", |_, world| world.refused),
-            Property::sometimes("the limit falls below what is held", |_, world| {
+            Property::always("none is admitted over the limit", |_, world: &World| !world.over_limit),
+            Property::sometimes("one is refused", |_, world: &World| world.refused),
+            Property::sometimes("the limit falls below what is held", |_, world: &World| {
                 world.held > u64::from(world.limit)
             }),
         ]

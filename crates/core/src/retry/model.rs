@@ -81,17 +81,19 @@ impl Model for Caller {
             Property::always("what is not idempotent is processed once at most", |_, world: &World| {
                 world.idempotent || world.processed <= 1
             }),
-            Property::always("tries are bounded", |model: &Self, world| {
+            Property::always("tries are bounded", |model: &Self, world: &World| {
                 world.tries <= model.policy.max_retries + 1
             }),
-            Property::always("every try is counted", |_, world| world.tries == world.attempts.ended()),
-            Property::sometimes("a request that is not idempotent is tried again", |_, world| {
+            Property::always("every try is counted", |_, world: &World| {
+                world.tries == world.attempts.ended()
+            }),
+            Property::sometimes("a request that is not idempotent is tried again", |_, world: &World| {
                 !world.idempotent && world.tries > 1
             }),
-            Property::sometimes("retries run out", |_, world| {
+            Property::sometimes("retries run out", |_, world: &World| {
                 world.decision == Some(Decision::GiveUp { reason: Reason::RetriesExhausted })
             }),
-            Property::sometimes("the budget ends it", |_, world| {
+            Property::sometimes("the budget ends it", |_, world: &World| {
                 world.decision == Some(Decision::GiveUp { reason: Reason::BudgetSpent })
             }),
         ]

@@ -69,8 +69,8 @@ fn matches() -> impl Strategy<Value = Match> {
 fn routes() -> impl Strategy<Value = Vec<Route>> {
     let rule = prop::collection::vec(matches(), 0..3).prop_map(|matches| Rule { matches, ..Rule::default() });
     let hostnames = prop::collection::vec(prop::sample::select(HOSTS.to_vec()), 0..3);
-    let route = (hostnames, prop::collection::vec(rule, 0..3));
-    prop::collection::vec(route, 0..8).prop_map(|routes| {
+    let parts = (hostnames, prop::collection::vec(rule, 0..3));
+    prop::collection::vec(parts, 0..8).prop_map(|routes| {
         let named = routes.into_iter().enumerate();
         named.map(|(number, (hostnames, rules))| route(number, &hostnames, rules)).collect()
     })

@@ -64,8 +64,8 @@ impl Model for Callers {
                 let earned = world.requests * u64::from(percent) * 10 + world.now * u64::from(per_second);
                 world.retries * 1_000 <= earned + u64::from(burst) * 1_000
             }),
-            Property::sometimes("a retry is refused", |_, world| world.refused),
-            Property::sometimes("everything that may be earned is used", |model: &Self, world| {
+            Property::sometimes("a retry is refused", |_, world: &World| world.refused),
+            Property::sometimes("everything that may be earned is used", |model: &Self, world: &World| {
                 let Config { percent, per_second, burst } = model.config;
                 let earned = world.requests * u64::from(percent) * 10 + world.now * u64::from(per_second);
                 world.now > 3 && world.retries * 1_000 == earned + u64::from(burst) * 1_000
