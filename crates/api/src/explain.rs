@@ -106,3 +106,6 @@ pub struct Attempt {
     /// What was decided then, for example `retry after 25 ms` or `the retry budget is spent`.
     pub decision: String,
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,34 +1,56 @@
-//! What the HTTP API is asked and answers, as JSON.
+//! What the HTTP API and the data plane's admin address are asked and answer, as JSON.
+//!
+//! Ids are texts, times RFC 3339, spans whole milliseconds (fields that end in `_ms`), revisions `LOG-ID@POSITION`.
+//! A reader passes over members that it does not know; what a program sends has no others ([`crate::openapi`] has
+//! every path). Answers are bounded by what the registry and the configuration may hold.
+//!
+//! Streams are `text/event-stream`: each event has the revision as its `id` and one JSON document as its `data`;
+//! a stream that ends because of an error says so with a last event named [`PROBLEM_EVENT`]. The server sends a
+//! comment at least every [`KEEP_ALIVE`], so that silence means a broken connection.
 
+mod config;
+mod dataplane;
+mod logs;
+mod registry;
+mod service;
+mod system;
+
+pub use config::{
+    ConfigChange, ConfigDiff, ConfigEntry, ConfigHistory, ConfigList, ConfigOrigin, ConfigRecord,
+    RollbackConfig, ServiceConfig, SetConfig,
+};
+pub use dataplane::{EndpointView, SidecarView, SnapshotView};
+pub use logs::{LogLine, LogStream};
+pub use registry::{
+    DeregisterReason, Evidence, HealthStatus, Heartbeat, Instance, InstanceChange, InstanceList,
+    InstanceOrigin, RegisterInstance, SidecarListeners,
+};
+pub use service::{ScaleService, ServiceList, ServiceSummary, ServiceView};
+pub use system::{
+    ApplyManifest, ApplyOutcome, DataPlaneStatus, Finding, InstanceCounts, Liveness, Severity, Status,
+    SystemView,
+};
+
+use crate::text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tenon_core::Revision;
 
-/// One thing that is wrong with a manifest.
+/// The name of the event that ends a stream because of an error; its data is a [`Problem`](crate::Problem).
+pub const PROBLEM_EVENT: &str = "problem";
+
+/// How long a stream may be silent.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A change was made, or nothing needed to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
-    /// Whether the manifest cannot be applied because of it.
-    pub severity: Severity,
-    /// Which rule it breaks, for example `manifest.unknown-key`.
-    pub rule: String,
-    /// What is wrong, and what was expected.
-    pub message: String,
-    /// The line, counted from 1; absent if it concerns no place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<u32>,
-    /// The column in characters, counted from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub column: Option<u32>,
-    /// How to mend it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
+pub struct Changed {
+    /// What the change is part of: whoever has seen this revision has seen the change.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub revision: Revision,
 }
 
-/// How bad a [`Finding`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// The manifest is refused.
-    Error,
-    /// The manifest is accepted, but this is likely not what was meant.
-    Warning,
-}
+#[cfg(test)]
+pub(crate) mod tests;

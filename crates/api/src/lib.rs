@@ -4,7 +4,8 @@
 //! - [`events`]: Tenon's own events as they lie in the log; [`system`]: a resolved system as JSON.
 //! - [`snapshot`]: what a data plane is told, over gRPC and on its disk.
 //! - [`supervisor`]: what the server and the supervisor say to each other.
-//! - [`http`]: the HTTP API's JSON; [`problem`]: its errors; [`explain`]: the story of a request.
+//! - [`http`]: the HTTP API's JSON; [`problem`]: its errors; [`explain`]: the story of a request;
+//!   [`openapi`]: all of it as one table and one document.
 //!
 //! Raw input becomes a validated type of `core` here, once; an error names the place. `core` itself knows nothing
 //! of serialisation, and no other crate has a format of its own.
@@ -15,6 +16,7 @@ pub mod events;
 pub mod explain;
 pub mod headers;
 pub mod http;
+pub mod openapi;
 pub mod problem;
 pub mod proto;
 pub mod snapshot;
