@@ -10,10 +10,15 @@
 //! Left out on purpose: JSON and its schemas (whoever sends a command has checked the value), history (a read
 //! of the log).
 
+mod decide;
+
+pub use decide::decide;
+
 use crate::id::{Actor, Position, ServiceRef};
 use crate::manifest::{ConfigEntry, ConfigKey};
+use crate::stamp::Stamp;
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -137,6 +142,89 @@ pub struct Change {
     pub position: Position,
 }
 
+/// Where two states of a service's configuration differ.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Difference {
+    /// The key.
+    pub key: ConfigKey,
+    /// Its value in the earlier state.
+    pub old: Option<Value>,
+    /// Its value in the later state.
+    pub new: Option<Value>,
+}
+
+/// Where the values of a service differ, by key.
+pub fn diff(old: &BTreeMap<ConfigKey, Value>, new: &BTreeMap<ConfigKey, Value>) -> Vec<Difference> {
+    let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let compare = |key: &ConfigKey| {
+        let (old, new) = (old.get(key).cloned(), new.get(key).cloned());
+        (old != new).then(|| Difference { key: key.clone(), old, new })
+    };
+    keys.into_iter().filter_map(compare).collect()
+}
+
+impl State {
+    /// What a key has, if it has a value.
+    pub fn get(&self, service: &ServiceRef, key: &ConfigKey) -> Option<&Entry> {
+        self.services.get(service)?.get(key)
+    }
+
+    /// The keys of a service that have a value.
+    pub fn entries(&self, service: &ServiceRef) -> impl Iterator<Item = (&ConfigKey, &Entry)> {
+        self.services.get(service).into_iter().flatten()
+    }
+
+    /// The values of a service.
+    pub fn values(&self, service: &ServiceRef) -> BTreeMap<ConfigKey, Value> {
+        self.entries(service).map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+    }
+
+    /// The services that have configuration.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceRef> {
+        self.services.keys()
+    }
+
+    /// How many keys have a value.
+    pub fn len(&self) -> usize {
+        self.services.values().map(BTreeMap::len).sum()
+    }
+
+    /// Whether no key has a value.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// Folds an event and tells the change of value, if there was one.
+    pub fn evolve(&mut self, stamp: &Stamp, event: &Event) -> Option<Change> {
+        let (service, key, old, new) = match event {
+            Event::ValueSet { service, key, value, origin } => {
+                let entry = Entry {
+                    value: value.clone(),
+                    revision: stamp.position,
+                    set_at: stamp.time,
+                    set_by: stamp.actor.clone(),
+                    origin: *origin,
+                };
+                let old = self.services.entry(service.clone()).or_default().insert(key.clone(), entry);
+                (service, key, old, Some(value.clone()))
+            }
+            Event::ValueRemoved { service, key, .. } => (service, key, self.take(service, key), None),
+        };
+        let old = old.map(|entry| entry.value);
+        let (service, key, position) = (service.clone(), key.clone(), stamp.position);
+        (old != new).then_some(Change { service, key, old, new, position })
+    }
+
+    fn take(&mut self, service: &ServiceRef, key: &ConfigKey) -> Option<Entry> {
+        let entries = self.services.get_mut(service)?;
+        let entry = entries.remove(key);
+        if entries.is_empty() {
+            self.services.remove(service);
+        }
+        entry
+    }
+}
+
 /// A JSON value as canonical text (no spaces, keys sorted). Whoever makes one has parsed it; `core` only
 /// compares, so equal values must have equal texts.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,3 +256,8 @@ impl fmt::Debug for Value {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,8 @@ codes! {
     RegistryNoHealthyInstance = "registry.no-healthy-instance" => Unavailable,
     /// As many services or instances are registered as there may be.
     RegistryFull = "registry.full" => Full,
+    /// The instance is one that Tenon runs: it ends by stopping or scaling its service.
+    RegistryManagedInstance = "registry.managed-instance" => Conflict,
     /// No such key.
     ConfigUnknownKey = "config.unknown-key" => NotFound,
     /// No such revision of the configuration.
@@ -83,10 +85,16 @@ codes! {
     ConfigInvalidValue = "config.invalid-value" => Invalid,
     /// The configuration changed since the revision that the change was based on.
     ConfigConflict = "config.conflict" => Stale,
+    /// As many keys have a value as may have one.
+    ConfigFull = "config.full" => Full,
     /// The service is not one that Tenon runs (its manifest gives addresses, not a command).
     RuntimeNotManaged = "runtime.not-managed" => Conflict,
     /// A number of replicas that is not accepted.
     RuntimeInvalidScale = "runtime.invalid-scale" => Invalid,
+    /// The state changed since the action was planned; it is no longer wanted.
+    RuntimePlanChanged = "runtime.plan-changed" => Stale,
+    /// The port is another instance's.
+    RuntimePortTaken = "runtime.port-taken" => Conflict,
     /// The process could not be started.
     RuntimeStartFailed = "runtime.start-failed" => Unavailable,
     /// The caller's sidecar credentials are missing or wrong.

@@ -185,3 +185,8 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     }
     text[..end].to_owned()
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -131,6 +131,20 @@ impl Default for Namespace {
     }
 }
 
+impl InstanceId {
+    /// The service's name, cut so that the whole is a DNS label, and an ending.
+    ///
+    /// The ending begins with `-`, goes on with lower-case letters, digits and `-`, ends with a letter or digit
+    /// and is shorter than a DNS label.
+    pub(crate) fn with_ending(service: &ServiceName, ending: &str) -> Self {
+        let name = service.as_str();
+        let room = MAX_LABEL.saturating_sub(ending.len()).max(1);
+        let kept = name.get(..name.len().min(room)).unwrap_or(name);
+        Self::new(&format!("{kept}{ending}"))
+            .expect("a beginning of a DNS label with such an ending is a DNS label")
+    }
+}
+
 impl StreamName {
     /// Whether this is one of Tenon's own streams.
     pub fn is_reserved(&self) -> bool {
@@ -287,10 +301,13 @@ impl std::str::FromStr for Revision {
     }
 }
 
+/// The most bytes of a DNS label (RFC 1035, 2.3.4).
+const MAX_LABEL: usize = 63;
+
 fn dns_label(text: &str) -> Result<(), &'static str> {
     let bytes = text.as_bytes();
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    if bytes.is_empty() || bytes.len() > 63 {
+    if bytes.is_empty() || bytes.len() > MAX_LABEL {
         return Err("must have 1 to 63 characters");
     }
     if !bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-') {

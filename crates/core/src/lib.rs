@@ -19,6 +19,9 @@ pub mod catalog;
 pub mod config;
 pub mod deadline;
 pub mod error;
+#[cfg(test)]
+mod fixtures;
+mod fnv;
 pub mod health;
 pub mod id;
 pub mod limit;

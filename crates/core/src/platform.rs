@@ -11,6 +11,16 @@
 //!
 //! Left out on purpose: serialisation (crate `api`), and everything volatile (checks, heartbeats).
 
+mod decide;
+mod derive;
+mod evolve;
+pub mod invariants;
+mod streams;
+
+pub use decide::decide;
+pub use derive::{endpoints, health_config, routes, sidecars};
+pub use streams::{CONTROL_TAG, namespace, stream, tags};
+
 use crate::id::{InstanceId, LogId, Position, Revision, ServiceRef};
 use crate::{catalog, config, registry, runtime};
 use std::collections::BTreeSet;
@@ -107,3 +117,10 @@ impl Changes {
         self.config.extend(later.config);
     }
 }
+
+#[cfg(test)]
+mod arbitrary;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

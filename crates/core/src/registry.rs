@@ -8,12 +8,17 @@
 //! Left out on purpose: how a verdict comes about (module [`health`](crate::health)), heartbeats and checks
 //! themselves (they are volatile), and which services there are (module [`catalog`](crate::catalog)).
 
+mod decide;
 mod instance;
 
+pub use decide::decide;
 pub use instance::{Instance, Labels, Metadata, Origin, Registration, Sidecar};
 
+use crate::catalog;
+use crate::error::{Code, Refusal};
 use crate::health::{Evidence, Status};
 use crate::id::{InstanceId, ServiceRef};
+use crate::stamp::Stamp;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -139,6 +144,156 @@ pub struct Changed {
     pub endpoints: bool,
 }
 
+impl State {
+    /// The instances of a service that may be called: healthy and not draining. Never empty.
+    ///
+    /// # Errors
+    /// `registry.unknown-service` or `registry.no-healthy-instance`.
+    pub fn lookup(&self, catalog: &catalog::State, service: &ServiceRef) -> Result<Vec<&Instance>, Refusal> {
+        catalog.service(service)?;
+        let callable: Vec<_> = self.instances(service).filter(|it| it.is_callable()).collect();
+        if callable.is_empty() {
+            return Err(self.no_healthy_instance(service));
+        }
+        Ok(callable)
+    }
+
+    /// All instances of a service by id, whatever their health; none if it is unknown.
+    pub fn instances(&self, service: &ServiceRef) -> impl Iterator<Item = &Instance> {
+        self.services.get(service).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// All instances, by service and id.
+    pub fn all(&self) -> impl Iterator<Item = &Instance> {
+        self.services.values().flat_map(BTreeMap::values)
+    }
+
+    /// The services that have instances.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceRef> {
+        self.services.keys()
+    }
+
+    /// An instance by its id.
+    pub fn get(&self, id: &InstanceId) -> Option<&Instance> {
+        self.services.get(self.service_of.get(id)?)?.get(id)
+    }
+
+    /// An instance of a service.
+    ///
+    /// # Errors
+    /// `registry.unknown-service` or `registry.unknown-instance`.
+    pub fn instance(
+        &self,
+        catalog: &catalog::State,
+        service: &ServiceRef,
+        id: &InstanceId,
+    ) -> Result<&Instance, Refusal> {
+        let Some(instances) = self.services.get(service) else {
+            catalog.service(service)?;
+            return Err(unknown_instance(service, id));
+        };
+        instances.get(id).ok_or_else(|| unknown_instance(service, id))
+    }
+
+    /// How many instances there are.
+    pub fn len(&self) -> usize {
+        self.service_of.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.service_of.is_empty()
+    }
+
+    /// Folds an event and says what it changed. An event that does not fit the state changes nothing.
+    pub fn evolve(&mut self, stamp: &Stamp, event: &Event) -> Option<Changed> {
+        match event {
+            Event::InstanceRegistered(registration) => self.add(stamp, registration),
+            Event::InstanceDeregistered { service, instance, .. } => self.take_out(service, instance),
+            Event::InstanceUpdated { service, instance, labels } => {
+                self.change(stamp, service, instance, |it| it.registration.labels = labels.clone())
+            }
+            Event::InstanceHealthChanged { service, instance, to, .. } => {
+                self.change(stamp, service, instance, |it| it.status = *to)
+            }
+            Event::InstanceDraining { service, instance } => {
+                self.change(stamp, service, instance, |it| it.draining = true)
+            }
+        }
+    }
+
+    /// Whether both indexes say the same.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let counted: usize = self.services.values().map(BTreeMap::len).sum();
+        let agrees = |(id, service): (&InstanceId, &ServiceRef)| {
+            self.services
+                .get(service)
+                .and_then(|it| it.get(id))
+                .is_some_and(|it| it.registration.id == *id && it.registration.service == *service)
+        };
+        counted == self.service_of.len()
+            && self.services.values().all(|it| !it.is_empty())
+            && self.service_of.iter().all(agrees)
+    }
+
+    fn add(&mut self, stamp: &Stamp, registration: &Registration) -> Option<Changed> {
+        if self.service_of.contains_key(&registration.id) {
+            return None;
+        }
+        let (id, service) = (registration.id.clone(), registration.service.clone());
+        let instance = Instance {
+            registration: registration.clone(),
+            status: Status::Unknown,
+            draining: false,
+            registered_at: stamp.time,
+            changed_at: stamp.time,
+        };
+        self.service_of.insert(id.clone(), service.clone());
+        self.services.entry(service.clone()).or_default().insert(id, instance);
+        Some(Changed { service, endpoints: false })
+    }
+
+    fn take_out(&mut self, service: &ServiceRef, id: &InstanceId) -> Option<Changed> {
+        let instances = self.services.get_mut(service)?;
+        let instance = instances.remove(id)?;
+        if instances.is_empty() {
+            self.services.remove(service);
+        }
+        self.service_of.remove(id);
+        Some(Changed { service: service.clone(), endpoints: instance.is_callable() })
+    }
+
+    fn change(
+        &mut self,
+        stamp: &Stamp,
+        service: &ServiceRef,
+        id: &InstanceId,
+        change: impl FnOnce(&mut Instance),
+    ) -> Option<Changed> {
+        let instance = self.services.get_mut(service)?.get_mut(id)?;
+        let was_callable = instance.is_callable();
+        change(instance);
+        instance.changed_at = stamp.time;
+        Some(Changed { service: service.clone(), endpoints: was_callable || instance.is_callable() })
+    }
+
+    fn no_healthy_instance(&self, service: &ServiceRef) -> Refusal {
+        let known = self.instances(service).count();
+        let detail = match known {
+            0 => format!("{service} has no instance; start it, or register one"),
+            _ => format!("{service} has {known} instances and none is healthy; `tenon instances` says why"),
+        };
+        Refusal::new(Code::RegistryNoHealthyInstance, detail)
+    }
+}
+
+fn unknown_instance(service: &ServiceRef, id: &InstanceId) -> Refusal {
+    Refusal::new(
+        Code::RegistryUnknownInstance,
+        format!("{service} has no instance {id}; `tenon instances` lists those that there are"),
+    )
+}
+
 impl fmt::Display for DeregisterReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -149,3 +304,8 @@ impl fmt::Display for DeregisterReason {
         })
     }
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

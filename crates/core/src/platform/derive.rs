@@ -1,0 +1,94 @@
+//! What data planes and checkers are told, derived from the state.
+
+use super::State;
+use crate::address::Address;
+use crate::health;
+use crate::id::{InstanceId, ServiceRef};
+use crate::manifest::Egress;
+use crate::registry::{self, Origin};
+use crate::runtime;
+use crate::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// How many times its time to live an instance that registered itself may be silent before it is deregistered,
+/// if its service does not say how long.
+const SILENT_TTLS: u32 = 10;
+
+/// How requests are routed and treated.
+pub fn routes(state: &State) -> Routes {
+    let system = state.catalog.system();
+    let treated = |name: ServiceRef| {
+        let traffic = system.map(|it| it.traffic.of(&name.name).clone()).unwrap_or_default();
+        (name, traffic)
+    };
+    Routes {
+        revision: state.revision,
+        gateway: system.and_then(|it| it.gateway.clone()),
+        services: state.catalog.services().map(|(name, _)| treated(name)).collect(),
+        egress: system.map_or(Egress::Deny, |it| it.egress),
+    }
+}
+
+/// Who may be called: what lookups answer, for every service that has an answer.
+pub fn endpoints(state: &State) -> Endpoints {
+    let found = |name: &ServiceRef| {
+        let callable = state.registry.lookup(&state.catalog, name).ok()?;
+        Some((name.clone(), callable.into_iter().map(endpoint).collect()))
+    };
+    Endpoints { revision: state.revision, services: state.registry.services().filter_map(found).collect() }
+}
+
+/// The sidecars of all instances that Tenon runs, from their announcement until their process has ended.
+/// `credential` is the SHA-256 of an instance's secret.
+pub fn sidecars(state: &State, credential: impl Fn(&InstanceId) -> [u8; 32]) -> Sidecars {
+    let of = |(service, instance): (&ServiceRef, &runtime::Instance)| {
+        let sidecar = sidecar(state, service, instance, credential(&instance.id));
+        (instance.id.clone(), sidecar)
+    };
+    Sidecars { revision: state.revision, sidecars: state.runtime.instances().map(of).collect() }
+}
+
+/// How an instance is checked; `None` if it is not, because its service is no longer declared. One that
+/// registered itself with a time to live is not asked, but must send heartbeats.
+pub fn health_config(state: &State, instance: &registry::Instance) -> Option<health::Config> {
+    let config = state.catalog.get(&instance.registration.service)?.health.clone();
+    let Origin::Registered { ttl: Some(ttl) } = instance.registration.origin else { return Some(config) };
+    let silent = ttl.saturating_mul(SILENT_TTLS).max(Duration::from_secs(60));
+    let deregister_after = config.deregister_after.or(Some(silent));
+    Some(health::Config { check: health::Check::Ttl { ttl }, deregister_after, ..config })
+}
+
+fn endpoint(instance: &registry::Instance) -> Endpoint {
+    let registration = &instance.registration;
+    Endpoint {
+        instance: registration.id.clone(),
+        address: registration.address.clone(),
+        version: registration.labels.version.clone(),
+        weight: registration.labels.weight,
+    }
+}
+
+fn sidecar(
+    state: &State,
+    service: &ServiceRef,
+    instance: &runtime::Instance,
+    credential_sha256: [u8; 32],
+) -> Sidecar {
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Sidecar {
+        service: service.clone(),
+        outbound: local(instance.ports.outbound),
+        inbound: local(instance.ports.inbound),
+        application: Address::from(local(instance.ports.application)),
+        credential_sha256,
+        depends_on: depends_on(state, service),
+    }
+}
+
+fn depends_on(state: &State, service: &ServiceRef) -> BTreeSet<ServiceRef> {
+    let named = |name| ServiceRef { name, namespace: service.namespace.clone() };
+    let declared = state.catalog.get(service).into_iter().flat_map(|it| &it.depends_on);
+    declared.cloned().map(named).collect()
+}
