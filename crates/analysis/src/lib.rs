@@ -1,1 +1,9 @@
-//! (being laid)
+//! What reasons about a user's system.
+//!
+//! Purpose: [`manifest`] reads `tenon.yaml`, reports every problem in it with its place, and makes the
+//! validated [`System`](tenon_core::manifest::System) that everything else works on. The same tables that
+//! drive the reader give the JSON Schema for editors and the reference in `docs/manifest.md`.
+//!
+//! Left out on purpose: files, terminals and exit codes (crate `app`).
+
+pub mod manifest;

@@ -1,0 +1,59 @@
+//! Reading and checking `tenon.yaml`.
+//!
+//! Life cycle of a manifest: its text becomes a tree in which every node knows its place (`tree`); the tree is
+//! held against the tables of the format (`format`, `form`), which finds unknown keys, wrong types and values
+//! of a wrong form; a [`System`] is built of it (`build`); then the system as a whole is checked (`checks`).
+//! No step stops at the first problem, and only a manifest without errors gives a system.
+//!
+//! The tables are the one description of the format: [`schema`] and [`reference()`] are made from them too.
+//!
+//! Bounds: a manifest has at most 1 MiB, 100,000 values after aliases are resolved, 64 levels, and 500
+//! problems are kept. The time that reading takes is bounded by these.
+//!
+//! Left out on purpose: interpolation of variables, includes and several documents in one file.
+
+mod build;
+mod checks;
+mod finding;
+mod form;
+mod format;
+mod path;
+mod problems;
+mod reference;
+mod report;
+mod schema;
+mod source;
+mod suggest;
+mod tree;
+
+pub use finding::Finding;
+pub use reference::reference;
+pub use report::{Note, Place, Problem, Report, Severity, Style};
+pub use schema::schema;
+
+use problems::Problems;
+use source::Source;
+use tenon_core::manifest::System;
+
+/// Reads a manifest. `name` is what the report calls it, usually its file's path.
+///
+/// The system is there if and only if the report has no errors; it may have warnings. Never panics, whatever
+/// the text.
+pub fn read(text: &str, name: &str) -> (Option<System>, Report) {
+    let source = Source::new(text);
+    let mut problems = Problems::new(&source);
+    let system = tree::load(&source, &mut problems).map(|root| {
+        form::check(&root, &mut problems);
+        let system = build::system(&root);
+        checks::names(&root, &mut problems);
+        if !problems.has_errors() {
+            checks::sums(&system, &root, &mut problems);
+        }
+        system
+    });
+    let report = problems.into_report(name);
+    (system.filter(|_| !report.has_errors()), report)
+}
+
+#[cfg(test)]
+mod tests;

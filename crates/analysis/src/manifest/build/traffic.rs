@@ -1,0 +1,100 @@
+//! Rules of traffic: what a service's entry states is put over what `"*"` states, key by key, and that over
+//! the defaults.
+
+use super::{boolean, duration, integer, set};
+use crate::manifest::format::grpc_status;
+use crate::manifest::tree::{Meaning, Node};
+use tenon_core::manifest::{Traffic, TrafficRules};
+use tenon_core::{balance, breaker, retry};
+
+pub(super) fn rules(node: Option<&Node>) -> TrafficRules {
+    let all = node.and_then(|node| node.get("*"));
+    let default = over(&Traffic::default(), all);
+    let entries = node.map(Node::entries).unwrap_or_default();
+    let own = entries
+        .iter()
+        .filter_map(|entry| Some((entry.key.parse().ok()?, over(&default, Some(&entry.value)))));
+    TrafficRules { services: own.collect(), default }
+}
+
+fn over(base: &Traffic, node: Option<&Node>) -> Traffic {
+    let mut traffic = base.clone();
+    let Some(node) = node else { return traffic };
+    let strategy = node.get("balance").and_then(|node| balance::Strategy::parse(node.text()?));
+    set(&mut traffic.balance, strategy);
+    set(&mut traffic.timeout, duration(node.get("timeout")));
+    set(&mut traffic.max_in_flight, integer(node.get("max_in_flight")));
+    if let Some(node) = node.get("retry") {
+        retry(&mut traffic.retry, node);
+        budget(&mut traffic.budget, node.get("budget"));
+    }
+    breaker(&mut traffic.breaker, node.get("breaker"));
+    traffic
+}
+
+fn retry(policy: &mut retry::Policy, node: &Node) {
+    set(&mut policy.max_retries, integer(node.get("max_retries")));
+    set(&mut policy.delay, node.get("delay").and_then(delay));
+    set(&mut policy.jitter, node.get("jitter").and_then(jitter));
+    set(&mut policy.max_delay, duration(node.get("max_delay")));
+    if let Some(timeout) = duration(node.get("per_try_timeout")) {
+        policy.per_try_timeout = Some(timeout);
+    }
+    set(&mut policy.retry_on, node.get("retry_on").map(retry_on));
+    set(&mut policy.non_idempotent, boolean(node.get("non_idempotent")));
+}
+
+fn delay(node: &Node) -> Option<retry::Delay> {
+    if let Some(fixed) = node.get("fixed") {
+        return Some(retry::Delay::Fixed(duration(Some(fixed))?));
+    }
+    if let Some(linear) = node.get("linear") {
+        let (base, increment) = (duration(linear.get("base"))?, duration(linear.get("increment"))?);
+        return Some(retry::Delay::Linear { base, increment });
+    }
+    let exponential = node.get("exponential")?;
+    let factor = integer(exponential.get("factor")).unwrap_or(2);
+    Some(retry::Delay::Exponential { base: duration(exponential.get("base"))?, factor })
+}
+
+fn jitter(node: &Node) -> Option<retry::Jitter> {
+    match node.text()? {
+        "full" => Some(retry::Jitter::Full),
+        "none" => Some(retry::Jitter::None),
+        _ => None,
+    }
+}
+
+fn retry_on(node: &Node) -> retry::RetryOn {
+    let words: Vec<&str> = node.items().iter().filter_map(Node::text).collect();
+    let statuses = node.items().iter().filter_map(status).collect();
+    retry::RetryOn {
+        connect_failure: words.contains(&"connect-failure"),
+        reset: words.contains(&"reset"),
+        per_try_timeout: words.contains(&"per-try-timeout"),
+        statuses,
+        grpc_statuses: words.iter().filter_map(|word| grpc_status(word)).collect(),
+    }
+}
+
+fn status(node: &Node) -> Option<u16> {
+    match node.scalar()?.meaning() {
+        Meaning::Integer(value) => u16::try_from(value).ok(),
+        _ => None,
+    }
+}
+
+fn budget(budget: &mut retry::budget::Config, node: Option<&Node>) {
+    let Some(node) = node else { return };
+    set(&mut budget.percent, integer(node.get("percent")));
+    set(&mut budget.per_second, integer(node.get("per_second")));
+    set(&mut budget.burst, integer(node.get("burst")));
+}
+
+fn breaker(breaker: &mut breaker::Config, node: Option<&Node>) {
+    let Some(node) = node else { return };
+    set(&mut breaker.failure_threshold, integer(node.get("failure_threshold")));
+    set(&mut breaker.open_timeout, duration(node.get("open_timeout")));
+    set(&mut breaker.permitted_half_open_calls, integer(node.get("permitted_half_open_calls")));
+    set(&mut breaker.half_open_max_wait, duration(node.get("half_open_max_wait")));
+}

@@ -1,0 +1,281 @@
+//! How calls to a service are treated.
+
+use super::{Field, Record, Rule, Shape, Word};
+use std::time::Duration;
+use tenon_core::{breaker, retry};
+
+const INSTANT: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub(crate) static TRAFFIC: Record = Record {
+    anchor: "traffic",
+    title: "Traffic",
+    doc: "How calls to a service are treated by the sidecar of whoever calls it, and by the gateway.",
+    fields: &[
+        Field::with_default(
+            "balance",
+            Shape::Choice(&[
+                Word { word: "round-robin", doc: "each in turn" },
+                Word {
+                    word: "weighted-round-robin",
+                    doc: "in proportion to the instances' weights, spread evenly",
+                },
+                Word {
+                    word: "least-connections",
+                    doc: "the one with the fewest requests in flight for its weight",
+                },
+                Word { word: "random", doc: "any, with equal chances" },
+            ]),
+            "round-robin",
+            "How an instance is chosen.",
+        )
+        .elsewhere(&["load_balancing", "lb", "strategy"]),
+        Field::with_default(
+            "timeout",
+            Shape::Duration { least: INSTANT, most: DAY },
+            "30s",
+            "How long a call may take with all its retries. A caller's shorter deadline wins.",
+        ),
+        Field::with_default(
+            "max_in_flight",
+            Shape::Integer { least: 1, most: u32::MAX as u64 },
+            "10000",
+            "The most requests in flight to the service from one data plane; more are refused at once.",
+        )
+        .elsewhere(&["max_requests", "max_connections", "concurrency"]),
+        Field::optional("retry", Shape::Record(&RETRY), "When and how a failed call is tried again.")
+            .elsewhere(&["retries"]),
+        Field::optional("breaker", Shape::Record(&BREAKER), "When to stop calling.")
+            .elsewhere(&["circuit_breaker", "outlier_detection"]),
+    ],
+    rules: &[],
+    example: "\
+balance: least-connections
+timeout: 2s
+retry: {max_retries: 2}
+breaker: {failure_threshold: 10, open_timeout: 15s}
+",
+};
+
+static RETRY: Record = Record {
+    anchor: "traffic-retry",
+    title: "Retry",
+    doc: "A call is tried again only where that is safe: its method is idempotent (RFC 9110, 9.2.2), it has an \
+          `idempotency-key` header, or it was certainly never processed.",
+    fields: &[
+        Field::with_default(
+            "max_retries",
+            Shape::Integer { least: 0, most: 100 },
+            "3",
+            "The most retries: a call is tried once more than this. 0 switches retries off.",
+        )
+        .elsewhere(&["attempts", "num_retries", "max_attempts"]),
+        Field::optional(
+            "delay",
+            Shape::Record(&DELAY),
+            "How long to wait before each retry; exponential from 25 ms with factor 2 if not stated.",
+        )
+        .elsewhere(&["backoff", "wait"]),
+        Field::with_default(
+            "jitter",
+            Shape::Choice(&[
+                Word { word: "full", doc: "anything from nothing to the whole delay" },
+                Word { word: "none", doc: "always the whole delay" },
+            ]),
+            "full",
+            "How the delay varies, so that calls that failed together do not return together.",
+        ),
+        Field::with_default(
+            "max_delay",
+            Shape::Duration { least: Duration::ZERO, most: DAY },
+            "1s",
+            "The longest wait, whatever `delay` says.",
+        ),
+        Field::optional(
+            "per_try_timeout",
+            Shape::Duration { least: INSTANT, most: DAY },
+            "How long one try may take; as long as the call if not stated.",
+        ),
+        Field::with_default(
+            "retry_on",
+            Shape::List {
+                item: &Shape::Either(&Shape::Integer { least: 400, most: 599 }, &Shape::Choice(REASONS)),
+                least: 0,
+                most: 100,
+            },
+            "[connect-failure, reset, per-try-timeout, 502, 503, 504, grpc-unavailable]",
+            "Which outcomes are tried again: the words above, and HTTP statuses.",
+        )
+        .elsewhere(&["on", "conditions", "retryOn"]),
+        Field::with_default(
+            "non_idempotent",
+            Shape::Boolean,
+            "false",
+            "Whether calls that are not idempotent are tried again too. Only for services that notice duplicates.",
+        ),
+        Field::optional("budget", Shape::Record(&BUDGET), "How many retries all calls together may cause."),
+    ],
+    rules: &[],
+    example: "\
+max_retries: 2
+delay: {exponential: {base: 50ms, factor: 2}}
+per_try_timeout: 500ms
+retry_on: [connect-failure, reset, 503]
+",
+};
+
+const REASONS: &[Word] = &[
+    Word { word: "connect-failure", doc: "no connection, or refused before it was processed" },
+    Word { word: "reset", doc: "the connection broke before an answer came" },
+    Word { word: "per-try-timeout", doc: "the try took longer than `per_try_timeout`" },
+    Word { word: "grpc-cancelled", doc: "gRPC status 1" },
+    Word { word: "grpc-unknown", doc: "gRPC status 2" },
+    Word { word: "grpc-deadline-exceeded", doc: "gRPC status 4" },
+    Word { word: "grpc-resource-exhausted", doc: "gRPC status 8" },
+    Word { word: "grpc-aborted", doc: "gRPC status 10" },
+    Word { word: "grpc-internal", doc: "gRPC status 13" },
+    Word { word: "grpc-unavailable", doc: "gRPC status 14" },
+];
+
+/// The gRPC status that a word of `retry_on` stands for (`grpc/grpc` `doc/statuscodes.md`).
+pub(crate) fn grpc_status(word: &str) -> Option<u8> {
+    Some(match word {
+        "grpc-cancelled" => 1,
+        "grpc-unknown" => 2,
+        "grpc-deadline-exceeded" => 4,
+        "grpc-resource-exhausted" => 8,
+        "grpc-aborted" => 10,
+        "grpc-internal" => 13,
+        "grpc-unavailable" => 14,
+        _ => return None,
+    })
+}
+
+static DELAY: Record = Record {
+    anchor: "traffic-retry-delay",
+    title: "Delay",
+    doc: "How long to wait before each retry, in one of three ways.",
+    fields: &[
+        Field::optional("fixed", Shape::Duration { least: Duration::ZERO, most: DAY }, "Always the same.")
+            .elsewhere(&["constant"]),
+        Field::optional("linear", Shape::Record(&LINEAR), "Longer by the same amount each time."),
+        Field::optional("exponential", Shape::Record(&EXPONENTIAL), "Longer by the same factor each time."),
+    ],
+    rules: &[Rule::ExactlyOne(&["fixed", "linear", "exponential"])],
+    example: "exponential: {base: 50ms, factor: 2}\n",
+};
+
+static LINEAR: Record = Record {
+    anchor: "traffic-retry-delay-linear",
+    title: "Linear delay",
+    doc: "`base`, then longer by `increment` each time.",
+    fields: &[
+        Field::required(
+            "base",
+            Shape::Duration { least: Duration::ZERO, most: DAY },
+            "Before the first retry.",
+        ),
+        Field::required(
+            "increment",
+            Shape::Duration { least: Duration::ZERO, most: DAY },
+            "What is added for each further one.",
+        ),
+    ],
+    rules: &[],
+    example: "base: 50ms\nincrement: 50ms\n",
+};
+
+static EXPONENTIAL: Record = Record {
+    anchor: "traffic-retry-delay-exponential",
+    title: "Exponential delay",
+    doc: "`base`, then `factor` times as long each time.",
+    fields: &[
+        Field::required(
+            "base",
+            Shape::Duration { least: Duration::ZERO, most: DAY },
+            "Before the first retry.",
+        ),
+        Field::with_default(
+            "factor",
+            Shape::Integer { least: 1, most: 100 },
+            "2",
+            "What each further one is multiplied by.",
+        ),
+    ],
+    rules: &[],
+    example: "base: 50ms\nfactor: 2\n",
+};
+
+static BUDGET: Record = Record {
+    anchor: "traffic-retry-budget",
+    title: "Retry budget",
+    doc: "How many retries all calls to the service together may cause, so that a service in trouble is not buried: over any \
+          time at most `percent` of the calls, `per_second` for every second, and `burst`.",
+    fields: &[
+        Field::with_default(
+            "percent",
+            Shape::Integer { least: 0, most: *retry::budget::Config::PERCENT.end() as u64 },
+            "20",
+            "Retries for every 100 calls.",
+        ),
+        Field::with_default(
+            "per_second",
+            Shape::Integer { least: 0, most: 1_000_000 },
+            "10",
+            "Retries for every second besides, so that a service with few calls can have some too.",
+        ),
+        Field::with_default(
+            "burst",
+            Shape::Integer { least: 0, most: *retry::budget::Config::BURST.end() as u64 },
+            "500",
+            "The most retries that can be saved up; there are as many at the start.",
+        ),
+    ],
+    rules: &[],
+    example: "percent: 10\nper_second: 5\nburst: 100\n",
+};
+
+static BREAKER: Record = Record {
+    anchor: "traffic-breaker",
+    title: "Breaker",
+    doc: "A circuit breaker for each destination and endpoint: *closed*, calls pass; after `failure_threshold` failures in a \
+          row it *opens* and refuses calls for `open_timeout`; then, *half-open*, it admits a few calls, and closes if all of them \
+          succeed.",
+    fields: &[
+        Field::with_default(
+            "failure_threshold",
+            Shape::Integer { least: 1, most: *breaker::Config::FAILURE_THRESHOLD.end() as u64 },
+            "5",
+            "Failures in a row that open it.",
+        )
+        .elsewhere(&["consecutive_failures", "max_failures"]),
+        Field::with_default(
+            "open_timeout",
+            Shape::Duration { least: INSTANT, most: DAY },
+            "1m",
+            "How long it refuses every call.",
+        )
+        .elsewhere(&["wait_duration_in_open_state", "reset_timeout", "sleep_window"]),
+        Field::with_default(
+            "permitted_half_open_calls",
+            Shape::Integer { least: 1, most: *breaker::Config::PERMITTED_HALF_OPEN_CALLS.end() as u64 },
+            "3",
+            "How many calls a half-open breaker admits; all must succeed for it to close.",
+        )
+        .elsewhere(&["permitted_number_of_calls_in_half_open_state"]),
+        Field::with_default(
+            "half_open_max_wait",
+            Shape::Duration { least: INSTANT, most: DAY },
+            "1m",
+            "How long it waits for those calls before it takes them for lost and admits another. Should be longer than a call \
+             may take.",
+        )
+        .elsewhere(&["max_wait_duration_in_half_open_state"]),
+    ],
+    rules: &[],
+    example: "\
+failure_threshold: 10
+open_timeout: 15s
+permitted_half_open_calls: 1
+",
+};
