@@ -8,8 +8,8 @@
 //! Every admitted call carries a [`Generation`], and its outcome counts only in the generation that admitted
 //! it: an answer that was on its way when the breaker opened says nothing about what came after. A call that
 //! is dropped with no outcome gives its permit back ([`Input::Abandoned`]). Should permits never come back
-//! all the same, a half-open breaker takes them for lost after [`Config::half_open_max_wait`] and admits a
-//! call again, one for each such wait.
+//! all the same, a half-open breaker takes them for lost after [`Config::half_open_max_wait`] and gives them
+//! out anew, so it is never stuck; what had succeeded still counts.
 //!
 //! A state packs into one word ([`State::pack`]), which [`Shared`] keeps in an atomic: nothing is locked
 //! while a call is in flight.

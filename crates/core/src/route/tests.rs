@@ -37,7 +37,12 @@ const HOSTS: [&str; 6] = ["a.com", "x.a.com", "y.x.a.com", "*.a.com", "*.x.a.com
 const HEADERS: [(&str, &str); 4] = [("h", "1"), ("h", "2"), ("i", "1"), ("j", "1")];
 const QUERIES: [(&str, &str); 4] = [("q", "1"), ("q", "2"), ("r", "1"), ("s", "1")];
 
+/// Mostly one path, so that many matches compete for it.
 fn paths() -> impl Strategy<Value = String> {
+    prop_oneof![2 => Just("/a".to_string()), 1 => any_path()]
+}
+
+fn any_path() -> impl Strategy<Value = String> {
     let segment = prop::sample::select(vec!["a", "b", "ab"]);
     (prop::collection::vec(segment, 0..4), any::<bool>()).prop_map(|(segments, slash)| {
         let path = segments.iter().fold(String::new(), |path, segment| path + "/" + segment);
@@ -69,6 +74,7 @@ fn matches() -> impl Strategy<Value = Match> {
 fn routes() -> impl Strategy<Value = Vec<Route>> {
     let rule = prop::collection::vec(matches(), 0..3).prop_map(|matches| Rule { matches, ..Rule::default() });
     let hostnames = prop::collection::vec(prop::sample::select(HOSTS.to_vec()), 0..3);
+    let hostnames = prop_oneof![Just(Vec::new()), hostnames];
     let parts = (hostnames, prop::collection::vec(rule, 0..3));
     prop::collection::vec(parts, 0..8).prop_map(|routes| {
         let named = routes.into_iter().enumerate();
@@ -321,6 +327,35 @@ fn forty_thousand_routes_each_find_their_own() {
         assert_eq!(find(&table, &request), Some(MatchId { route: number, rule: 0, matched: 0 }));
     }
     assert_eq!(find(&table, &Request::get("example.org", "/prefix/40001")), None);
+}
+
+#[test]
+fn what_demands_more_comes_first_in_the_order_of_the_gateway_api() {
+    // Each takes the request from all before it.
+    let method = |it: Match| Match { method: HttpMethod::new("GET").ok(), ..it };
+    let queried = |it: Match| Match { query: vec![parameter("q", "1"), parameter("r", "1")], ..it };
+    let headed = |it: Match| Match { headers: vec![header("h", "1")], ..it };
+    let stated: [(&[&str], Match); 10] = [
+        (&[], prefix("/")),
+        (&[], prefix("/a")),
+        (&[], queried(prefix("/a"))),
+        (&[], headed(prefix("/a"))),
+        (&[], headed(queried(prefix("/a")))),
+        (&[], method(prefix("/a"))),
+        (&[], prefix("/a/b")),
+        (&[], exact("/a/b")),
+        (&["*.a.com"], prefix("/")),
+        (&["x.a.com"], prefix("/")),
+    ];
+    let query = Some("r=1&q=1".to_string());
+    let request = Request { query, headers: Pairs(vec![("h", "1")]), ..Request::get("x.a.com", "/a/b") };
+    for count in 1..=stated.len() {
+        let routes = stated.iter().take(count).enumerate();
+        let routes =
+            routes.map(|(number, (hosts, it))| route(number, hosts, vec![rule(std::slice::from_ref(it))]));
+        let found = find(&RouteTable::new(routes.collect()), &request);
+        assert_eq!(found, Some(MatchId { route: count - 1, rule: 0, matched: 0 }));
+    }
 }
 
 #[test]
