@@ -12,6 +12,8 @@
 //!
 //! Features: `client` adds the HTTP client (and reqwest). Everything else is always there.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod events;
 pub mod explain;
 pub mod headers;
