@@ -1,0 +1,75 @@
+//! `cargo xtask bench …`: what is measured, against what goal.
+//!
+//! Each bench prints a table with goal and verdict; `--json` prints the same as JSON on standard output, alone. The
+//! last tables are kept in `bench/README.md`.
+
+mod platform;
+
+use crate::shell::Outcome;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: What,
+    /// Print JSON on standard output, alone
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The shop as a whole: time until all is healthy, memory of the platform and of a sidecar
+    Platform,
+}
+
+/// One measured figure.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    goal: Option<f64>,
+    ok: bool,
+}
+
+impl Figure {
+    /// A figure that should not exceed a goal.
+    fn at_most(name: impl Into<String>, value: f64, unit: &'static str, goal: f64) -> Self {
+        Self { name: name.into(), value, unit, goal: Some(goal), ok: value <= goal }
+    }
+
+    /// A figure without a goal.
+    fn plain(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, goal: None, ok: true }
+    }
+}
+
+/// Runs a bench and prints its figures.
+pub(crate) fn run(options: &Options) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let figures = match options.what {
+        What::Platform => runtime.block_on(platform::measure())?,
+    };
+    if options.json {
+        println!("{}", serde_json::to_string(&figures)?);
+    } else {
+        print(&figures);
+    }
+    Ok(())
+}
+
+fn print(figures: &[Figure]) {
+    println!("| figure | value | goal | |");
+    println!("|---|---|---|---|");
+    for figure in figures {
+        let goal = figure.goal.map_or("–".to_owned(), |goal| format!("≤ {goal} {}", figure.unit));
+        let verdict = match (figure.goal, figure.ok) {
+            (None, _) => "",
+            (_, true) => "met",
+            (_, false) => "missed",
+        };
+        println!("| {} | {:.2} {} | {goal} | {verdict} |", figure.name, figure.value, figure.unit);
+    }
+}

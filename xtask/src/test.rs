@@ -1,0 +1,33 @@
+//! `cargo xtask test`: every test, in one go.
+
+use crate::shell::{self, Outcome, PROFILE, cargo};
+use crate::{prepare, tidy};
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Run thousands of seeds where the normal run takes 200
+    #[arg(long)]
+    long: bool,
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// Runs the tests of the whole workspace. The programs are built first, because tests start them.
+pub(crate) fn run(options: &Options) -> Outcome {
+    tidy::quick()?;
+    prepare::interpreters()?;
+    prepare::tools()?;
+    let python = prepare::python_clients()?;
+    let node = prepare::node_with_proxy_support()?;
+    shell::run(&mut cargo(&["build", "--profile", PROFILE, "--workspace", "--bins"]))?;
+    let mut tests = cargo(&["test", "--profile", PROFILE, "--workspace", "--no-fail-fast"]);
+    tests.env("TENON_TEST_PYTHON", python).env("TENON_TEST_NODE", node);
+    if options.long {
+        tests.env("TENON_TEST_LONG", "1");
+    }
+    if let Some(filter) = &options.filter {
+        tests.arg("--").arg(filter);
+    }
+    shell::run(&mut tests)
+}
