@@ -9,6 +9,7 @@
 
 mod admission;
 pub mod clock;
+pub mod contract;
 pub mod log;
 pub mod memory;
 #[cfg(test)]

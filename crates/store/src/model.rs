@@ -19,8 +19,10 @@ pub(crate) struct Model {
     tried_mark: Position,
     /// The highest head that was seen.
     head: Position,
-    /// What the last successful commit acknowledged.
+    /// What the last commit that acknowledged anything did acknowledge.
     last_group: BTreeSet<Position>,
+    /// Whether the next acknowledgement begins another group.
+    new_group: bool,
 }
 
 /// A promise that was not kept.
@@ -48,7 +50,7 @@ impl Model {
 
     /// A commit begins.
     pub(crate) fn begin_group(&mut self) {
-        self.last_group.clear();
+        self.new_group = true;
     }
 
     /// Notes the answer to an append, in the order of the appends. `lone` tells that no other append of the
@@ -95,10 +97,11 @@ impl Model {
         }
     }
 
-    /// The mark that the log reports after it was opened again.
-    pub(crate) fn reopened_mark(&mut self, first: Position) -> Result<(), Violation> {
-        let floor = self.mark.max(Position(1));
-        let ceiling = self.tried_mark.max(floor);
+    /// The mark that the log reports after it was opened again. If its end was damaged, and it said so, then
+    /// the mark may have gone back.
+    pub(crate) fn reopened_mark(&mut self, first: Position, damaged: bool) -> Result<(), Violation> {
+        let floor = if damaged { Position(1) } else { self.mark.max(Position(1)) };
+        let ceiling = self.tried_mark.max(Position(1));
         ensure!(first >= floor && first <= ceiling, "the mark {first} is not in {floor}..={ceiling}");
         self.mark = first;
         Ok(())
@@ -161,6 +164,9 @@ impl Model {
             ensure!(found.is_none(), "appended although the event at {found:?} contradicts {condition:?}");
         }
         self.allow(events);
+        if std::mem::take(&mut self.new_group) {
+            self.last_group.clear();
+        }
         for (position, event) in appended.positions.iter().zip(events) {
             let last = self.present.last_key_value().map_or(self.head, |(last, _)| self.head.max(*last));
             ensure!(*position > last, "appended at {position}, not after {last}");
@@ -223,6 +229,7 @@ impl Model {
             ensure!(run, "the events of an append are apart");
             ensure!(found.iter().all(|event| event.position > self.head), "an event appeared below a head");
             explained += found.len();
+            self.last_group.extend(found.iter().map(|event| event.position));
             self.present.extend(found.iter().map(|event| event.position).zip(append));
         }
         ensure!(explained == fresh.len(), "an event is served that was never appended: {fresh:?}");

@@ -340,6 +340,8 @@ impl From<SegmentError> for ReadError {
 }
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod tests;

@@ -127,7 +127,8 @@ impl Query {
     ) -> Result<(), ReadError> {
         let before = match direction {
             Direction::Forward => from.0.saturating_add(1) < first.0,
-            Direction::Backward => from <= first && first.0 > 1,
+            // From the mark itself there is nothing left to read, as at the end of any reading backward.
+            Direction::Backward => from < first && first.0 > 1,
         };
         if before && !self.is_reserved_only() { Err(ReadError::Truncated { first }) } else { Ok(()) }
     }

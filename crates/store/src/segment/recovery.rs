@@ -56,7 +56,10 @@ pub(crate) fn recover(files: &Files) -> Result<Option<Recovered>, OpenError> {
     }
     let Some((name, header)) = segments.pop() else { return Ok(None) };
     let sealed = seal_all(files, segments, &header)?;
-    let (active, end, cut) = recover_active(files, name, header)?;
+    let (active, mut end, cut) = recover_active(files, name, header)?;
+    // What has been scavenged was before the mark, whatever became of the mark.
+    let scavenged = sealed.iter().rev().find(|sealed| sealed.is_scavenged());
+    end.mark = end.mark.max(scavenged.map_or(end.mark, |sealed| Position(sealed.last.0 + 1)));
     Ok(Some(Recovered { sealed, active, end, cut }))
 }
 
@@ -325,6 +328,7 @@ fn cut_tail(
         return Err(damage(name, end.tail, end.last, problem).into());
     }
     let len = last + 1;
+    tracing::warn!(name, offset = end.tail, bytes = len, after = %end.last, "cutting a torn tail off the log");
     let zeroed = file.write_at(&vec![0; len], end.tail).and_then(|()| file.sync_data());
     zeroed.map_err(|source| write_failed("cut the torn tail of", disk, source))?;
     Ok(Some(Cut { file: name.to_owned(), offset: end.tail, bytes: len as u64, after: end.last }))

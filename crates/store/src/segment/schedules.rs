@@ -46,6 +46,8 @@ struct Schedule {
     sent: Vec<(Vec<NewEvent>, Option<Condition>)>,
     /// Whether a bit has been flipped, so that refusing is allowed.
     flipped: bool,
+    /// Whether that was since the log was last opened.
+    just_flipped: bool,
     flips_allowed: bool,
 }
 
@@ -100,6 +102,7 @@ impl Schedule {
             ids: 0,
             sent: Vec::new(),
             flipped: false,
+            just_flipped: false,
             flips_allowed,
         }
     }
@@ -256,7 +259,16 @@ impl Schedule {
             return Ok(());
         }
         self.flipped = true;
-        if self.rng.bool() { self.check(false) } else { self.crash() }
+        if self.rng.bool() {
+            self.check(false)?;
+        }
+        // One at a time: what is promised is that any one damage is noticed.
+        self.just_flipped = true;
+        // If opening failed after it had cut, the cut would be told by the failed opening's log only.
+        self.set_faults(SimFaults { ignored_syncs: self.faults.ignored_syncs, ..SimFaults::default() });
+        self.crash()?;
+        self.just_flipped = false;
+        Ok(())
     }
 
     fn healthy(&self) -> bool {
@@ -269,7 +281,7 @@ impl Schedule {
             Ok((writer, report)) => {
                 let first = writer.segments().view().first;
                 self.writer = Some(writer);
-                self.model.reopened_mark(first)?;
+                self.model.reopened_mark(first, self.just_flipped && report.cut.is_some())?;
                 self.check_report(&report);
                 self.check(true)
             }
@@ -285,7 +297,7 @@ impl Schedule {
 
     /// A damaged last group looks like a torn tail; that it was cut must be told.
     fn check_report(&mut self, report: &OpenReport) {
-        if let Some(cut) = report.cut.as_ref().filter(|_| self.flipped) {
+        if let Some(cut) = report.cut.as_ref().filter(|_| self.just_flipped) {
             self.model.lose_last_group(cut.after);
         }
     }

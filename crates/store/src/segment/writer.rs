@@ -85,6 +85,9 @@ impl Writer {
         if first <= self.admission.first() {
             return Ok(());
         }
+        // The second shows that the first was durable, so that damage to it cannot pass for a torn tail and
+        // take the mark back: what it allows to be removed is gone for good.
+        self.write_mark(first)?;
         self.write_mark(first)?;
         self.admission.set_first(first);
         self.segments.update(|view| view.first = first);
