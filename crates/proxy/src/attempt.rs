@@ -1,0 +1,92 @@
+//! One attempt: a request to one instance's application, up to the head of its response; and up to the end, where the
+//! head is withheld until the response is complete.
+
+use crate::outgoing::Outgoing;
+use crate::pool::{Lease, SendError, chain};
+use crate::worker::Worker;
+use bytes::Bytes;
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::time::Duration;
+use tenon_core::Address;
+use tenon_core::retry::Outcome;
+
+/// What an instance answered.
+pub(crate) struct Answer {
+    pub(crate) head: Parts,
+    pub(crate) body: AnswerBody,
+}
+
+/// As much of an answer's body as is here.
+pub(crate) enum AnswerBody {
+    /// All of it.
+    Whole { data: Bytes, trailers: Option<HeaderMap> },
+    /// Its beginning at most.
+    Begun { incoming: Incoming, lease: Option<Lease> },
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) outcome: Outcome,
+    pub(crate) why: String,
+}
+
+/// Sends the request to an application, which has this long to answer.
+///
+/// # Errors
+/// [`Failure`] with what is known of whether the application has seen the request.
+pub(crate) async fn attempt(
+    worker: &Worker,
+    address: &Address,
+    outgoing: &Outgoing,
+    most: Duration,
+) -> Result<Answer, Failure> {
+    let timed_out =
+        || Failure { outcome: Outcome::TimedOut, why: format!("no answer within {} ms", most.as_millis()) };
+    tokio::time::timeout(most, exchange(worker, address, outgoing, most)).await.map_err(|_| timed_out())?
+}
+
+async fn exchange(
+    worker: &Worker,
+    address: &Address,
+    outgoing: &Outgoing,
+    most: Duration,
+) -> Result<Answer, Failure> {
+    let sent = worker.pool.send(address, outgoing.protocol(), outgoing.attempt(most)).await;
+    let (response, lease) = sent.map_err(|error| failure(&error))?;
+    let (head, incoming) = response.into_parts();
+    if head.status == StatusCode::SWITCHING_PROTOCOLS || !is_withheld(worker, outgoing, &incoming) {
+        return Ok(Answer { head, body: AnswerBody::Begun { incoming, lease } });
+    }
+    let collected = incoming.collect().await.map_err(|error| broke_off(&error))?;
+    if let Some(lease) = lease {
+        lease.give_back();
+    }
+    let trailers = collected.trailers().cloned();
+    Ok(Answer { head, body: AnswerBody::Whole { data: collected.to_bytes(), trailers } })
+}
+
+/// Whether the response is held until it is complete. One with no body is complete.
+fn is_withheld(worker: &Worker, outgoing: &Outgoing, incoming: &Incoming) -> bool {
+    let length = incoming.size_hint().exact();
+    let short = length.is_some_and(|length| length <= worker.shared.config.limits.withhold_bytes);
+    incoming.is_end_stream() || (outgoing.idempotent && short)
+}
+
+fn failure(error: &SendError) -> Failure {
+    let outcome = match error {
+        SendError::Unsent(_) | SendError::Connect(_) | SendError::Broken { unprocessed: true, .. } => {
+            Outcome::NeverProcessed
+        }
+        SendError::Broken { .. } => Outcome::Reset,
+    };
+    Failure { outcome, why: chain(error) }
+}
+
+fn broke_off(error: &hyper::Error) -> Failure {
+    Failure { outcome: Outcome::Reset, why: format!("the response broke off: {}", chain(error)) }
+}

@@ -1,0 +1,273 @@
+//! A call to a service of the mesh, from the deadline to the response: what sidecars and the gateway have in common.
+
+use crate::admission::{self, Whose};
+use crate::attempt::{Answer, AnswerBody, Failure, attempt};
+use crate::balance::{self, Chosen};
+use crate::body::{Body, Stream};
+use crate::outgoing::Outgoing;
+use crate::refusal::Refused;
+use crate::story::{Story, grpc_status, is_failure};
+use crate::view::Destination;
+use crate::worker::{LocalView, Worker};
+use crate::{headers, tunnel};
+use http::{HeaderMap, Response, StatusCode};
+use std::rc::Rc;
+use std::time::Duration;
+use tenon_api::explain;
+use tenon_api::headers::TIMEOUT_MS;
+use tenon_core::deadline::{Deadline, GRPC_HEADER, GrpcTimeout, MillisTimeout};
+use tenon_core::limit::Held;
+use tenon_core::manifest::Traffic;
+use tenon_core::retry::{Attempts, Decision, Outcome, Reason, Tried};
+use tenon_core::{Code, InstanceId, ServiceRef, Timestamp};
+
+/// Where a call goes and how long it may take.
+pub(crate) struct Target {
+    /// The view that it was decided by.
+    pub(crate) view: Rc<LocalView>,
+    /// Which of its destinations.
+    pub(crate) index: usize,
+    /// What the route allows, if it says so.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// One call on its way.
+struct Call<'a> {
+    worker: &'a Rc<Worker>,
+    story: &'a mut Story,
+    outgoing: &'a Outgoing,
+    deadline: Deadline,
+    attempts: Attempts,
+    tried: Vec<InstanceId>,
+}
+
+/// The attempt that settled a call.
+struct Settled {
+    answer: Answer,
+    chosen: Chosen,
+}
+
+/// Carries a request to a service and ends its story with the response.
+pub(crate) async fn carry(
+    worker: &Rc<Worker>,
+    mut story: Story,
+    target: Target,
+    mut outgoing: Outgoing,
+) -> Response<Body> {
+    match try_carry(worker, &mut story, target, &mut outgoing).await {
+        Ok(passed) => passed.respond(worker, story, outgoing),
+        Err(refused) => story.refuse(&refused),
+    }
+}
+
+/// What a call that was answered holds until its response has passed.
+struct Passed {
+    settled: Settled,
+    service: admission::Leave,
+    place: Held,
+}
+
+async fn try_carry(
+    worker: &Rc<Worker>,
+    story: &mut Story,
+    target: Target,
+    outgoing: &mut Outgoing,
+) -> Result<Passed, Refused> {
+    let Target { view, index, timeout } = target;
+    let destination = view.destinations().get(index).ok_or_else(unavailable)?;
+    let traffic = &destination.traffic;
+
+    // The caller's remaining time, the route's and the service's: the shortest counts.
+    let deadline = deadline(outgoing.headers_mut(), timeout.unwrap_or(traffic.timeout), story.at);
+    story.timeout = Some(deadline.remaining(story.at));
+
+    // No queue: what has no place is refused at once, so that a slow service does not fill this process.
+    let place = destination
+        .cells
+        .in_flight
+        .admit(traffic.max_in_flight)
+        .map_err(|full| overloaded(destination, &full))?;
+
+    // A service whose calls keep failing is left alone, whichever of its instances they went to.
+    let whose = Whose { service: &destination.service, instance: None };
+    let service = admission::admit(worker, &destination.cells.breaker, &traffic.breaker, whose)
+        .map_err(|wait| admission::open(&destination.service, "the service", wait))?;
+
+    destination.cells.budget.deposit(&traffic.budget, story.at);
+    let call = Call { worker, story, outgoing, deadline, attempts: Attempts::new(), tried: Vec::new() };
+    match call.settle(Rc::clone(&view), index).await {
+        Ok(settled) => Ok(Passed { settled, service, place }),
+        Err(refused) => {
+            // Whether anybody could be asked at all is the instances' affair, and their breakers know.
+            if matches!(refused.code, Code::MeshNetwork | Code::MeshTimeout) && !outgoing.body.caller_failed()
+            {
+                service.record(false);
+            }
+            Err(refused)
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Tries instances until one's answer counts.
+    async fn settle(mut self, mut view: Rc<LocalView>, mut index: usize) -> Result<Settled, Refused> {
+        loop {
+            let destination = view.destinations().get(index).ok_or_else(unavailable)?;
+            let policy = &destination.traffic.retry;
+            let chosen = balance::choose(self.worker, &view, index, &self.tried)?;
+            let target = destination.targets.get(chosen.index).ok_or_else(unavailable)?;
+            let began = self.worker.now();
+            let most = self.deadline.for_try(policy.per_try_timeout, began);
+            let result = attempt(self.worker, &target.address, self.outgoing, most).await;
+            if self.outgoing.body.caller_failed() {
+                // It says nothing about the instance: its leave is given back.
+                return Err(Refused::new(Code::RequestInvalid, "the request's body broke off"));
+            }
+            let outcome = outcome_of(&result);
+            let decision = self.decide(destination, outcome);
+            self.note(&destination.service, target, began, &result, decision);
+            match (decision, result) {
+                (Decision::GiveUp { .. }, Ok(answer)) => return Ok(Settled { answer, chosen }),
+                (Decision::GiveUp { reason }, Err(failure)) => {
+                    chosen.leave.record(false);
+                    return Err(self.failed(&destination.service, &failure, reason));
+                }
+                (Decision::Retry { after }, _) => {
+                    chosen.leave.record(false);
+                    self.tried.push(target.instance.clone());
+                    tokio::time::sleep(after).await;
+                    self.story.retried();
+                    // Who may be called may have changed; the instance that failed may be gone by now.
+                    let now = self.worker.view();
+                    if let Some(place) = now.find(&destination.service) {
+                        (view, index) = (now, place);
+                    }
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, destination: &Destination, outcome: Outcome) -> Decision {
+        let Traffic { retry, budget, .. } = &destination.traffic;
+        let now = self.worker.now();
+        let tried = Tried {
+            outcome,
+            idempotent: self.outgoing.idempotent,
+            replayable: self.outgoing.body.is_replayable(),
+            remaining: Some(self.deadline.remaining(now)),
+            random: fastrand::u64(..),
+        };
+        self.attempts.after_try(retry, tried, || destination.cells.budget.withdraw(budget, now))
+    }
+
+    /// Remembers an attempt that went wrong, or one after such.
+    fn note(
+        &mut self,
+        service: &ServiceRef,
+        target: &crate::view::Target,
+        began: Timestamp,
+        result: &Result<Answer, Failure>,
+        decision: Decision,
+    ) {
+        let (status, outcome) = match result {
+            Ok(answer) => (Some(answer.head.status.as_u16()), answer.head.status.to_string()),
+            Err(failure) => (None, failure.why.clone()),
+        };
+        let went_wrong = status.is_none_or(|status| status >= 500);
+        if !went_wrong && self.story.attempts.is_empty() {
+            return;
+        }
+        let decision = match decision {
+            Decision::Retry { after } => format!("retry after {} ms", after.as_millis()),
+            Decision::GiveUp { reason } => reason.to_string(),
+        };
+        tracing::debug!(%service, instance = %target.instance, %outcome, %decision, "attempt");
+        self.story.attempts.push(explain::Attempt {
+            instance: Some(target.instance.clone()),
+            address: Some(target.address.clone()),
+            after: began.since(self.story.at),
+            duration: self.worker.now().since(began),
+            status,
+            outcome,
+            decision,
+        });
+    }
+
+    fn failed(&self, service: &ServiceRef, failure: &Failure, reason: Reason) -> Refused {
+        let late = self.deadline.has_passed(self.worker.now()) || failure.outcome == Outcome::TimedOut;
+        let code = if late { Code::MeshTimeout } else { Code::MeshNetwork };
+        let policy = if late { "timeout" } else { "retry" };
+        let ended = self.attempts.ended();
+        let detail = format!("`{service}` did not answer: {}; attempts made: {ended}; {reason}", failure.why);
+        Refused::new(code, detail).by(policy)
+    }
+}
+
+impl Passed {
+    /// The response to the caller. What the call holds is given back when the response has passed.
+    fn respond(self, worker: &Worker, story: Story, outgoing: Outgoing) -> Response<Body> {
+        let Self { settled: Settled { answer: Answer { mut head, body }, chosen }, service, place } = self;
+        outgoing.body.commit();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            service.record(true);
+            chosen.leave.record(true);
+            return tunnel::switch(worker, story, head, body, outgoing);
+        }
+        headers::strip_response(&mut head.headers);
+        let (status, grpc) = (head.status.as_u16(), grpc_status(&head.headers));
+        let leaves = vec![service, chosen.leave];
+        match body {
+            AnswerBody::Whole { data, trailers } => {
+                let grpc = trailers.as_ref().and_then(grpc_status).or(grpc);
+                leaves.into_iter().for_each(|leave| leave.record(!is_failure(status, grpc)));
+                let body = Body::Whole { data: Some(data).filter(|data| !data.is_empty()), trailers };
+                story.answer(Response::from_parts(head, body), grpc)
+            }
+            AnswerBody::Begun { incoming, lease } => {
+                // gRPC says in its trailers how a call ended; everybody else has said it by now.
+                let leaves = if outgoing.grpc {
+                    leaves
+                } else {
+                    leaves.into_iter().for_each(|leave| leave.record(!is_failure(status, grpc)));
+                    Vec::new()
+                };
+                let idle = worker.shared.config.limits.stream_idle;
+                let mut response = Response::from_parts(head, Body::Empty);
+                story.mark(&mut response);
+                let ending = story.until_end(status, leaves, vec![place, chosen.held]);
+                response.map(|_| Body::Stream(Stream::new(incoming, lease, ending, idle)))
+            }
+        }
+    }
+}
+
+/// The deadline of a request that arrived at `at`, which its headers may bring forward. They are taken out: each
+/// attempt is told what remains then.
+pub(crate) fn deadline(headers: &mut HeaderMap, own: Duration, at: Timestamp) -> Deadline {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let millis = text(TIMEOUT_MS).and_then(|text| text.parse::<MillisTimeout>().ok()).map(|it| it.0);
+    let grpc = text(GRPC_HEADER).and_then(|text| text.parse::<GrpcTimeout>().ok()).map(|it| it.0);
+    headers.remove(TIMEOUT_MS);
+    headers.remove(GRPC_HEADER);
+    Deadline::earliest(at, [Some(own), millis, grpc]).expect("one of the time-outs is given")
+}
+
+/// What the retry machine is told of an attempt.
+fn outcome_of(result: &Result<Answer, Failure>) -> Outcome {
+    match result {
+        Err(failure) => failure.outcome,
+        Ok(answer) => match grpc_status(&answer.head.headers) {
+            Some(status) => Outcome::GrpcStatus(status),
+            None => Outcome::Status(answer.head.status.as_u16()),
+        },
+    }
+}
+
+fn overloaded(destination: &Destination, full: &tenon_core::limit::Full) -> Refused {
+    let detail = format!("`{}` has as many requests in flight as it may: {full}", destination.service);
+    Refused::new(Code::MeshOverloaded, detail).by("max-in-flight").retry_after(Duration::from_secs(1))
+}
+
+fn unavailable() -> Refused {
+    Refused::new(Code::MeshServiceUnavailable, "the service has left the mesh")
+}

@@ -1,0 +1,129 @@
+//! A connection from a client: whose it is, which protocol it speaks, and who deals with its requests.
+
+use crate::body::Body;
+use crate::detect::{self, Detected};
+use crate::drain::Drain;
+use crate::headers::Trust;
+use crate::identity::Shown;
+use crate::prefixed::Prefixed;
+use crate::worker::Worker;
+use crate::{gateway, http1, http2, inbound, outbound, tunnel};
+use http::uri::Authority;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use std::net::IpAddr;
+use std::rc::Rc;
+use tenon_api::problem::Component;
+use tenon_core::InstanceId;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What a listener is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Role {
+    /// Calls by the application of this instance.
+    Outbound(InstanceId),
+    /// Calls from other processes for the application of this instance.
+    Inbound(InstanceId),
+    /// Calls from outside.
+    Gateway,
+}
+
+/// A connection, as its requests see it.
+pub(crate) struct Connection {
+    pub(crate) role: Role,
+    pub(crate) peer: IpAddr,
+    /// What the client has shown of who it is.
+    pub(crate) shown: Shown,
+    /// Inside a tunnel, which a client that had shown who it is opened: where it leads.
+    pub(crate) tunnel: Option<Authority>,
+    pub(crate) drain: Rc<Drain>,
+}
+
+impl Role {
+    /// The part of Tenon that this is.
+    pub(crate) fn component(&self) -> Component {
+        match self {
+            Self::Outbound(_) => Component::Outbound,
+            Self::Inbound(_) => Component::Inbound,
+            Self::Gateway => Component::Gateway,
+        }
+    }
+
+    /// Whose sidecar this is.
+    pub(crate) fn instance(&self) -> Option<&InstanceId> {
+        match self {
+            Self::Outbound(instance) | Self::Inbound(instance) => Some(instance),
+            Self::Gateway => None,
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(role: Role, peer: IpAddr, drain: Rc<Drain>) -> Self {
+        Self { role, peer, shown: Shown::default(), tunnel: None, drain }
+    }
+
+    pub(crate) fn component(&self) -> Component {
+        self.role.component()
+    }
+
+    /// Whether what its requests say of themselves is believed.
+    pub(crate) fn trust(&self) -> Trust {
+        match self.role {
+            Role::Outbound(_) | Role::Inbound(_) => Trust::Mesh,
+            Role::Gateway => Trust::Stranger,
+        }
+    }
+
+    /// The same client inside a tunnel.
+    pub(crate) fn tunnelled(&self, to: Authority) -> Self {
+        Self { tunnel: Some(to), ..Self::new(self.role.clone(), self.peer, Rc::clone(&self.drain)) }
+    }
+}
+
+/// Serves a connection until it ends. How it ends is the client's affair; it is told to `tracing` only.
+pub(crate) async fn serve<I>(worker: Rc<Worker>, connection: Connection, mut io: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &worker.shared.config.limits;
+    // Until a client has sent something there is no telling; an idle one is let go.
+    let patience = if connection.tunnel.is_some() { limits.detect_timeout } else { limits.head_timeout };
+    let detected = match detect::detect(&mut io, patience).await {
+        Ok((Detected::Closed, _)) => return,
+        Ok((Detected::Silent, _)) if connection.tunnel.is_none() => return,
+        Ok((detected, read)) => (detected, Prefixed::new(read, io)),
+        Err(error) => {
+            tracing::debug!(%error, "a connection broke before its first request");
+            return;
+        }
+    };
+    let connection = Rc::new(connection);
+    let handler = {
+        let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
+        move |request| handle(Rc::clone(&worker), Rc::clone(&connection), request)
+    };
+    let ended = match detected {
+        (Detected::Http2, io) => http2::serve(io, limits, &connection.drain, handler).await,
+        (Detected::Other | Detected::Silent, io) if connection.tunnel.is_some() => {
+            return tunnel::carry_bytes(&worker, &connection, io).await;
+        }
+        // What is not HTTP is told so by the HTTP/1.1 server.
+        (_, io) => http1::serve(io, limits, &connection.drain, handler).await,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = crate::pool::chain(&error), role = ?connection.role, "a client's connection broke");
+    }
+}
+
+async fn handle(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    match &connection.role {
+        Role::Outbound(instance) => outbound::handle(&worker, &connection, instance, request).await,
+        Role::Inbound(instance) => inbound::handle(&worker, &connection, instance, request).await,
+        Role::Gateway => gateway::handle(&worker, &connection, request).await,
+    }
+}

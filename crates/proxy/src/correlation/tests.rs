@@ -1,0 +1,65 @@
+use super::*;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+fn id() -> RequestId {
+    "01980000-0000-7000-8000-000000000001".parse().unwrap()
+}
+
+fn written(traceparent: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("tracestate", HeaderValue::from_static("vendor=1"));
+    if let Some(value) = traceparent {
+        headers.insert(TRACEPARENT, HeaderValue::from_str(value).unwrap());
+    }
+    write(&mut headers, id());
+    headers
+}
+
+#[test]
+fn a_trace_is_continued_with_a_new_parent() {
+    let headers = written(Some(&format!("00-{TRACE}-00f067aa0ba902b7-00")));
+    let value = headers[TRACEPARENT].to_str().unwrap();
+    assert!(value.starts_with(&format!("00-{TRACE}-")) && value.ends_with("-00"), "{value}");
+    assert!(!value.contains("00f067aa0ba902b7"), "{value}");
+    assert_eq!(headers["tracestate"], "vendor=1");
+    assert_eq!(headers[REQUEST_ID], id().to_string());
+}
+
+#[test]
+fn a_missing_or_malformed_trace_is_begun_anew_and_sampled() {
+    let zero = "0".repeat(32);
+    let malformed = [
+        String::new(),
+        "00".into(),
+        format!("ff-{TRACE}-00f067aa0ba902b7-01"),
+        format!("00-{zero}-00f067aa0ba902b7-01"),
+        format!("00-{TRACE}-0000000000000000-01"),
+        format!("00-{TRACE}-00f067aa0ba902b7-01-more"),
+        format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()),
+        format!("00-+{}-00f067aa0ba902b7-01", &TRACE[1..]),
+    ];
+    for given in malformed.iter().map(|text| Some(text.as_str())).chain([None]) {
+        let headers = written(given);
+        let value = headers[TRACEPARENT].to_str().unwrap();
+        assert!(value.len() == 55 && value.ends_with("-01") && !value.contains(TRACE), "{given:?}: {value}");
+        assert!(Parent::parse(value).is_some(), "{value}");
+        assert!(!headers.contains_key("tracestate"));
+    }
+}
+
+#[test]
+fn a_later_version_is_read_as_far_as_it_is_known() {
+    assert!(Parent::parse(&format!("01-{TRACE}-00f067aa0ba902b7-01-more")).is_some());
+}
+
+#[test]
+fn a_strangers_request_id_is_not_believed() {
+    let mut headers = HeaderMap::new();
+    assert_eq!(request_id(&headers, Trust::Mesh), None);
+    headers.insert(REQUEST_ID, HeaderValue::from_str(&id().to_string()).unwrap());
+    assert_eq!(request_id(&headers, Trust::Mesh), Some(id()));
+    assert_eq!(request_id(&headers, Trust::Stranger), None);
+    headers.insert(REQUEST_ID, HeaderValue::from_static("anything"));
+    assert_eq!(request_id(&headers, Trust::Mesh), None);
+}

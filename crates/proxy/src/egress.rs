@@ -1,0 +1,32 @@
+//! Calls to names outside the mesh, where the manifest allows them: passed on as they are.
+
+use crate::body::Body;
+use crate::outgoing::Outgoing;
+use crate::refusal::Refused;
+use crate::single;
+use crate::story::Story;
+use crate::worker::Worker;
+use http::Response;
+use http::uri::Authority;
+use std::time::Duration;
+use tenon_core::{Address, Code};
+
+/// How long a call outside may take, unless its caller says less.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Carries a request to whom its URI names.
+pub(crate) async fn carry(worker: &Worker, mut story: Story, outgoing: Outgoing) -> Response<Body> {
+    story.goes_to(None, None);
+    match address_of(outgoing.authority(), 80) {
+        Ok(address) => single::carry(worker, story, &address, outgoing, TIMEOUT).await,
+        Err(refused) => story.refuse(&refused),
+    }
+}
+
+/// The address that an authority means.
+pub(crate) fn address_of(authority: &Authority, default_port: u16) -> Result<Address, Refused> {
+    let host = authority.host();
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Address::new(host.strip_suffix('.').unwrap_or(host), authority.port_u16().unwrap_or(default_port))
+        .map_err(|invalid| Refused::new(Code::RequestInvalid, invalid.to_string()))
+}

@@ -1,0 +1,103 @@
+//! The gateway: calls from outside, each to the service that its route names.
+
+use crate::body::Body;
+use crate::call::{self, Target};
+use crate::connection::Connection;
+use crate::headers::set_forwarded;
+use crate::outbound::{authority_of, not_ready, path_of};
+use crate::outgoing::Outgoing;
+use crate::refusal::Refused;
+use crate::story::Story;
+use crate::worker::{LocalView, Worker};
+use crate::{correlation, path};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use std::rc::Rc;
+use std::time::Duration;
+use tenon_core::Code;
+use tenon_core::route::{Headers, RequestHead};
+
+/// Deals with one request from outside.
+pub(crate) async fn handle(
+    worker: &Rc<Worker>,
+    connection: &Connection,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let mut story = Story::begin(worker, connection, &request);
+    let view = worker.view();
+    let (authority, routed) = match route(&view, &mut story, &mut request) {
+        Ok(routed) => routed,
+        Err(refused) => return story.refuse(&refused),
+    };
+    let host = HeaderValue::from_str(authority.as_str()).ok();
+    let path = path_of(request.uri());
+    let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
+    correlation::write(outgoing.headers_mut(), story.request_id);
+    set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
+    let target = Target { view, index: routed.index, timeout: routed.timeout };
+    call::carry(worker, story, target, outgoing).await
+}
+
+/// Where a request goes.
+struct Routed {
+    index: usize,
+    timeout: Option<Duration>,
+}
+
+fn route(
+    view: &LocalView,
+    story: &mut Story,
+    request: &mut Request<Incoming>,
+) -> Result<(Authority, Routed), Refused> {
+    let gateway = view.gateway.as_ref().filter(|_| view.is_ready()).ok_or_else(not_ready)?;
+    story.revision = view.revision();
+    if request.method() == Method::CONNECT {
+        return Err(Refused::new(Code::RequestInvalid, "the gateway opens no tunnels"));
+    }
+    let authority = authority_of(request)?;
+
+    // One path, one spelling, before anything looks at it; so no route can be passed by.
+    if let Some(uri) =
+        path::normalise(request.uri()).map_err(|it| Refused::new(Code::RequestInvalid, it.to_string()))?
+    {
+        *request.uri_mut() = uri;
+    }
+    let head = RequestHead {
+        host: authority.host(),
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        query: request.uri().query(),
+        headers: &Fields(request.headers()),
+    };
+    let found = gateway.table.lookup(&head).ok_or_else(|| not_found(&head))?;
+    let backend = found.rule.backend(fastrand::u64(..)).ok_or_else(|| {
+        let detail =
+            format!("route `{}` matches, but none of its backends has a weight above 0", found.route.name);
+        Refused::new(Code::MeshServiceUnavailable, detail).by("route")
+    })?;
+    story.goes_to(Some(&backend.service), Some(&found.route.name));
+    let index = view.find(&backend.service).ok_or_else(|| {
+        let detail =
+            format!("route `{}` leads to `{}`, which is not in the mesh", found.route.name, backend.service);
+        Refused::new(Code::MeshServiceNotFound, detail).by("route")
+    })?;
+    Ok((authority, Routed { index, timeout: found.rule.timeout }))
+}
+
+fn not_found(head: &RequestHead<'_, Fields<'_>>) -> Refused {
+    let detail = format!(
+        "no route of the gateway matches {} {} for host `{}`; the manifest's `gateway.routes` lists them",
+        head.method, head.path, head.host
+    );
+    Refused::new(Code::GatewayRouteNotFound, detail).by("route")
+}
+
+/// A request's header fields, as routing wants them.
+struct Fields<'a>(&'a HeaderMap);
+
+impl Headers for Fields<'_> {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(HeaderValue::as_bytes)
+    }
+}

@@ -1,0 +1,47 @@
+//! A sidecar's inbound side: calls from other processes for its own application, and for no other.
+//!
+//! Calls within one process need no such hop: the caller's sidecar sends them to the application at once.
+
+use crate::body::Body;
+use crate::connection::Connection;
+use crate::headers::set_forwarded;
+use crate::outbound::{authority_of, not_ready, path_of};
+use crate::outgoing::Outgoing;
+use crate::refusal::Refused;
+use crate::story::Story;
+use crate::worker::Worker;
+use crate::{correlation, single};
+use http::{HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use std::rc::Rc;
+use tenon_core::manifest::Traffic;
+use tenon_core::{Code, InstanceId};
+
+/// Deals with one request for the application of `instance`.
+pub(crate) async fn handle(
+    worker: &Rc<Worker>,
+    connection: &Connection,
+    instance: &InstanceId,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let mut story = Story::begin(worker, connection, &request);
+    let view = worker.view();
+    story.revision = view.revision();
+    let Some(sidecar) = view.sidecar(instance) else { return story.refuse(&not_ready()) };
+    story.goes_to(Some(&sidecar.service), None);
+    if request.method() == Method::CONNECT {
+        return story.refuse(&Refused::new(Code::RequestInvalid, "an inbound listener opens no tunnels"));
+    }
+    let authority = match authority_of(&request) {
+        Ok(authority) => authority,
+        Err(refused) => return story.refuse(&refused),
+    };
+    let host = HeaderValue::from_str(authority.as_str()).ok();
+    let path = path_of(request.uri());
+    let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
+    correlation::write(outgoing.headers_mut(), story.request_id);
+    set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
+    let traffic = view.find(&sidecar.service).and_then(|index| view.destinations().get(index));
+    let timeout = traffic.map_or_else(|| Traffic::default().timeout, |it| it.traffic.timeout);
+    single::carry(worker, story, &sidecar.application, outgoing, timeout).await
+}

@@ -1,0 +1,233 @@
+//! Where clients come in. Every worker listens at every address (`SO_REUSEPORT`), so the kernel deals connections out and
+//! none changes threads.
+//!
+//! Life cycle: the plane says which listeners are wanted; each worker opens those it lacks, tries again every 100 ms
+//! where that fails, and drains those that are not wanted any more: what has connected is served.
+
+mod board;
+
+pub(crate) use board::{Board, ListenerStatus};
+
+use crate::connection::{self, Connection, Role};
+use crate::drain::Drain;
+use crate::worker::Worker;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tenon_core::limit;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+
+/// How long until an address that could not be listened at is tried again.
+pub(crate) const RETRY: Duration = Duration::from_millis(100);
+/// How long to wait when no connection can be taken (too many open files).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const BACKLOG: i32 = 1_024;
+
+/// An address and what it is for.
+pub(crate) type Key = (SocketAddr, Role);
+
+/// Which listeners there are to be.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Plan {
+    /// Each with the count of its connections in all workers.
+    pub(crate) listeners: BTreeMap<Key, Arc<limit::Shared>>,
+    /// Whether the data plane is to end, and how long it may take for that.
+    pub(crate) closing: Option<Duration>,
+}
+
+/// One worker's open listener.
+struct Open {
+    drain: Rc<Drain>,
+    stop: Rc<Notify>,
+}
+
+/// One worker's connections.
+#[derive(Default)]
+struct Crowd {
+    count: Cell<usize>,
+    left: Notify,
+}
+
+/// Keeps one worker's listeners as the plan says, until it says to close.
+pub(crate) async fn keep(worker: Rc<Worker>, mut plan: watch::Receiver<Arc<Plan>>) {
+    let mut open: BTreeMap<Key, Open> = BTreeMap::new();
+    let crowd = Rc::new(Crowd::default());
+    loop {
+        let wanted = Arc::clone(&plan.borrow_and_update());
+        if let Some(grace) = wanted.closing {
+            return close(open, &crowd, grace).await;
+        }
+        let complete = reconcile(&worker, &mut open, &wanted, &crowd);
+        tokio::select! {
+            changed = plan.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(RETRY), if !complete => {}
+        }
+    }
+}
+
+/// Opens what is missing and drains what is too much; whether nothing is missing now.
+fn reconcile(worker: &Rc<Worker>, open: &mut BTreeMap<Key, Open>, plan: &Plan, crowd: &Rc<Crowd>) -> bool {
+    let limits = &worker.shared.config.limits;
+    open.retain(|key, listener| {
+        let wanted = plan.listeners.contains_key(key);
+        if !wanted {
+            worker.shared.board.closed(key);
+            listener.stop.notify_one();
+            tokio::task::spawn_local(drain(Rc::clone(&listener.drain), limits.drain));
+        }
+        wanted
+    });
+    let mut complete = true;
+    for (key, count) in &plan.listeners {
+        if open.contains_key(key) {
+            continue;
+        }
+        let listening = listen(key.0);
+        worker.shared.board.tried(key, &listening);
+        match listening {
+            Ok(listener) => drop(open.insert(key.clone(), begin(worker, key, listener, count, crowd))),
+            Err(_) => complete = false,
+        }
+    }
+    complete
+}
+
+async fn drain(drain: Rc<Drain>, most: Duration) {
+    drain.begin();
+    tokio::time::sleep(most).await;
+    drain.end();
+}
+
+/// Lets go of everything, and waits for the requests in hand.
+async fn close(open: BTreeMap<Key, Open>, crowd: &Crowd, grace: Duration) {
+    for listener in open.values() {
+        listener.stop.notify_one();
+        listener.drain.end();
+    }
+    let emptied = async {
+        loop {
+            let left = crowd.left.notified();
+            if crowd.count.get() == 0 {
+                return;
+            }
+            left.await;
+        }
+    };
+    if tokio::time::timeout(grace, emptied).await.is_err() {
+        tracing::warn!(connections = crowd.count.get(), "connections are cut: they did not end in time");
+    }
+}
+
+/// A listener at an address, beside those of the other workers.
+///
+/// # Errors
+/// The address cannot be listened at.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn begin(
+    worker: &Rc<Worker>,
+    key: &Key,
+    listener: TcpListener,
+    count: &Arc<limit::Shared>,
+    crowd: &Rc<Crowd>,
+) -> Open {
+    let open = Open { drain: Rc::default(), stop: Rc::default() };
+    let door = Door {
+        worker: Rc::clone(worker),
+        role: key.1.clone(),
+        count: Arc::clone(count),
+        crowd: Rc::clone(crowd),
+        drain: Rc::clone(&open.drain),
+    };
+    let stop = Rc::clone(&open.stop);
+    tokio::task::spawn_local(async move { door.accept_until(&stop, listener).await });
+    open
+}
+
+/// Where connections of one listener come in.
+struct Door {
+    worker: Rc<Worker>,
+    role: Role,
+    count: Arc<limit::Shared>,
+    crowd: Rc<Crowd>,
+    drain: Rc<Drain>,
+}
+
+impl Door {
+    async fn accept_until(&self, stop: &Notify, listener: TcpListener) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.notified() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be taken");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        self.admit_waiting(listener);
+    }
+
+    /// Takes the connections that the kernel has made already: closing the listener would reset them.
+    fn admit_waiting(&self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.admit(stream, peer);
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let component = self.role.component();
+        let Ok(held) = self.count.admit(self.worker.shared.config.limits.connections) else {
+            return self.worker.metrics.connection_refused(component);
+        };
+        // Without it small responses wait for acknowledgements; with it set or not, they arrive.
+        let _ = stream.set_nodelay(true);
+        let connection = Connection::new(self.role.clone(), peer.ip(), Rc::clone(&self.drain));
+        let (worker, crowd) = (Rc::clone(&self.worker), Guest::enter(&self.crowd));
+        tokio::task::spawn_local(async move {
+            let gauge = worker.metrics.connections(component);
+            gauge.increment();
+            connection::serve(worker, connection, stream).await;
+            gauge.decrement();
+            drop((held, crowd));
+        });
+    }
+}
+
+/// A connection that is counted until it is dropped.
+struct Guest(Rc<Crowd>);
+
+impl Guest {
+    fn enter(crowd: &Rc<Crowd>) -> Self {
+        crowd.count.set(crowd.count.get() + 1);
+        Self(Rc::clone(crowd))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get().saturating_sub(1));
+        self.0.left.notify_waiters();
+    }
+}

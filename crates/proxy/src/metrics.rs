@@ -1,0 +1,243 @@
+//! What a data plane counts. Names follow OpenTelemetry's and Prometheus' habits: base units, `_total` for counters.
+
+use crate::view::View;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tenon_api::problem::Component;
+use tenon_core::breaker::State;
+use tenon_core::{Code, RouteName, ServiceRef};
+use tenon_telemetry::metrics::REQUEST_SECONDS;
+use tenon_telemetry::{Counter, Descriptor, Gauge, Histogram, HistogramDescriptor, Registry, Shard};
+
+static REQUESTS: Descriptor = Descriptor {
+    name: "tenon_requests_total",
+    help: "Requests that were answered, or given up by their caller (status class none).",
+    labels: &["component", "source", "destination", "route", "status_class"],
+};
+static DURATION: HistogramDescriptor = HistogramDescriptor {
+    of: Descriptor {
+        name: "tenon_request_duration_seconds",
+        help: "From a request's head to the end of its response.",
+        labels: &["component", "source", "destination", "route", "status_class"],
+    },
+    bounds: REQUEST_SECONDS,
+};
+static IN_FLIGHT: Descriptor = Descriptor {
+    name: "tenon_requests_in_flight",
+    help: "Requests whose response has not ended.",
+    labels: &["component", "source", "destination", "route"],
+};
+static RETRIES: Descriptor = Descriptor {
+    name: "tenon_retries_total",
+    help: "Attempts after the first.",
+    labels: &["component", "source", "destination", "route"],
+};
+static ERRORS: Descriptor = Descriptor {
+    name: "tenon_errors_total",
+    help: "Responses that Tenon itself made, by error code.",
+    labels: &["component", "code"],
+};
+static TRANSITIONS: Descriptor = Descriptor {
+    name: "tenon_breaker_transitions_total",
+    help: "Changes of circuit breakers; instance is empty for a service's own breaker.",
+    labels: &["destination", "instance", "to"],
+};
+static BREAKER_STATE: Descriptor = Descriptor {
+    name: "tenon_breaker_state",
+    help: "0 closed, 1 half-open, 2 open; instance is empty for a service's own breaker.",
+    labels: &["destination", "instance"],
+};
+static CONNECTIONS: Descriptor =
+    Descriptor { name: "tenon_connections", help: "Open connections from clients.", labels: &["component"] };
+static CONNECTIONS_REFUSED: Descriptor = Descriptor {
+    name: "tenon_connections_refused_total",
+    help: "Connections that were closed at once because the listener had as many as it may.",
+    labels: &["component"],
+};
+static TUNNELS: Descriptor = Descriptor {
+    name: "tenon_tunnels_total",
+    help: "CONNECT tunnels and upgraded connections that carried plain bytes.",
+    labels: &["source", "destination"],
+};
+static SNAPSHOT_POSITION: Descriptor = Descriptor {
+    name: "tenon_snapshot_position",
+    help: "The log position of each part of the configuration in use.",
+    labels: &["part"],
+};
+
+/// The classes that responses are counted under; `none` is for those whose caller went away before the head.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What a request is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Labels {
+    pub(crate) component: Component,
+    pub(crate) source: Option<ServiceRef>,
+    pub(crate) destination: Option<ServiceRef>,
+    pub(crate) route: Option<RouteName>,
+}
+
+/// One worker's counts.
+pub(crate) struct Metrics {
+    shard: Shard,
+    /// Bounded: emptied when it has [`Metrics::MAX_CACHED`] entries. The counts themselves stay in the shard.
+    cache: RefCell<HashMap<Labels, Rc<Series>>>,
+}
+
+/// What is counted for one combination of labels.
+pub(crate) struct Series {
+    in_flight: Gauge,
+    pub(crate) retries: Counter,
+    ended: [OnceCell<(Counter, Histogram)>; CLASSES.len()],
+}
+
+/// A request in flight; not any more when dropped.
+pub(crate) struct InFlight(Rc<Series>);
+
+impl Metrics {
+    const MAX_CACHED: usize = 10_000;
+
+    pub(crate) fn new(registry: &Registry) -> Self {
+        Self { shard: registry.shard(), cache: RefCell::default() }
+    }
+
+    /// Counts a request as in flight.
+    pub(crate) fn begin(&self, labels: &Labels) -> InFlight {
+        let series = self.series(labels);
+        series.in_flight.increment();
+        InFlight(series)
+    }
+
+    /// Counts a request as ended, with the status that it was answered with, or 0 if it was not.
+    pub(crate) fn end(&self, labels: &Labels, status: u16, duration: Duration) {
+        let class = usize::from(status / 100);
+        let series = self.series(labels);
+        let Some((name, cell)) = CLASSES.get(class).zip(series.ended.get(class)) else { return };
+        let (requests, durations) = cell.get_or_init(|| {
+            with_values(labels, name, |values| {
+                (self.shard.counter(&REQUESTS, values), self.shard.histogram(&DURATION, values))
+            })
+        });
+        requests.increment();
+        durations.record(duration);
+    }
+
+    /// Counts a response that Tenon made.
+    pub(crate) fn error(&self, component: Component, code: Code) {
+        self.shard.counter(&ERRORS, &[component_name(component), code.as_str()]).increment();
+    }
+
+    /// Counts a change of a circuit breaker.
+    pub(crate) fn transition(&self, destination: &ServiceRef, instance: &str, to: &str) {
+        self.shard.counter(&TRANSITIONS, &[&destination.to_string(), instance, to]).increment();
+    }
+
+    /// Connections that are open.
+    pub(crate) fn connections(&self, component: Component) -> Gauge {
+        self.shard.gauge(&CONNECTIONS, &[component_name(component)])
+    }
+
+    /// Counts a connection that was closed at once.
+    pub(crate) fn connection_refused(&self, component: Component) {
+        self.shard.counter(&CONNECTIONS_REFUSED, &[component_name(component)]).increment();
+    }
+
+    /// Counts a tunnel.
+    pub(crate) fn tunnel(&self, source: Option<&ServiceRef>, destination: &str) {
+        let source = source.map(ToString::to_string).unwrap_or_default();
+        self.shard.counter(&TUNNELS, &[&source, destination]).increment();
+    }
+
+    fn series(&self, labels: &Labels) -> Rc<Series> {
+        let mut cache = self.cache.borrow_mut();
+        if let Some(series) = cache.get(labels) {
+            return Rc::clone(series);
+        }
+        if cache.len() >= Self::MAX_CACHED {
+            cache.clear();
+        }
+        let series = Rc::new(with_values(labels, "", |values| Series {
+            // The status class is the last label, which these two don't have.
+            in_flight: self.shard.gauge(&IN_FLIGHT, values),
+            retries: self.shard.counter(&RETRIES, values),
+            ended: Default::default(),
+        }));
+        cache.insert(labels.clone(), Rc::clone(&series));
+        series
+    }
+}
+
+impl InFlight {
+    /// Counts an attempt after the first.
+    pub(crate) fn retried(&self) {
+        self.0.retries.increment();
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.decrement();
+    }
+}
+
+/// Adds the gauges that are read from the view when somebody asks.
+pub(crate) fn observe(
+    registry: &Registry,
+    view: impl Fn() -> std::sync::Arc<View> + Send + Sync + Clone + 'static,
+) {
+    let breakers = view.clone();
+    registry.observe(&BREAKER_STATE, Box::new(move |report| breaker_states(&breakers(), report)));
+    registry.observe(&SNAPSHOT_POSITION, Box::new(move |report| positions(&view(), report)));
+}
+
+fn breaker_states(view: &View, report: &mut dyn FnMut(&[&str], i64)) {
+    for destination in view.destinations() {
+        let name = destination.service.to_string();
+        report(&[&name, ""], state_number(destination.cells.breaker.state()));
+        for target in &destination.targets {
+            report(&[&name, target.instance.as_str()], state_number(target.cells.breaker.state()));
+        }
+    }
+}
+
+const fn state_number(state: State) -> i64 {
+    match state {
+        State::Closed { .. } => 0,
+        State::HalfOpen { .. } => 1,
+        State::Open { .. } => 2,
+    }
+}
+
+fn positions(view: &View, report: &mut dyn FnMut(&[&str], i64)) {
+    let parts = &view.parts;
+    let revisions = [
+        ("routes", parts.routes.as_ref().map(|part| part.revision)),
+        ("endpoints", parts.endpoints.as_ref().map(|part| part.revision)),
+        ("sidecars", parts.sidecars.as_ref().map(|part| part.revision)),
+    ];
+    for (part, revision) in revisions {
+        if let Some(revision) = revision {
+            report(&[part], i64::try_from(revision.position.0).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn with_values<T>(labels: &Labels, class: &str, then: impl FnOnce(&[&str]) -> T) -> T {
+    let text = |service: &Option<ServiceRef>| service.as_ref().map(ToString::to_string).unwrap_or_default();
+    let route = labels.route.as_ref().map(RouteName::as_str).unwrap_or_default();
+    let (source, destination) = (text(&labels.source), text(&labels.destination));
+    then(&[component_name(labels.component), &source, &destination, route, class])
+}
+
+/// The component as its label reads.
+pub(crate) const fn component_name(component: Component) -> &'static str {
+    match component {
+        Component::Gateway => "gateway",
+        Component::Outbound => "outbound",
+        Component::Inbound => "inbound",
+        Component::Server => "server",
+        Component::Admin => "admin",
+    }
+}

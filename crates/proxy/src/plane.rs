@@ -1,0 +1,236 @@
+//! A data plane: its threads, and what it is told.
+
+use crate::admin;
+use crate::cells::Cells;
+use crate::clock::Clock;
+use crate::config::PlaneConfig;
+use crate::connection::Role;
+use crate::explain::{Ring, explain};
+use crate::listener::{self, Board, Key, Plan};
+use crate::metrics;
+use crate::view::{Parts, View};
+use crate::worker::{Shared, Worker};
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tenon_api::explain::Explanation;
+use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecars};
+use tenon_core::{RequestId, Revision, ServiceRef};
+use tenon_telemetry::Registry;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+/// How often connections that are idle for too long are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A running data plane. Methods may be called from any thread; a change holds for the requests that begin after it, and
+/// those in hand end as they began. Dropped, it ends at once; [`Plane::shutdown`] lets requests finish.
+pub struct Plane {
+    shared: Arc<Shared>,
+    told: Mutex<Told>,
+    plan: watch::Sender<Arc<Plan>>,
+    admin: watch::Receiver<Option<SocketAddr>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why a data plane does not start: the system gives no threads or event queues.
+#[derive(Debug, thiserror::Error)]
+#[error("the data plane's threads cannot be started")]
+pub struct StartError(#[from] io::Error);
+
+/// What the plane was told last, and the state that survives changes of it. Locked by changes only.
+#[derive(Debug, Default)]
+struct Told {
+    parts: Parts,
+    cells: Cells,
+}
+
+impl Plane {
+    /// Starts the threads. Nothing is served but the admin address until a snapshot is applied.
+    ///
+    /// # Errors
+    /// [`StartError`]. An admin address that is taken is no error: it is tried again until it is free.
+    pub fn start(config: PlaneConfig) -> Result<Self, StartError> {
+        let workers = config.workers.max(1);
+        let capacity = config.explanations.div_ceil(workers);
+        let shared = Arc::new(Shared {
+            clock: Clock::new(),
+            view: ArcSwap::default(),
+            registry: Registry::new(),
+            rings: (0..workers).map(|_| Arc::new(Ring::new(capacity))).collect(),
+            board: Board::new(workers),
+            config,
+        });
+        let seen = Arc::clone(&shared);
+        metrics::observe(&shared.registry, move || seen.view.load_full());
+        let plan = watch::Sender::new(Arc::new(Plan::default()));
+        let (admin_address, admin) = watch::channel(None);
+        let mut threads = Vec::with_capacity(workers + 1);
+        for number in 0..workers {
+            threads.push(spawn_worker(Arc::clone(&shared), number, plan.subscribe())?);
+        }
+        threads.push(admin::spawn(Arc::clone(&shared), admin_address, plan.subscribe())?);
+        Ok(Self { shared, told: Mutex::default(), plan, admin, threads })
+    }
+
+    /// Routes and treatment of calls, in place of those before.
+    pub fn apply_routes(&self, routes: Routes) {
+        self.change(|parts| parts.routes = Some(Arc::new(routes)));
+    }
+
+    /// Who may be called, in place of those before.
+    pub fn apply_endpoints(&self, endpoints: Endpoints) {
+        self.change(|parts| parts.endpoints = Some(Arc::new(endpoints)));
+    }
+
+    /// Who may be called of one service; the others stay. `revision` is of the endpoints as a whole from now on.
+    pub fn apply_service_endpoints(&self, revision: Revision, service: ServiceRef, endpoints: Vec<Endpoint>) {
+        self.change(|parts| {
+            let before = parts.endpoints.as_deref().map(|it| it.services.clone());
+            let mut services = before.unwrap_or_default();
+            if endpoints.is_empty() {
+                services.remove(&service);
+            } else {
+                services.insert(service, endpoints);
+            }
+            parts.endpoints = Some(Arc::new(Endpoints { revision, services }));
+        });
+    }
+
+    /// The sidecars that live here, in place of those before. Listeners are opened and drained accordingly.
+    pub fn apply_sidecars(&self, sidecars: Sidecars) {
+        self.change(|parts| parts.sidecars = Some(Arc::new(sidecars)));
+    }
+
+    /// What the plane was told last: routes, endpoints and sidecars.
+    pub fn snapshot(&self) -> (Option<Arc<Routes>>, Option<Arc<Endpoints>>, Option<Arc<Sidecars>>) {
+        let Parts { routes, endpoints, sidecars } = self.told().parts.clone();
+        (routes, endpoints, sidecars)
+    }
+
+    /// Waits until every listener of the present snapshot is open in every worker.
+    pub async fn listening(&self) {
+        let wanted: Vec<Key> = self.plan.borrow().listeners.keys().cloned().collect();
+        self.shared.board.all_open(&wanted).await;
+    }
+
+    /// Where the admin address is, once it is served.
+    pub async fn admin(&self) -> Option<SocketAddr> {
+        let mut admin = self.admin.clone();
+        admin.wait_for(Option::is_some).await.ok().and_then(|address| *address)
+    }
+
+    /// The metrics, to which others of the process may add theirs.
+    pub fn metrics(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// What is remembered of a request.
+    pub fn explain(&self, request: RequestId) -> Option<Explanation> {
+        explain(self.shared.rings.iter().map(AsRef::as_ref), request)
+    }
+
+    /// Ends: no new connections, idle ones are closed, requests in hand are answered for as long as `grace` allows. Blocks
+    /// until the threads have ended.
+    pub fn shutdown(mut self, grace: Duration) {
+        self.close(grace);
+        for thread in std::mem::take(&mut self.threads) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the data plane had panicked");
+            }
+        }
+    }
+
+    fn close(&self, grace: Duration) {
+        self.plan.send_modify(|plan| *plan = Arc::new(Plan { closing: Some(grace), ..Plan::default() }));
+    }
+
+    fn change(&self, apply: impl FnOnce(&mut Parts)) {
+        let mut told = self.told();
+        let Told { parts, cells } = &mut *told;
+        apply(parts);
+        let view = Arc::new(View::new(parts.clone(), cells));
+        self.shared.view.store(Arc::clone(&view));
+        cells.forget_unused();
+        // Within the lock, so that the last change is the last plan too.
+        self.plan.send_if_modified(|plan| replan(plan, &view));
+        let wanted = Arc::clone(&self.plan.borrow());
+        self.shared.board.keep_only(|key| wanted.listeners.contains_key(key));
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Plane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plane").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+    }
+}
+
+/// Makes the plan fit the view; whether that changed anything. A listener that stays keeps its count.
+fn replan(plan: &mut Arc<Plan>, view: &View) -> bool {
+    if plan.closing.is_some() {
+        return false;
+    }
+    let keys = wanted(view);
+    if keys.iter().eq(plan.listeners.keys()) {
+        return false;
+    }
+    let with_count = |key: Key| {
+        let count = plan.listeners.get(&key).cloned().unwrap_or_default();
+        (key, count)
+    };
+    let listeners: BTreeMap<_, _> = keys.into_iter().map(with_count).collect();
+    *plan = Arc::new(Plan { listeners, closing: None });
+    true
+}
+
+fn wanted(view: &View) -> BTreeSet<Key> {
+    let gateway = view.gateway.iter().map(|gateway| (gateway.listen, Role::Gateway));
+    let sidecars = view.sidecars().flat_map(|(instance, sidecar)| {
+        [
+            (sidecar.outbound, Role::Outbound(instance.clone())),
+            (sidecar.inbound, Role::Inbound(instance.clone())),
+        ]
+    });
+    gateway.chain(sidecars).collect()
+}
+
+fn spawn_worker(
+    shared: Arc<Shared>,
+    number: usize,
+    plan: watch::Receiver<Arc<Plan>>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("tenon-proxy-{number}")).spawn(move || {
+        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "a worker cannot start"),
+        };
+        runtime.block_on(async {
+            let worker = Worker::new(shared, number);
+            tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+            listener::keep(worker, plan).await;
+        });
+    })
+}
+
+async fn sweep(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        worker.pool.close_idle();
+    }
+}

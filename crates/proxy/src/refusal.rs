@@ -1,0 +1,86 @@
+//! A response that Tenon itself makes: which code, and the sentence that explains it.
+
+use crate::body::Body;
+use crate::story::Story;
+use http::{HeaderMap, HeaderValue, Response, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::time::Duration;
+use tenon_api::{Problem, headers};
+use tenon_core::Code;
+
+/// Why a request is not answered by the service that it was meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) code: Code,
+    /// One sentence for people: what was refused and how to mend it.
+    pub(crate) detail: String,
+    /// The rule that decided.
+    pub(crate) policy: Option<&'static str>,
+    /// When it is worth asking again.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Refused {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), policy: None, retry_after: None }
+    }
+
+    #[must_use]
+    pub(crate) fn by(self, policy: &'static str) -> Self {
+        Self { policy: Some(policy), ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn retry_after(self, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..self }
+    }
+
+    /// The response: problem+json, or for gRPC what its clients understand.
+    pub(crate) fn to_response(&self, story: &Story) -> Response<Body> {
+        let mut response = if story.grpc { self.to_grpc() } else { self.to_problem(story) };
+        let to = response.headers_mut();
+        if self.code == Code::MeshUnauthenticated {
+            to.insert(header::PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"tenon\""));
+        }
+        if let Some(after) = self.retry_after {
+            // In whole seconds, and never too early.
+            to.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64),
+            );
+        }
+        response
+    }
+
+    fn to_problem(&self, story: &Story) -> Response<Body> {
+        let problem = Problem {
+            component: Some(story.labels.component),
+            sidecar: story.sidecar.clone(),
+            route: story.labels.route.as_ref().map(ToString::to_string),
+            destination: story.labels.destination.clone(),
+            policy: self.policy.map(Into::into),
+            attempts: Some(u32::try_from(story.attempts.len()).unwrap_or(u32::MAX)),
+            revision: story.revision,
+            ..Problem::new(self.code, self.detail.as_str()).of_request(story.request_id)
+        };
+        problem.to_response().map(Body::whole)
+    }
+
+    /// "Trailers-Only" of `grpc/grpc` `doc/PROTOCOL-HTTP2.md`: HTTP 200, the status in the head, no body.
+    fn to_grpc(&self) -> Response<Body> {
+        let mut response = Response::new(Body::Empty);
+        let to: &mut HeaderMap = response.headers_mut();
+        to.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        to.insert("grpc-status", HeaderValue::from(u16::from(self.code.grpc_status())));
+        let message = format!("{}: {}", self.code, self.detail);
+        let encoded = utf8_percent_encode(&message, GRPC_MESSAGE).to_string();
+        if let Ok(message) = HeaderValue::try_from(encoded) {
+            to.insert("grpc-message", message);
+        }
+        to.insert(headers::ERROR, HeaderValue::from_static(self.code.as_str()));
+        response
+    }
+}
+
+/// What `grpc-message` encodes: everything but printable ASCII, and the percent sign.
+const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');

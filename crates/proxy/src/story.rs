@@ -1,0 +1,229 @@
+//! What is told of one request when it ends: to the metrics always, and to whoever asks why when it was refused, was
+//! retried or failed.
+
+use crate::admission::Leave;
+use crate::body::{Body, BodyError};
+use crate::connection::Connection;
+use crate::correlation;
+use crate::metrics::{InFlight, Labels};
+use crate::refusal::Refused;
+use crate::worker::Worker;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use std::rc::Rc;
+use std::time::Duration;
+use tenon_api::explain::{Attempt, Hop};
+use tenon_api::headers::REQUEST_ID;
+use tenon_core::limit::Held;
+use tenon_core::{Code, InstanceId, RequestId, Revision, RouteName, ServiceRef, Timestamp};
+
+/// One request at one sidecar or gateway, from its head on. Ended exactly once: by a refusal, by an answer, or, when
+/// dropped, by its caller's going away.
+pub(crate) struct Story {
+    worker: Rc<Worker>,
+    pub(crate) request_id: RequestId,
+    pub(crate) at: Timestamp,
+    pub(crate) labels: Labels,
+    pub(crate) sidecar: Option<InstanceId>,
+    pub(crate) grpc: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) revision: Option<Revision>,
+    pub(crate) attempts: Vec<Attempt>,
+    method: Method,
+    uri: Uri,
+    in_flight: Option<InFlight>,
+    ended: bool,
+}
+
+/// What waits for the end of a response that is passed on as it comes.
+pub(crate) struct Ending {
+    story: Story,
+    status: u16,
+    grpc_status: Option<u8>,
+    /// Permits whose calls' outcome shows at the end only, as gRPC's does.
+    leaves: Vec<Leave>,
+    /// Places among the requests in flight.
+    _held: Vec<Held>,
+}
+
+impl Story {
+    /// The story of a request that arrived now.
+    pub(crate) fn begin<B>(worker: &Rc<Worker>, connection: &Connection, request: &Request<B>) -> Self {
+        let headers = request.headers();
+        let carried = correlation::request_id(headers, connection.trust());
+        Self {
+            worker: Rc::clone(worker),
+            request_id: carried.unwrap_or_else(|| worker.new_request_id()),
+            at: worker.now(),
+            labels: Labels {
+                component: connection.component(),
+                source: None,
+                destination: None,
+                route: None,
+            },
+            sidecar: connection.role.instance().cloned(),
+            grpc: crate::headers::is_grpc(headers),
+            timeout: None,
+            revision: None,
+            attempts: Vec::new(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            in_flight: None,
+            ended: false,
+        }
+    }
+
+    /// The request goes to this service; from here on it counts as in flight there.
+    pub(crate) fn goes_to(&mut self, destination: Option<&ServiceRef>, route: Option<&RouteName>) {
+        self.labels.destination = destination.cloned();
+        self.labels.route = route.cloned();
+        self.in_flight = Some(self.worker.metrics.begin(&self.labels));
+    }
+
+    /// The request is tried once more.
+    pub(crate) fn retried(&self) {
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.retried();
+        }
+    }
+
+    /// Ends with a response of Tenon's own.
+    pub(crate) fn refuse(mut self, refused: &Refused) -> Response<Body> {
+        let mut response = refused.to_response(&self);
+        self.mark(&mut response);
+        self.worker.metrics.error(self.labels.component, refused.code);
+        self.end(refused.code.http_status(), Some(refused.code), refused.detail.clone(), refused.policy);
+        response
+    }
+
+    /// Ends with a response that is complete.
+    pub(crate) fn answer(mut self, mut response: Response<Body>, grpc_status: Option<u8>) -> Response<Body> {
+        self.mark(&mut response);
+        let status = response.status().as_u16();
+        self.end(class_status(status, grpc_status), None, answered(status, grpc_status), None);
+        response
+    }
+
+    /// Writes the request's id into a response.
+    pub(crate) fn mark(&self, response: &mut Response<Body>) {
+        if let Ok(id) = HeaderValue::try_from(self.request_id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+    }
+
+    /// Leaves the end to whatever passes the response on.
+    pub(crate) fn until_end(self, status: u16, leaves: Vec<Leave>, held: Vec<Held>) -> Box<Ending> {
+        Box::new(Ending { story: self, status, grpc_status: None, leaves, _held: held })
+    }
+
+    fn end(&mut self, status: u16, code: Option<Code>, reason: String, policy: Option<&'static str>) {
+        self.ended = true;
+        let duration = self.worker.now().since(self.at);
+        self.worker.metrics.end(&self.labels, status, duration);
+        self.in_flight = None;
+        if code.is_some() || status >= 500 || self.attempts.len() > 1 {
+            let hop = self.hop(status, duration, code, reason, policy);
+            self.worker.ring.push(self.request_id, hop);
+        }
+    }
+
+    fn hop(
+        &mut self,
+        status: u16,
+        duration: Duration,
+        code: Option<Code>,
+        reason: String,
+        policy: Option<&'static str>,
+    ) -> Hop {
+        Hop {
+            component: self.labels.component,
+            sidecar: self.sidecar.clone(),
+            at: self.at,
+            duration,
+            source: self.labels.source.clone(),
+            destination: self.labels.destination.clone(),
+            method: cut(self.method.as_str()),
+            path: cut(self.uri.path()),
+            status,
+            code,
+            reason,
+            route: self.labels.route.as_ref().map(ToString::to_string),
+            policy: policy.map(Into::into),
+            timeout: self.timeout,
+            revision: self.revision,
+            attempts: std::mem::take(&mut self.attempts),
+        }
+    }
+}
+
+impl Drop for Story {
+    /// The caller went away. There is nobody to tell; it is counted.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.worker.metrics.end(&self.labels, 0, self.worker.now().since(self.at));
+        }
+    }
+}
+
+impl Ending {
+    /// Trailers passed; gRPC's say how the call ended.
+    pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+        self.grpc_status = grpc_status(trailers);
+    }
+
+    /// The response was passed on to its end.
+    pub(crate) fn complete(mut self) {
+        let status = class_status(self.status, self.grpc_status);
+        for leave in self.leaves.drain(..) {
+            leave.record(!is_failure(self.status, self.grpc_status));
+        }
+        self.story.end(status, None, answered(self.status, self.grpc_status), None);
+    }
+
+    /// The instance failed halfway. The caller has seen the head, so it sees this too.
+    pub(crate) fn broke(mut self, error: &BodyError) {
+        for leave in self.leaves.drain(..) {
+            leave.record(false);
+        }
+        let reason =
+            format!("the response had begun with {}, then: {}", self.status, crate::pool::chain(error));
+        let code = Code::MeshNetwork;
+        self.story.worker.metrics.error(self.story.labels.component, code);
+        self.story.end(code.http_status(), Some(code), reason, None);
+    }
+}
+
+/// Whether an answer says that the service failed, which is what its breaker counts.
+pub(crate) fn is_failure(status: u16, grpc_status: Option<u8>) -> bool {
+    // DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+    let grpc_failed = grpc_status.is_some_and(|status| matches!(status, 4 | 13 | 14 | 15));
+    // 501 says what the service can do, not how it is.
+    grpc_failed || (status >= 500 && status != 501)
+}
+
+/// The `grpc-status` of trailers, or of a head that is all there is.
+pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u8> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+/// The status whose class a response is counted under: gRPC answers 200 to everything.
+fn class_status(status: u16, grpc_status: Option<u8>) -> u16 {
+    match grpc_status {
+        None | Some(0) => status,
+        // CANCELLED, INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION, ABORTED,
+        // OUT_OF_RANGE, UNAUTHENTICATED.
+        Some(1 | 3 | 5 | 6 | 7 | 9 | 10 | 11 | 16) => 400,
+        Some(_) => 500,
+    }
+}
+
+fn answered(status: u16, grpc_status: Option<u8>) -> String {
+    match grpc_status {
+        None => format!("the service answered {status}"),
+        Some(grpc) => format!("the service answered gRPC status {grpc}"),
+    }
+}
+
+/// As much of a text from outside as is remembered.
+fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
+}

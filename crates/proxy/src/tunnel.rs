@@ -1,0 +1,138 @@
+//! Bytes that are carried as they are: `CONNECT` tunnels and connections that changed their protocol (WebSocket).
+//!
+//! A tunnel to a service of the mesh is looked into first: if it carries HTTP, its requests are treated like any other.
+
+use crate::attempt::AnswerBody;
+use crate::body::Body;
+use crate::connection::{self, Connection};
+use crate::outgoing::Outgoing;
+use crate::refusal::Refused;
+use crate::relay::relay;
+use crate::story::Story;
+use crate::view::Resolved;
+use crate::worker::{LocalView, Worker};
+use crate::{balance, egress, outbound};
+use http::response::Parts;
+use http::uri::Authority;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::pin::Pin;
+use std::rc::Rc;
+use tenon_core::{Code, ServiceRef};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// Answers a `CONNECT` by a client that has shown who it is.
+pub(crate) async fn open(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    mut story: Story,
+    view: &LocalView,
+    resolved: Resolved,
+    authority: Authority,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let source = story.labels.source.clone();
+    let opened = match resolved {
+        Resolved::Mesh(index) => {
+            story.goes_to(view.destinations().get(index).map(|it| &it.service), None);
+            Ok(None)
+        }
+        other => match outbound::may_leave(view, other, &authority) {
+            Ok(()) => outside(worker, &authority).await.map(Some),
+            Err(refused) => Err(refused),
+        },
+    };
+    let outside = match opened {
+        Ok(outside) => outside,
+        Err(refused) => return story.refuse(&refused),
+    };
+    let (worker, inner) = (Rc::clone(worker), connection.tunnelled(authority));
+    spawn(async move {
+        let Ok(client) = hyper::upgrade::on(request).await else { return };
+        match outside {
+            Some(stream) => carry_outside(&worker, source.as_ref(), client, stream).await,
+            None => connection::serve(worker, inner, TokioIo::new(client)).await,
+        }
+    });
+    story.answer(Response::new(Body::Empty), None)
+}
+
+/// Carries the bytes of a tunnel into the mesh that are not HTTP to one of the service's instances. There is no way to tell
+/// the client why not, but to close.
+pub(crate) async fn carry_bytes<I>(worker: &Rc<Worker>, connection: &Connection, client: I)
+where
+    I: AsyncRead + AsyncWrite,
+{
+    let view = worker.view();
+    let caller = connection.role.instance().and_then(|instance| view.sidecar(instance));
+    let (Some(caller), Some(authority)) = (caller, &connection.tunnel) else { return };
+    let Resolved::Mesh(index) = view.resolve(authority.host(), &caller.service.namespace) else { return };
+    let mut tried = Vec::new();
+    loop {
+        let Ok(chosen) = balance::choose(worker, &view, index, &tried) else { return };
+        let Some(destination) = view.destinations().get(index) else { return };
+        let Some(target) = destination.targets.get(chosen.index) else { return };
+        if tried.contains(&target.instance) {
+            return;
+        }
+        match worker.pool.connect(&target.address).await {
+            Ok(stream) => {
+                chosen.leave.record(true);
+                worker.metrics.tunnel(Some(&caller.service), &destination.service.to_string());
+                relay(client, stream, worker.shared.config.limits.stream_idle).await;
+                return drop(chosen.held);
+            }
+            Err(error) => {
+                tracing::debug!(%error, instance = %target.instance, "no connection for a tunnel");
+                chosen.leave.record(false);
+                tried.push(target.instance.clone());
+            }
+        }
+    }
+}
+
+/// Answers 101 and carries the bytes of both sides from there on.
+pub(crate) fn switch(
+    worker: &Worker,
+    story: Story,
+    head: Parts,
+    body: AnswerBody,
+    outgoing: Outgoing,
+) -> Response<Body> {
+    let Some(upgrade) = outgoing.upgrade else {
+        let refused = Refused::new(Code::MeshNetwork, "the service changed the protocol without being asked");
+        return story.refuse(&refused);
+    };
+    let mut response = Response::from_parts(head, Body::Empty);
+    let service = hyper::upgrade::on(&mut response);
+    let (source, destination) = (story.labels.source.clone(), story.labels.destination.clone());
+    worker.metrics.tunnel(source.as_ref(), &destination.map(|it| it.to_string()).unwrap_or_default());
+    let idle = worker.shared.config.limits.stream_idle;
+    spawn(async move {
+        // The connection to the service must not be closed as unused meanwhile.
+        let _body = body;
+        let (Ok(caller), Ok(service)) = tokio::join!(upgrade.caller, service) else { return };
+        relay(TokioIo::new(caller), TokioIo::new(service), idle).await;
+    });
+    story.answer(response, None)
+}
+
+async fn outside(worker: &Worker, authority: &Authority) -> Result<TcpStream, Refused> {
+    let address = egress::address_of(authority, 443)?;
+    let failed = |error| Refused::new(Code::MeshNetwork, format!("no connection to {address}: {error}"));
+    worker.pool.connect(&address).await.map_err(failed)
+}
+
+async fn carry_outside(worker: &Worker, source: Option<&ServiceRef>, client: Upgraded, stream: TcpStream) {
+    worker.metrics.tunnel(source, "");
+    relay(TokioIo::new(client), stream, worker.shared.config.limits.stream_idle).await;
+}
+
+/// The type is erased here, because a connection's future holds requests and a request may open a connection.
+fn spawn(future: impl Future<Output = ()> + 'static) {
+    let future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(future);
+    tokio::task::spawn_local(future);
+}

@@ -1,0 +1,145 @@
+//! A snapshot made ready for use: names resolved, routes indexed, cells attached. Immutable; a change makes a new one.
+
+mod name;
+
+pub(crate) use name::Resolved;
+
+use crate::cells::{Cells, InstanceCells, ServiceCells};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tenon_core::balance::Candidate;
+use tenon_core::manifest::{Egress, Traffic};
+use tenon_core::route::RouteTable;
+use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
+use tenon_core::{Address, InstanceId, Revision, ServiceRef};
+
+/// The parts of a snapshot that have arrived so far.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Parts {
+    pub(crate) routes: Option<Arc<Routes>>,
+    pub(crate) endpoints: Option<Arc<Endpoints>>,
+    pub(crate) sidecars: Option<Arc<Sidecars>>,
+}
+
+/// Everything a worker needs to carry a request.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// What it was made of.
+    pub(crate) parts: Parts,
+    /// The gateway's routes.
+    pub(crate) gateway: Option<GatewayView>,
+    /// Every service of the mesh, in the order of their names.
+    destinations: Vec<Destination>,
+}
+
+/// The gateway's address and routes.
+#[derive(Debug)]
+pub(crate) struct GatewayView {
+    pub(crate) listen: SocketAddr,
+    pub(crate) table: RouteTable,
+}
+
+/// A service that may be called.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) service: ServiceRef,
+    pub(crate) traffic: Traffic,
+    pub(crate) cells: Arc<ServiceCells>,
+    /// Its instances that may be called.
+    pub(crate) targets: Vec<Target>,
+}
+
+/// An instance that may be called.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) instance: InstanceId,
+    /// Where its application listens.
+    pub(crate) address: Address,
+    pub(crate) weight: u32,
+    pub(crate) cells: Arc<InstanceCells>,
+}
+
+impl View {
+    /// A view of these parts. What has not arrived yet is as if it were empty.
+    pub(crate) fn new(parts: Parts, cells: &mut Cells) -> Self {
+        let gateway = parts.routes.as_ref().and_then(|routes| routes.gateway.as_ref()).map(|gateway| {
+            GatewayView { listen: gateway.listen, table: RouteTable::new(gateway.routes.clone()) }
+        });
+        let destinations = destinations(&parts, cells);
+        Self { parts, gateway, destinations }
+    }
+
+    /// Whether there is anything to serve by.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.parts.routes.is_some() && self.parts.endpoints.is_some()
+    }
+
+    /// The revision that routing is decided by.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        self.parts.routes.as_ref().map(|routes| routes.revision)
+    }
+
+    /// Whether names outside the mesh may be called.
+    pub(crate) fn egress(&self) -> Egress {
+        self.parts.routes.as_ref().map_or(Egress::Deny, |routes| routes.egress)
+    }
+
+    /// The sidecars that live here.
+    pub(crate) fn sidecars(&self) -> impl Iterator<Item = (&InstanceId, &Sidecar)> {
+        self.parts.sidecars.iter().flat_map(|part| &part.sidecars)
+    }
+
+    /// The sidecar of an instance, if it lives here.
+    pub(crate) fn sidecar(&self, instance: &InstanceId) -> Option<&Sidecar> {
+        self.parts.sidecars.as_ref()?.sidecars.get(instance)
+    }
+
+    /// All services.
+    pub(crate) fn destinations(&self) -> &[Destination] {
+        &self.destinations
+    }
+
+    /// Where a service stands in [`View::destinations`].
+    pub(crate) fn find(&self, service: &ServiceRef) -> Option<usize> {
+        self.destinations.binary_search_by(|it| it.service.cmp(service)).ok()
+    }
+}
+
+impl Candidate for Target {
+    fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.cells.in_flight.in_flight()
+    }
+}
+
+fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Destination> {
+    let endpoints = parts.endpoints.as_ref();
+    let services = parts.routes.iter().flat_map(|routes| &routes.services);
+    let destination = |(service, traffic): (&ServiceRef, &Traffic)| Destination {
+        service: service.clone(),
+        traffic: traffic.clone(),
+        cells: cells.service(service),
+        targets: endpoints
+            .and_then(|part| part.services.get(service))
+            .into_iter()
+            .flatten()
+            .map(|endpoint| target(service, endpoint, cells))
+            .collect(),
+    };
+    services.map(destination).collect()
+}
+
+fn target(service: &ServiceRef, endpoint: &Endpoint, cells: &mut Cells) -> Target {
+    Target {
+        instance: endpoint.instance.clone(),
+        address: endpoint.address.clone(),
+        weight: endpoint.weight,
+        cells: cells.instance(service, &endpoint.instance),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,103 @@
+//! One thread's share of the data plane: what its requests use, none of it shared with other threads' requests except
+//! through [`Shared`].
+
+use crate::clock::Clock;
+use crate::config::PlaneConfig;
+use crate::explain::Ring;
+use crate::listener::Board;
+use crate::metrics::Metrics;
+use crate::pool::Pool;
+use crate::view::View;
+use arc_swap::ArcSwap;
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+use tenon_core::balance::Balancer;
+use tenon_core::{RequestId, Timestamp};
+use tenon_telemetry::Registry;
+
+/// What all threads of a data plane see.
+pub(crate) struct Shared {
+    pub(crate) config: PlaneConfig,
+    pub(crate) clock: Clock,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) registry: Registry,
+    /// One for each worker.
+    pub(crate) rings: Vec<Arc<Ring>>,
+    /// How the listeners are doing.
+    pub(crate) board: Board,
+}
+
+/// What the requests of one thread use.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) metrics: Metrics,
+    pub(crate) ring: Arc<Ring>,
+    view: RefCell<Rc<LocalView>>,
+}
+
+/// A view with this thread's cursors. Held by the requests that were begun under it.
+pub(crate) struct LocalView {
+    view: Arc<View>,
+    /// One for each of [`View::destinations`].
+    pub(crate) balancers: Box<[RefCell<Balancer>]>,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
+        let view = Rc::new(LocalView::new(shared.view.load_full(), None));
+        Rc::new(Self {
+            pool: Rc::new(Pool::new(&shared.config.limits)),
+            metrics: Metrics::new(&shared.registry),
+            // There is a ring for each worker; were there not, one that nobody reads does no harm.
+            ring: shared.rings.get(number).cloned().unwrap_or_else(|| Arc::new(Ring::new(1))),
+            view: RefCell::new(view),
+            shared,
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// The present view. Costs no contended write: the view is counted once for each thread, not for each request.
+    pub(crate) fn view(&self) -> Rc<LocalView> {
+        let present = self.shared.view.load();
+        let mut own = self.view.borrow_mut();
+        if !Arc::ptr_eq(&present, &own.view) {
+            *own = Rc::new(LocalView::new(Arc::clone(&present), Some(&own)));
+        }
+        Rc::clone(&own)
+    }
+
+    /// A new id for a request.
+    pub(crate) fn new_request_id(&self) -> RequestId {
+        RequestId::from_time(self.now().as_millis(), std::array::from_fn(|_| fastrand::u8(..)))
+    }
+}
+
+impl LocalView {
+    /// A view whose cursors go on from those of the one before.
+    fn new(view: Arc<View>, before: Option<&Self>) -> Self {
+        let cursor = |service| {
+            let index = before?.find(service)?;
+            Some(before?.balancers.get(index)?.borrow().clone())
+        };
+        let balancers = view
+            .destinations()
+            .iter()
+            .map(|it| RefCell::new(cursor(&it.service).unwrap_or_default()))
+            .collect();
+        Self { view, balancers }
+    }
+}
+
+impl Deref for LocalView {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.view
+    }
+}

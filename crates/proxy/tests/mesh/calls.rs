@@ -1,0 +1,172 @@
+//! Calls from an application through its sidecar to another service.
+
+use crate::support::*;
+use http::{Request, Response};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tenon_core::manifest::{Egress, Traffic};
+
+/// Answers with the headers that it was sent, as JSON, and with the method and URI.
+async fn echo() -> App {
+    App::start(|request: Request<_>| async move {
+        let headers: BTreeMap<_, _> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_string()))
+            .collect();
+        let said = serde_json::json!({
+            "method": request.method().as_str(),
+            "uri": request.uri().to_string(),
+            "headers": headers,
+        });
+        Response::new(full(said.to_string()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_by_name_reaches_the_service() {
+    let app = App::saying("paid").await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;
+    for uri in ["http://payment/", "http://payment:8080/x", "http://payment.default/", "http://PAYMENT/"] {
+        let reply = mesh.get(uri).await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (200, "paid"), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_request_with_the_name_as_host_reaches_it_too() {
+    let app = App::saying("paid").await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;
+    let mut request = get("http://payment/x");
+    *request.uri_mut() = "/x".parse().unwrap();
+    assert_eq!(mesh.client().await.send(request).await.text(), "paid");
+}
+
+#[tokio::test]
+async fn calls_are_spread_over_all_instances() {
+    let apps = [App::saying("a").await, App::saying("b").await, App::saying("c").await];
+    let mesh =
+        Mesh::new().service("payment", Traffic::default(), &[&apps[0], &apps[1], &apps[2]]).applied().await;
+    let mut client = mesh.client().await;
+    for _ in 0..30 {
+        assert_eq!(client.send(get("http://payment/")).await.status, 200);
+    }
+    assert_eq!(apps.each_ref().map(App::hits), [10, 10, 10]);
+}
+
+#[tokio::test]
+async fn the_service_sees_where_the_request_came_from_and_nothing_of_the_hop() {
+    let app = echo().await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;
+    let mut request = get("http://payment/a?b=c");
+    for (name, value) in [
+        ("connection", "keep-alive, x-hop"),
+        ("x-hop", "1"),
+        ("keep-alive", "timeout=1"),
+        ("proxy-connection", "keep-alive"),
+        ("x-own", "kept"),
+    ] {
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    let reply = mesh.client().await.send(request).await;
+    let said = reply.json();
+    assert_eq!((said["method"].as_str(), said["uri"].as_str()), (Some("GET"), Some("/a?b=c")));
+    let headers = said["headers"].as_object().unwrap();
+    for gone in ["connection", "x-hop", "keep-alive", "proxy-connection", "proxy-authorization", "via"] {
+        assert!(!headers.contains_key(gone), "{gone}: {headers:?}");
+    }
+    assert_eq!(headers["host"], "payment");
+    assert_eq!(headers["x-own"], "kept");
+    assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+    assert_eq!(headers["x-forwarded-proto"], "http");
+    assert_eq!(headers["x-forwarded-host"], "payment");
+    assert_eq!(headers["x-request-id"], reply.header("x-request-id"));
+    assert_eq!(headers["traceparent"].as_str().unwrap().len(), 55);
+    let remaining: u64 = headers["tenon-timeout-ms"].as_str().unwrap().parse().unwrap();
+    assert!((25_000..=30_000).contains(&remaining), "{remaining}");
+}
+
+#[tokio::test]
+async fn request_id_and_trace_are_continued_and_the_deadline_travels() {
+    let app = echo().await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;
+    let mut request = get("http://payment/");
+    let id = "01980000-0000-7000-8000-000000000001";
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    request.headers_mut().insert("x-request-id", id.parse().unwrap());
+    request.headers_mut().insert("traceparent", format!("00-{trace}-00f067aa0ba902b7-01").parse().unwrap());
+    request.headers_mut().insert("tenon-timeout-ms", "5000".parse().unwrap());
+    let reply = mesh.client().await.send(request).await;
+    let headers = &reply.json()["headers"];
+    assert_eq!(headers["x-request-id"], id);
+    assert_eq!(reply.header("x-request-id"), id);
+    assert!(headers["traceparent"].as_str().unwrap().starts_with(&format!("00-{trace}-")));
+    let remaining: u64 = headers["tenon-timeout-ms"].as_str().unwrap().parse().unwrap();
+    assert!((1..=5_000).contains(&remaining), "{remaining}");
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_is_answered_with_a_time_out() {
+    let app = App::start(|_| std::future::pending()).await;
+    let traffic = Traffic { timeout: Duration::from_millis(50), ..Traffic::default() };
+    let mesh = Mesh::new().service("payment", traffic, &[&app]).applied().await;
+    let reply = mesh.get("http://payment/").await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (504, "mesh.timeout"));
+    let problem = reply.json();
+    assert_eq!(problem["component"], "outbound");
+    assert_eq!(problem["sidecar"], "order-1");
+    assert_eq!(problem["destination"], "payment");
+    assert_eq!(problem["policy"], "timeout");
+    assert_eq!(problem["attempts"], 1);
+    assert_eq!(problem["revision"], revision(2).to_string());
+    assert_eq!(problem["request_id"], reply.header("x-request-id"));
+}
+
+#[tokio::test]
+async fn wrong_or_missing_credentials_are_refused() {
+    let app = App::saying("paid").await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;
+    let wrong = [Some(credentials("order-1", "wrong")), Some(credentials("order-2", SECRET)), None];
+    for credential in wrong {
+        let mut request = get("http://payment/");
+        request.headers_mut().remove("proxy-authorization");
+        if let Some(credential) = &credential {
+            request.headers_mut().insert("proxy-authorization", credential.parse().unwrap());
+        }
+        let reply = mesh.client().await.send(request).await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (407, "mesh.unauthenticated"), "{credential:?}");
+        assert_eq!(reply.header("proxy-authenticate"), "Basic realm=\"tenon\"");
+        assert_eq!(reply.header("content-type"), "application/problem+json");
+    }
+    assert_eq!(app.hits(), 0);
+}
+
+#[tokio::test]
+async fn names_that_are_not_in_the_mesh_are_refused() {
+    let app = App::saying("outside").await;
+    let mut mesh = Mesh::new().service("payment", Traffic::default(), &[]).applied().await;
+    let outside = format!("http://{}/", app.address);
+    for (uri, status, code) in [
+        ("http://paymint/", 404, "mesh.service-not-found"),
+        ("http://payment.default.svc/", 403, "mesh.egress-denied"),
+        (outside.as_str(), 403, "mesh.egress-denied"),
+        ("http://payment/", 503, "mesh.service-unavailable"),
+    ] {
+        let reply = mesh.get(uri).await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (status, code), "{uri}");
+    }
+    mesh.routes.egress = Egress::Allow;
+    mesh.apply().await;
+    assert_eq!(mesh.get(&outside).await.text(), "outside");
+}
+
+#[tokio::test]
+async fn before_any_configuration_there_is_nothing_to_call() {
+    let mesh = Mesh::new();
+    mesh.plane.apply_sidecars(mesh.sidecars());
+    mesh.plane.listening().await;
+    let reply = mesh.get("http://payment/").await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (503, "mesh.not-ready"));
+    assert_eq!(mesh.admin("/health").await.status, 503);
+}
