@@ -22,7 +22,6 @@ pub(super) fn codes(text: &str) -> Vec<&'static str> {
 
 /// The only problem of a manifest.
 #[track_caller]
-#[allow(dead_code)]
 pub(super) fn only(text: &str) -> Problem {
     let (_, mut report) = read(text, "tenon.yaml");
     assert_eq!(report.problems.len(), 1, "{:#?}", report.problems);
@@ -128,3 +127,5 @@ fn a_good_manifest_has_no_problems() {
         assert!(system.is_some(), "{name}");
     }
 }
+
+mod robust;

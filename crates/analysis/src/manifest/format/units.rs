@@ -85,7 +85,7 @@ fn whole(text: &str) -> Option<u64> {
 /// A number with at most three decimals, times a factor; rounded down.
 fn decimal(text: &str, factor: u64) -> Option<u64> {
     let (before, after) = text.split_once('.').unwrap_or((text, "0"));
-    if after.len() > 3 {
+    if text.is_empty() || after.len() > 3 {
         return None;
     }
     let thousandths = whole(after)? * 10_u64.pow(3 - u32::try_from(after.len()).ok()?);

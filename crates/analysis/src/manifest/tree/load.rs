@@ -31,6 +31,10 @@ pub(crate) fn load(source: &Source<'_>, problems: &mut Problems<'_>) -> Option<N
             return None;
         }
     }
+    if loader.root.is_none() {
+        let draft = Draft::new(Finding::WrongType, Span::default(), "the manifest is empty".to_owned());
+        loader.problems.add(draft.label("expected `name:` and `services:`").section("system"));
+    }
     loader.root
 }
 
