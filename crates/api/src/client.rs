@@ -82,7 +82,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Address`] if the address is not an `http://` URL, or the token cannot stand in a header.
-    pub fn new(options: Options) -> Result<Self, Error> {
+    pub fn new(options: &Options) -> Result<Self, Error> {
         Ok(Self { transport: Transport::new(options)? })
     }
 

@@ -22,7 +22,7 @@ impl DataPlane {
     ///
     /// # Errors
     /// [`Error::Address`] if the address is not an `http://` URL.
-    pub fn new(options: Options) -> Result<Self, Error> {
+    pub fn new(options: &Options) -> Result<Self, Error> {
         Ok(Self { transport: Transport::new(options)? })
     }
 

@@ -27,7 +27,7 @@ fn options(address: &str) -> Options {
 }
 
 fn client(address: &str) -> Client {
-    Client::new(options(address)).unwrap()
+    Client::new(&options(address)).unwrap()
 }
 
 fn payment() -> ServiceRef {
@@ -180,11 +180,11 @@ async fn an_answer_that_is_not_tenon_s_is_told_from_a_refusal() {
 
 #[tokio::test]
 async fn a_call_without_an_answer_ends_in_time() {
-    let address = serve(Router::new().fallback(|| std::future::pending::<StatusCode>())).await;
+    let address = serve(Router::new().fallback(std::future::pending::<StatusCode>)).await;
     let options = Options { timeout: Duration::from_millis(20), ..options(&address) };
-    let error = Client::new(options.clone()).unwrap().status().await.unwrap_err();
+    let error = Client::new(&options).unwrap().status().await.unwrap_err();
     assert_eq!(error.code(), Some(Code::ServerTimeout), "{error}");
-    let error = Client::new(options).unwrap().logs(&payment(), None, true).await.err().unwrap();
+    let error = Client::new(&options).unwrap().logs(&payment(), None, true).await.err().unwrap();
     assert_eq!(error.code(), Some(Code::ServerTimeout), "{error}");
 }
 
@@ -236,7 +236,7 @@ async fn a_silent_stream_is_given_up() {
     let logs = || async { stream(vec![": hello\n\n".into()], true) };
     let address = serve(Router::new().route("/v1/logs/payment", get(logs))).await;
     let options = Options { silence: Duration::from_millis(20), ..options(&address) };
-    let mut events = Client::new(options).unwrap().logs(&payment(), None, true).await.unwrap();
+    let mut events = Client::new(&options).unwrap().logs(&payment(), None, true).await.unwrap();
     assert_eq!(events.next().await.unwrap_err().code(), Some(Code::ServerTimeout));
 }
 
@@ -248,7 +248,7 @@ async fn a_data_plane_explains_a_request() {
     let router = Router::new()
         .route(&format!("/explain/{}", story.request_id), get(explain))
         .route("/metrics", get(|| async { "tenon_requests_total 1\n" }));
-    let data_plane = DataPlane::new(options(&serve(router).await)).unwrap();
+    let data_plane = DataPlane::new(&options(&serve(router).await)).unwrap();
     assert_eq!(data_plane.explain(story.request_id).await.unwrap(), story);
     assert_eq!(data_plane.metrics().await.unwrap(), "tenon_requests_total 1\n");
 }
@@ -256,11 +256,11 @@ async fn a_data_plane_explains_a_request() {
 #[test]
 fn an_address_that_cannot_be_called_is_refused_at_once() {
     for address in ["", "127.0.0.1:7420", "ftp://host", "https://host"] {
-        let error = Client::new(options(address)).unwrap_err();
+        let error = Client::new(&options(address)).unwrap_err();
         assert_eq!(error.exit_code(), 3, "{address}: {error}");
     }
     let bad_token = Options { token: Some("a\nb".into()), ..options("http://127.0.0.1:7420") };
-    assert!(Client::new(bad_token).is_err());
+    assert!(Client::new(&bad_token).is_err());
 }
 
 #[test]

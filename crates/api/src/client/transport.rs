@@ -89,7 +89,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(options: Options) -> Result<Self, Error> {
+    pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let invalid =
             |problem: &str| Error::Address { address: options.address.clone(), problem: problem.to_owned() };
         let url = reqwest::Url::parse(&options.address)

@@ -58,7 +58,7 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
     });
     if endpoint.access == Access::Instance {
         operation["description"] =
-            "An instance may call this for its own service with its own secret.".into();
+            "An instance may call this for itself with its own secret (and look up any service).".into();
     }
     if !endpoint.parameters.is_empty() {
         let parameters = endpoint.parameters.iter().map(|it| parameter(it, schemas));

@@ -167,6 +167,7 @@ pub const API: &[Endpoint] = &[
         path: "/v1/services/{service}/lookup",
         operation: "lookup",
         summary: "The instances of a service that may be called",
+        access: Access::Instance,
         parameters: &[SERVICE],
         answers: &[Answer::Json(of::<InstanceList>())],
         errors: &[Code::RegistryUnknownService, Code::RegistryNoHealthyInstance],

@@ -4,6 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+mod service;
+
 fn service_endpoints() -> impl Strategy<Value = ServiceEndpoints> {
     (testing::revision(), testing::service_ref(), vec(testing::endpoint(), 0..4))
         .prop_map(|(revision, service, endpoints)| ServiceEndpoints { revision, service, endpoints })
