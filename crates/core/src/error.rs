@@ -139,6 +139,8 @@ codes! {
     ServerUnavailable = "server.unavailable" => Unavailable,
     /// Another supervisor runs this system.
     ServerLocked = "server.locked" => Conflict,
+    /// The server has as many requests or streams as it takes at once.
+    ServerOverloaded = "server.overloaded" => Unavailable,
     /// What was waited for did not happen in time.
     ServerTimeout = "server.timeout" => Timeout,
     /// A fault of Tenon itself.

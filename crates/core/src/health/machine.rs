@@ -127,6 +127,7 @@ impl State {
             }
             Input::Heartbeat => {
                 self.last_heartbeat = now.max(self.last_heartbeat);
+                self.contrary = 0;
                 Status::Healthy
             }
             Input::Tick if self.is_silent(config, now) => Status::Unhealthy,

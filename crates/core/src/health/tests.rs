@@ -3,7 +3,13 @@ use crate::fixtures::millis;
 use crate::time::Timestamp;
 use proptest::prelude::*;
 
-fn feed(state: State, config: &Config, inputs: &[Input], every: Duration, from: Timestamp) -> (State, Timestamp) {
+fn feed(
+    state: State,
+    config: &Config,
+    inputs: &[Input],
+    every: Duration,
+    from: Timestamp,
+) -> (State, Timestamp) {
     inputs.iter().fold((state, from), |(state, now), input| {
         let now = now.after(every);
         (step(&state, config, *input, now, 0).0, now)
@@ -136,7 +142,8 @@ fn input() -> impl Strategy<Value = Input> {
 }
 
 fn config() -> impl Strategy<Value = Config> {
-    let check = prop_oneof![Just(Check::Tcp), (1..5u64).prop_map(|it| Check::Ttl { ttl: SECOND * it as u32 })];
+    let check =
+        prop_oneof![Just(Check::Tcp), (1..5u64).prop_map(|it| Check::Ttl { ttl: SECOND * it as u32 })];
     (check, 0..6u32, 0..6u32, proptest::option::of(0..10u64)).prop_map(|(check, down, up, after)| Config {
         check,
         unhealthy_threshold: down,
