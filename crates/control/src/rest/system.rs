@@ -1,0 +1,141 @@
+//! The system as a whole over HTTP.
+
+use super::App;
+use super::describe::describe;
+use super::reply::{Asked, Failure, Reply, json, json_with, read};
+use super::services::count;
+use crate::schema::Schemas;
+use crate::server::Manifest;
+use axum::body::Body;
+use axum::extract::State;
+use http::StatusCode;
+use std::sync::Arc;
+use tenon_api::Problem;
+use tenon_api::http::{ApplyManifest, ApplyOutcome, InstanceCounts, Liveness, Status, SystemView};
+use tenon_api::system::SystemDoc;
+use tenon_api::value;
+use tenon_core::catalog::{self, Applied};
+use tenon_core::health;
+use tenon_core::manifest::System;
+use tenon_core::platform::{self, Command, State as Platform};
+use tenon_core::registry::Instance;
+use tenon_core::{Code, Refusal, ServiceRef};
+
+/// What the manifest is called in findings.
+const MANIFEST_NAME: &str = "tenon.yaml";
+
+/// The program's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Answers only once the log has been folded, because nothing is served before.
+pub(super) async fn health() -> Reply {
+    json(&Liveness { ready: true, version: VERSION.into() })
+}
+
+pub(super) async fn openapi() -> Reply {
+    json_with(StatusCode::OK, &tenon_api::openapi::openapi())
+}
+
+pub(super) async fn status(State(app): State<Arc<App>>) -> Reply {
+    let status = app.writer.read(|view| {
+        let state = &view.state;
+        let system = state.catalog.system();
+        Status {
+            system: system.map(|it| it.name.to_string()),
+            namespace: system.map(|it| it.namespace.to_string()),
+            version: VERSION.into(),
+            started_at: app.started_at,
+            revision: state.revision,
+            services: count(state.catalog.services()),
+            unavailable: unavailable(state),
+            instances: counts(state),
+            gateway: system.and_then(|it| it.gateway.as_ref()).map(|it| it.listen.to_string()),
+            data_planes: app.snapshots.connected(),
+            supervisor: app.supervised.is_so(),
+        }
+    });
+    json(&status)
+}
+
+pub(super) async fn show(State(app): State<Arc<App>>) -> Reply {
+    let found = app.writer.read(|view| {
+        let applied = view.state.catalog.applied()?;
+        let (manifest, system) = (applied.text.to_string(), SystemDoc::from(&*applied.system));
+        Some(SystemView { revision: view.state.revision, manifest, system })
+    });
+    let none = || Refusal::new(Code::ManifestUnreadable, "no manifest is applied yet; run `tenon up`");
+    json(&found.ok_or_else(none)?)
+}
+
+pub(super) async fn apply(State(app): State<Arc<App>>, asked: Asked, body: Body) -> Reply {
+    let actor = asked.actor()?;
+    let ApplyManifest { manifest: text, dry_run } = read(body).await?;
+    let Manifest { system, findings } = read_manifest(&app, text.clone()).await?;
+    check_values(&app.schemas, &system)?;
+    let document = SystemDoc::from(&system);
+    let command =
+        Command::Catalog(catalog::Command::Apply(Applied { system: Arc::new(system), text: text.into() }));
+    let (revision, events, changes) = if dry_run {
+        app.writer.read(|view| {
+            let events = platform::decide(&view.state, &command, app.clock.now())?;
+            let changes = describe(view.state.catalog.system(), &events);
+            Ok::<_, Refusal>((view.state.revision, events, changes))
+        })?
+    } else {
+        let before = app.writer.read(|view| view.state.catalog.applied().cloned());
+        let done = app.writer.command(actor, command).await?;
+        let changes = describe(before.as_ref().map(|it| &*it.system), &done.events);
+        (done.revision, done.events, changes)
+    };
+    let applied = !dry_run && !events.is_empty();
+    json(&ApplyOutcome { revision, applied, findings, changes, system: document })
+}
+
+/// Reading takes a while for a long manifest, so it is done where that harms nobody.
+async fn read_manifest(app: &App, text: String) -> Result<Manifest, Failure> {
+    let reader = Arc::clone(&app.read_manifest);
+    let reading = tokio::task::spawn_blocking(move || reader(&text, MANIFEST_NAME));
+    let read = reading
+        .await
+        .map_err(|error| Refusal::new(Code::Internal, format!("reading the manifest failed: {error}")))?;
+    read.map_err(|errors| {
+        let first = errors.first().map(|it| it.message.as_str()).unwrap_or_default();
+        let detail =
+            format!("the manifest has {} problems, the first: {first}; nothing was applied", errors.len());
+        Problem { errors, ..Problem::new(Code::ManifestInvalid, detail) }.into()
+    })
+}
+
+/// Whether the first values that a manifest states satisfy their schemas.
+fn check_values(schemas: &Schemas, system: &System) -> Result<(), Refusal> {
+    for (service, entries) in &system.config {
+        for (key, entry) in entries {
+            if let Some(schema) = &entry.schema {
+                let name = format!("{service}.{key}");
+                schemas.check(&name, schema, &value::from_core(&entry.value))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Services that should have an instance that may be called, and have none.
+fn unavailable(state: &Platform) -> Vec<ServiceRef> {
+    let should_run = |name: &ServiceRef, service: &tenon_core::manifest::Service| {
+        service.replicas() == 0 || state.runtime.wanted(&state.catalog, name) > 0
+    };
+    let has_none = |name: &ServiceRef| state.registry.lookup(&state.catalog, name).is_err();
+    let of = state.catalog.services().filter(|(name, service)| should_run(name, service) && has_none(name));
+    of.map(|(name, _)| name).collect()
+}
+
+fn counts(state: &Platform) -> InstanceCounts {
+    let matching = |is: fn(&&Instance) -> bool| count(state.registry.all().filter(is));
+    InstanceCounts {
+        total: count(state.registry.all()),
+        healthy: matching(|it| it.is_callable()),
+        unhealthy: matching(|it| it.status == health::Status::Unhealthy),
+        unknown: matching(|it| it.status == health::Status::Unknown),
+        draining: matching(|it| it.draining),
+    }
+}

@@ -1,0 +1,198 @@
+//! The server: the writer, its drivers and the API, started and stopped together.
+
+use crate::access::Access;
+use crate::checks;
+use crate::clock::Clock;
+use crate::keys::Keys;
+use crate::past::PastConfig;
+use crate::rest::{self, App};
+use crate::runtime::{self, Supervised};
+use crate::schema::Schemas;
+use crate::snapshots::Snapshots;
+use crate::writer::{self, ReplayError};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tenon_api::http::Finding;
+use tenon_core::manifest::System;
+use tenon_core::{Code, Revision};
+use tenon_store::Log;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long everything may take to end; what has not ended by then is cut off.
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A manifest that was read.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// What it resolves to.
+    pub system: System,
+    /// Warnings about it.
+    pub findings: Vec<Finding>,
+}
+
+/// Reads a manifest: its text, and what to call it in findings. Answers all that is wrong with it, if anything is.
+pub type ReadManifest = Arc<dyn Fn(&str, &str) -> Result<Manifest, Vec<Finding>> + Send + Sync>;
+
+/// What a server needs.
+pub struct ServerConfig {
+    /// Where the API listens; port 0 for any.
+    pub listen: SocketAddr,
+    /// Names, besides those that mean loopback, that the API answers to.
+    pub hosts: BTreeSet<String>,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The API's token and the mesh key.
+    pub keys: Keys,
+    /// The supervisor's socket; without one no service is started.
+    pub supervisor: Option<PathBuf>,
+    /// The folder that the supervisor keeps the output of services in.
+    pub output: PathBuf,
+    /// Reads manifests.
+    pub read_manifest: ReadManifest,
+}
+
+/// Why a server did not start. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The state cannot be folded from the log.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+impl StartError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Listen { .. } => Code::ServerUnavailable,
+            Self::Replay(error) => error.code(),
+        }
+    }
+}
+
+/// A running server. Dropping it cuts it off; [`Server::stop`] ends it in order.
+pub struct Server {
+    address: SocketAddr,
+    writer: writer::Handle,
+    stop_api: CancellationToken,
+    stop_writer: CancellationToken,
+    drivers: JoinSet<()>,
+    writing: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Folds the log and starts to serve. When this returns the state is that of the log, and connections are
+    /// accepted.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+        let ServerConfig { listen, hosts, log, keys, supervisor, output, read_manifest } = config;
+        let failed = |source| StartError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let clock = Clock::start();
+        let (stop_api, stop_writer) = (CancellationToken::new(), CancellationToken::new());
+        let (writer, writing) = writer::start(Arc::clone(&log), clock.clone(), stop_writer.clone()).await?;
+        let mut drivers = JoinSet::new();
+        let (heartbeats, checking) = checks::start(writer.clone(), clock.clone(), stop_api.clone());
+        drivers.spawn(ended(checking));
+        let supervised = match supervisor {
+            None => Supervised::default(),
+            Some(socket) => {
+                let (supervised, running) = runtime::start(
+                    writer.clone(),
+                    clock.clone(),
+                    keys.clone(),
+                    socket,
+                    address,
+                    stop_api.clone(),
+                );
+                drivers.spawn(ended(running));
+                supervised
+            }
+        };
+        let app = App {
+            snapshots: Snapshots::new(writer.clone(), keys.clone(), clock.clone(), stop_api.clone()),
+            access: Access::new(keys, address, hosts),
+            past: PastConfig::new(log),
+            schemas: Arc::new(Schemas::default()),
+            started_at: clock.now(),
+            stop: stop_api.clone(),
+            requests: App::request_permits(),
+            streams: App::stream_permits(),
+            writer: writer.clone(),
+            clock,
+            heartbeats,
+            read_manifest,
+            output,
+            supervised,
+        };
+        drivers.spawn(rest::serve(listener, rest::router(Arc::new(app)), stop_api.clone()));
+        tracing::info!(%address, revision = %writer.read(|view| view.state.revision), "the server has started");
+        Ok(Self { address, writer, stop_api, stop_writer, drivers, writing })
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How far the log has been folded.
+    pub fn revision(&self) -> Revision {
+        self.writer.read(|view| view.state.revision)
+    }
+
+    /// Ends in order: no new requests, open ones finish, drivers end, and the writer last, so that whatever is
+    /// under way can still be recorded. Processes that run go on.
+    pub async fn stop(mut self) {
+        self.stop_api.cancel();
+        let drivers = std::mem::take(&mut self.drivers);
+        let ending = async {
+            drivers.join_all().await;
+            self.stop_writer.cancel();
+            ended(&mut self.writing).await;
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, ending).await.is_err() {
+            tracing::warn!("the server did not end in time and is cut off");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop_api.cancel();
+        self.stop_writer.cancel();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Waits for a task. One that panicked has said so and is over.
+async fn ended(task: impl Future<Output = Result<(), tokio::task::JoinError>>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a part of the server failed");
+    }
+}
+
+#[cfg(test)]
+mod tests;
