@@ -108,12 +108,6 @@ impl Plane {
         self.change(|parts| parts.sidecars = Some(Arc::new(sidecars)));
     }
 
-    /// What the plane was told last: routes, endpoints and sidecars.
-    pub fn snapshot(&self) -> (Option<Arc<Routes>>, Option<Arc<Endpoints>>, Option<Arc<Sidecars>>) {
-        let Parts { routes, endpoints, sidecars } = self.told().parts.clone();
-        (routes, endpoints, sidecars)
-    }
-
     /// Waits until every listener of the present snapshot is open in every worker.
     pub async fn listening(&self) {
         let wanted: Vec<Key> = self.plan.borrow().listeners.keys().cloned().collect();

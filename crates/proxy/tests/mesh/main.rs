@@ -1,4 +1,15 @@
 //! The data plane end to end: real sockets, small applications in this process.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod admin;
+mod breakers;
 mod calls;
+mod changes;
+mod gateway;
+mod grpc;
+mod malformed;
+mod retries;
+mod streams;
 mod support;
+mod tunnels;

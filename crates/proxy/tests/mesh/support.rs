@@ -1,7 +1,8 @@
 //! A mesh in one process: a data plane, applications that answer by a function, and clients.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body::Frame;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -13,16 +14,19 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tenon_core::manifest::{Egress, Gateway, Traffic, Version};
 use tenon_core::route::{Backend, Route, Rule};
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{InstanceId, LogId, Position, Revision, ServiceRef};
 use tenon_proxy::{Limits, Plane, PlaneConfig};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
@@ -159,10 +163,16 @@ impl Mesh {
 
     /// Adds a service with instances `NAME-1`, `NAME-2` and so on.
     #[must_use]
-    pub(crate) fn service(mut self, name: &str, traffic: Traffic, apps: &[&App]) -> Self {
-        self.routes.services.insert(service(name), traffic);
+    pub(crate) fn service(self, name: &str, traffic: Traffic, apps: &[&App]) -> Self {
         let addresses: Vec<_> = apps.iter().map(|app| app.address).collect();
-        self.endpoints.services.insert(service(name), endpoints(name, &addresses));
+        self.service_at(name, traffic, &addresses)
+    }
+
+    /// Adds a service whose instances are at these addresses.
+    #[must_use]
+    pub(crate) fn service_at(mut self, name: &str, traffic: Traffic, addresses: &[SocketAddr]) -> Self {
+        self.routes.services.insert(service(name), traffic);
+        self.endpoints.services.insert(service(name), endpoints(name, addresses));
         self
     }
 
@@ -286,7 +296,7 @@ impl Client {
 
     pub(crate) async fn over<I>(io: I) -> Self
     where
-        I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.unwrap();
         tokio::spawn(connection.with_upgrades());
@@ -335,4 +345,91 @@ impl Reply {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
+}
+
+/// An application that deals with its connections by hand. It counts them.
+pub(crate) struct RawApp {
+    pub(crate) address: SocketAddr,
+    connections: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl RawApp {
+    pub(crate) async fn start<F, R>(serve: F) -> Self
+    where
+        F: Fn(TcpStream) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&connections);
+        let task = tokio::spawn(async move {
+            let mut serving = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                serving.spawn(serve(stream));
+            }
+        });
+        Self { address, connections, task }
+    }
+
+    /// Reads a request's head, answers with these bytes and closes.
+    pub(crate) async fn answering(bytes: &'static str) -> Self {
+        Self::start(move |mut stream| async move {
+            read_head(&mut stream).await;
+            stream.write_all(bytes.as_bytes()).await.unwrap();
+        })
+        .await
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for RawApp {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads up to the empty line that ends a head, and answers with it.
+pub(crate) async fn read_head<R: AsyncRead + Unpin>(from: &mut R) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && from.read_buf(&mut (&mut head).limit(1)).await.unwrap() > 0 {}
+    String::from_utf8(head).unwrap()
+}
+
+/// A body that is fed frame by frame, at most one ahead.
+pub(crate) fn piped() -> (mpsc::Sender<Frame<Bytes>>, Body) {
+    let (sender, frames) = mpsc::channel(1);
+    (sender, Piped(frames).boxed())
+}
+
+struct Piped(mpsc::Receiver<Frame<Bytes>>);
+
+impl http_body::Body for Piped {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(cx).map(|frame| frame.map(Ok))
+    }
+}
+
+/// Waits until something holds; the test fails if it takes too long.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), waiting).await.is_ok(), "never: {what}");
+}
+
+/// An address where nobody listens, for as long as it is held.
+pub(crate) fn nobody() -> Reserved {
+    Reserved::new()
 }

@@ -1,0 +1,118 @@
+//! What fails repeatedly is left alone, and found again.
+
+use crate::support::*;
+use http::Response;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use tenon_core::breaker::Config;
+use tenon_core::manifest::Traffic;
+
+/// Answers with the status that is set.
+async fn app(status: &Arc<AtomicU16>) -> App {
+    let status = Arc::clone(status);
+    App::start(move |_| {
+        let status = status.load(Ordering::SeqCst);
+        async move { Response::builder().status(status).body(full("")).unwrap() }
+    })
+    .await
+}
+
+fn traffic(open_timeout: Duration) -> Traffic {
+    let breaker =
+        Config { failure_threshold: 3, open_timeout, permitted_half_open_calls: 2, ..Config::default() };
+    Traffic { breaker, ..Traffic::default() }
+}
+
+#[tokio::test]
+async fn a_service_that_keeps_failing_is_not_called_until_time_has_passed() {
+    let status = Arc::new(AtomicU16::new(500));
+    let app = app(&status).await;
+    let mesh = Mesh::new().service("payment", traffic(Duration::from_millis(300)), &[&app]).applied().await;
+    for _ in 0..3 {
+        let reply = mesh.get("http://payment/").await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (500, ""));
+    }
+    let reply = mesh.get("http://payment/").await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (503, "mesh.circuit-open"));
+    assert_eq!(reply.header("retry-after"), "1");
+    assert_eq!(reply.json()["policy"], "breaker");
+    assert_eq!(app.hits(), 3);
+    assert!(
+        mesh.admin("/metrics")
+            .await
+            .text()
+            .contains("tenon_breaker_state{destination=\"payment\",instance=\"\"} 2")
+    );
+
+    // A failing probe opens it again.
+    until("the breaker lets a probe pass", || async { mesh.get("http://payment/").await.status == 500 })
+        .await;
+    assert_eq!(mesh.get("http://payment/").await.code(), "mesh.circuit-open");
+    assert_eq!(app.hits(), 4);
+
+    // Succeeding ones close it.
+    status.store(200, Ordering::SeqCst);
+    until("the breaker lets a probe pass", || async { mesh.get("http://payment/").await.status == 200 })
+        .await;
+    for _ in 0..5 {
+        assert_eq!(mesh.get("http://payment/").await.status, 200);
+    }
+    assert_eq!(app.hits(), 10);
+    let metrics = mesh.admin("/metrics").await;
+    for instance in ["", "payment-1"] {
+        let line = format!("tenon_breaker_state{{destination=\"payment\",instance=\"{instance}\"}} 0");
+        assert!(metrics.text().contains(&line), "{}", metrics.text());
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_keeps_failing_is_left_out_while_the_others_serve() {
+    let (bad, good) = (Arc::new(AtomicU16::new(500)), Arc::new(AtomicU16::new(200)));
+    let (bad, good) = (app(&bad).await, app(&good).await);
+    let mesh =
+        Mesh::new().service("payment", traffic(Duration::from_secs(60)), &[&bad, &good]).applied().await;
+    let mut client = mesh.client().await;
+    for _ in 0..20 {
+        client.send(get("http://payment/")).await;
+    }
+    assert_eq!((bad.hits(), good.hits()), (3, 17));
+    // A change of the configuration does not make it forget.
+    mesh.plane.apply_routes(mesh.routes.clone());
+    assert_eq!(client.send(get("http://payment/")).await.status, 200);
+    assert_eq!(client.send(get("http://payment/")).await.status, 200);
+    assert_eq!(bad.hits(), 3);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_says_nothing_about_the_service() {
+    let app = App::start(|_| std::future::pending()).await;
+    let mesh = Mesh::new().service("payment", traffic(Duration::from_secs(60)), &[&app]).applied().await;
+    for hits in 1..=4 {
+        let mut client = mesh.client().await;
+        let asking = tokio::spawn(async move { client.begin(get("http://payment/")).await });
+        until("the request has arrived", || async { app.hits() == hits }).await;
+        asking.abort();
+    }
+    until("nothing is in flight", || async {
+        mesh.admin("/snapshot").await.json()["services"][1]["instances"][0]["in_flight"] == 0
+    })
+    .await;
+    let metrics = mesh.admin("/metrics").await;
+    assert!(metrics.text().contains("tenon_breaker_state{destination=\"payment\",instance=\"\"} 0"));
+    assert!(metrics.text().contains("status_class=\"none\"} 4"), "{}", metrics.text());
+}
+
+#[tokio::test]
+async fn more_requests_in_flight_than_there_may_be_are_refused_at_once() {
+    let app = App::start(|_| std::future::pending()).await;
+    let traffic = Traffic { max_in_flight: 1, ..Traffic::default() };
+    let mesh = Mesh::new().service("payment", traffic, &[&app]).applied().await;
+    let mut first = mesh.client().await;
+    let asking = tokio::spawn(async move { first.begin(get("http://payment/")).await });
+    until("the first has arrived", || async { app.hits() == 1 }).await;
+    let reply = mesh.get("http://payment/").await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (503, "mesh.overloaded"));
+    assert_eq!(reply.json()["policy"], "max-in-flight");
+    asking.abort();
+}

@@ -1,0 +1,109 @@
+//! Calls from outside.
+
+use crate::support::*;
+use http::{Request, Response};
+use std::time::Duration;
+use tenon_core::manifest::Traffic;
+
+fn from_outside(uri: &str) -> Request<Body> {
+    Request::get(uri).header("host", "shop.example").body(full("")).unwrap()
+}
+
+async fn ask(mesh: &Mesh, request: Request<Body>) -> Reply {
+    Client::connect(mesh.gateway.address).await.send(request).await
+}
+
+#[tokio::test]
+async fn each_request_goes_where_its_route_leads() {
+    let (order, stock) = (App::saying("order").await, App::saying("stock").await);
+    let mesh = Mesh::new()
+        .service("order", Traffic::default(), &[&order])
+        .service("stock", Traffic::default(), &[&stock])
+        .gateway(vec![route("orders", "/orders", &[("order", 1)]), route("stock", "/stock", &[("stock", 1)])])
+        .applied()
+        .await;
+    assert_eq!(ask(&mesh, from_outside("/orders/17?x=1")).await.text(), "order");
+    assert_eq!(ask(&mesh, from_outside("/stock")).await.text(), "stock");
+    // However the path is spelled.
+    assert_eq!(ask(&mesh, from_outside("/orders/../%73tock")).await.text(), "stock");
+
+    let reply = ask(&mesh, from_outside("/elsewhere")).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (404, "gateway.route-not-found"));
+    assert_eq!(reply.json()["component"], "gateway");
+    assert_eq!(ask(&mesh, from_outside("/stock%zz")).await.status, 400);
+}
+
+#[tokio::test]
+async fn backends_share_by_weight() {
+    let (old, new) = (App::saying("old").await, App::saying("new").await);
+    let mesh = Mesh::new()
+        .service("old", Traffic::default(), &[&old])
+        .service("new", Traffic::default(), &[&new])
+        .gateway(vec![route("all", "/", &[("old", 9), ("new", 1)])])
+        .applied()
+        .await;
+    let mut client = Client::connect(mesh.gateway.address).await;
+    for _ in 0..500 {
+        client.send(from_outside("/")).await;
+    }
+    // 50 expected, with a standard deviation of 6.7.
+    assert!((10..=100).contains(&new.hits()), "{}", new.hits());
+    assert_eq!(old.hits() + new.hits(), 500);
+}
+
+#[tokio::test]
+async fn what_a_stranger_says_of_himself_is_replaced() {
+    let app = App::start(|request: Request<_>| async move {
+        let text = |name: &str| request.headers().get(name).map(|it| it.to_str().unwrap().to_string());
+        let names = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "host"];
+        Response::new(full(serde_json::json!(names.map(text)).to_string()))
+    })
+    .await;
+    let mesh = Mesh::new()
+        .service("stock", Traffic::default(), &[&app])
+        .gateway(vec![route("all", "/", &[("stock", 1)])])
+        .applied()
+        .await;
+    let mut request = from_outside("/");
+    let id = "01980000-0000-7000-8000-000000000001";
+    for (name, value) in [
+        ("x-forwarded-for", "1.2.3.4"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "evil"),
+        ("x-request-id", id),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    let reply = ask(&mesh, request).await;
+    let said = reply.json();
+    assert_eq!((&said[0], &said[1], &said[2]), (&"127.0.0.1".into(), &"shop.example".into(), &"http".into()));
+    assert_ne!(said[3], id);
+    assert_eq!(said[3], reply.header("x-request-id"));
+    assert_eq!(said[4], "shop.example");
+}
+
+#[tokio::test]
+async fn a_routes_time_out_counts() {
+    let app = App::start(|_| std::future::pending()).await;
+    let mut slow = route("slow", "/", &[("stock", 1)]);
+    slow.rules[0].timeout = Some(Duration::from_millis(50));
+    let mesh = Mesh::new().service("stock", Traffic::default(), &[&app]).gateway(vec![slow]).applied().await;
+    let reply = ask(&mesh, from_outside("/")).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (504, "mesh.timeout"));
+    assert_eq!(reply.json()["route"], "slow");
+}
+
+#[tokio::test]
+async fn the_inbound_side_leads_to_its_own_application_only() {
+    let (app, other) = (App::saying("mine").await, App::saying("other").await);
+    let mut mesh = Mesh::new().service("stock", Traffic::default(), &[&other]);
+    mesh.application = app.address;
+    let mesh = mesh.applied().await;
+    let mut client = Client::connect(mesh.inbound.address).await;
+    assert_eq!(client.send(from_outside("/")).await.text(), "mine");
+    assert_eq!(client.send(get("http://stock/")).await.text(), "mine");
+    app.kill().await;
+    let reply = client.send(from_outside("/")).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (502, "mesh.network"));
+    assert_eq!(reply.json()["component"], "inbound");
+}
