@@ -361,4 +361,6 @@ fn fill<'a>(mut rest: impl Iterator<Item = &'a Event>, end: Position, limit: usi
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod tests;

@@ -66,10 +66,15 @@ impl Model {
             Ok(appended) if appended.duplicate => self.repeated(events, appended),
             Ok(appended) => self.appended(events, condition, appended),
             Err(AppendError::Conflict { at }) if lone => {
+                let contradicts = |event: &NewEvent| {
+                    condition.is_some_and(|it| *at > it.after && it.query.matches_new(event))
+                };
                 let found = self.present.get(at);
-                let justified = condition.zip(found).is_some_and(|(condition, event)| {
-                    *at > condition.after && condition.query.matches_new(event)
-                });
+                let justified = match found {
+                    Some(event) => contradicts(event),
+                    // It may be there although its answer was lost.
+                    None => self.unknown.iter().flatten().any(contradicts),
+                };
                 ensure!(justified, "a conflict at {at} that is none: {condition:?}, {found:?}");
                 Ok(())
             }
@@ -184,6 +189,13 @@ impl Model {
     }
 
     fn repeated(&mut self, events: &[NewEvent], appended: &Appended) -> Result<(), Violation> {
+        let lost = |unknown: &Vec<NewEvent>| {
+            unknown.iter().map(|event| event.id).eq(events.iter().map(|event| event.id))
+        };
+        if let Some(at) = self.unknown.iter().position(lost) {
+            let learned = self.unknown.swap_remove(at);
+            self.present.extend(appended.positions.iter().copied().zip(learned));
+        }
         for (position, event) in appended.positions.iter().zip(events) {
             let present = self.present.get(position).map(|event| event.id);
             ensure!(
