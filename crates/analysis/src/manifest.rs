@@ -1,9 +1,9 @@
 //! Reading and checking `tenon.yaml`.
 //!
-//! Life cycle of a manifest: its text becomes a tree in which every node knows its place (`tree`); the tree is
-//! held against the tables of the format (`format`, `form`), which finds unknown keys, wrong types and values
-//! of a wrong form; a [`System`] is built of it (`build`); then the system as a whole is checked (`checks`).
-//! No step stops at the first problem, and only a manifest without errors gives a system.
+//! Life cycle of a manifest: its text becomes a tree in which every node knows its place (`tree`); the tree
+//! is held against the tables of the format (`format`, `form`), which finds unknown keys, wrong types and
+//! values of a wrong form; a [`System`] is built of it (`build`); then the system as a whole is checked
+//! (`checks`). No step stops at the first problem, and only a manifest without errors gives a system.
 //!
 //! The tables are the one description of the format: [`schema`] and [`reference()`] are made from them too.
 //!

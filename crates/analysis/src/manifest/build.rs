@@ -1,7 +1,7 @@
 //! Makes a [`System`] of a tree.
 //!
-//! Runs on every tree, so that a system with a mistake in one place can still be checked in the others: what the
-//! form refused is left out or takes its default. Only if there was no error does anybody get the result.
+//! Runs on every tree, so that a system with a mistake in one place can still be checked in the others: what
+//! the form refused is left out or takes its default. Only if there was no error does anybody get the result.
 
 mod gateway;
 mod service;

@@ -1,8 +1,8 @@
 //! What can be wrong with a system whose parts are all well-formed.
 //!
-//! Two passes: [`names`] looks at the tree and needs no other part to be right; [`sums`] reasons about the system
-//! as a whole (time, tries, ports, routes) and runs only if there is no error, because its findings would follow
-//! from values that nobody wrote.
+//! Two passes: [`names`] looks at the tree and needs no other part to be right; [`sums`] reasons about the
+//! system as a whole (time, tries, ports, routes) and runs only if there is no error, because its findings
+//! would follow from values that nobody wrote.
 
 mod calls;
 mod config;

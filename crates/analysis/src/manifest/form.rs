@@ -36,7 +36,7 @@ struct At<'a> {
 
 impl At<'_> {
     fn draft(self, finding: Finding, span: Span, message: String) -> Draft {
-        Draft::new(finding, span, message).path(self.path).section(self.section)
+        Draft::new(finding, span, message).path(self.path.to_string()).section(self.section)
     }
 }
 
@@ -46,7 +46,7 @@ impl Form<'_, '_> {
             Shape::Record(record) => self.record(node, record, at),
             Shape::List { item, least, most } => self.list(node, shape, item, (*least, *most), at),
             Shape::Map { key, value, least, most } => {
-                self.map(node, shape, (key, value), (*least, *most), at)
+                self.map(node, shape, (key, value), (*least, *most), at);
             }
             Shape::Either(first, _) if fits(first, node) => self.value(node, first, at),
             Shape::Either(_, second) if fits(second, node) => self.value(node, second, at),

@@ -134,7 +134,7 @@ pub(super) fn records() -> Vec<&'static Record> {
 fn add_records(shape: &'static Shape, found: &mut Vec<&'static Record>) {
     match shape {
         Shape::Record(record) if !found.iter().any(|known| known.anchor == record.anchor) => {
-            found.push(record)
+            found.push(record);
         }
         Shape::List { item, .. } => add_records(item, found),
         Shape::Map { value, .. } => add_records(value, found),

@@ -69,8 +69,8 @@ impl Draft {
     }
 
     /// Which value it is about.
-    pub(super) fn path(mut self, path: impl ToString) -> Self {
-        self.path = path.to_string();
+    pub(super) fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
         self
     }
 

@@ -55,6 +55,9 @@ fn row(field: &Field, record: &Record) -> String {
         Presence::Optional if record.rules.iter().any(|rule| is_alternative(*rule, field.key)) => {
             "see below".to_owned()
         }
+        Presence::Optional if matches!(field.shape, Shape::Record(inner) if inner.can_be_empty()) => {
+            "its defaults".to_owned()
+        }
         Presence::Optional => "–".to_owned(),
         Presence::Default(default) => format!("`{default}`"),
     };

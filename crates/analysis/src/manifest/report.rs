@@ -65,6 +65,8 @@ pub struct Place {
     pub column: usize,
     /// The text, at most 80 characters of it.
     pub text: String,
+    /// Whether its line is short enough to be drawn.
+    pub(super) is_drawable: bool,
 }
 
 /// Another place that matters to a problem.

@@ -1,7 +1,7 @@
 //! The JSON Schema (2020-12) of manifests, for editors; made from the tables of the format.
 //!
-//! It is as strict as JSON Schema can be: what it refuses, the reader refuses too. The reader also knows what no
-//! schema can say, such as ranges of durations and references between services.
+//! It is as strict as JSON Schema can be: what it refuses, the reader refuses too. The reader also knows what
+//! no schema can say, such as ranges of durations and references between services.
 
 use super::format::{
     DURATION_PATTERN, Field, Presence, Quantity, Record, Rule, SYSTEM, Shape, TextForm, records,

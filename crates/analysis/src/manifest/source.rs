@@ -57,7 +57,13 @@ impl<'a> Source<'a> {
             line,
             column: before.chars().count() + 1,
             text: shortened(self.slice(span)),
+            is_drawable: self.line_end(line) - line_start <= LONGEST_DRAWN,
         }
+    }
+
+    /// Where a line ends, given by its number from 1.
+    fn line_end(&self, line: usize) -> usize {
+        self.lines.get(line).copied().unwrap_or(self.text.len())
     }
 
     fn slice(&self, span: Span) -> &'a str {
@@ -71,6 +77,9 @@ impl<'a> Source<'a> {
         }
     }
 }
+
+/// The longest line, in bytes, that a report shows with the problem marked in it.
+const LONGEST_DRAWN: usize = 1_000;
 
 /// The most characters of the offending text that a report repeats.
 const MOST_REPEATED: usize = 80;

@@ -33,17 +33,12 @@ fn defaults(record: &Record) -> Json {
     };
     let stated = record.fields.iter().filter_map(|field| match (field.presence, &field.shape) {
         (Presence::Default(default), _) => Some((field.key.to_owned(), value_of(default))),
-        (Presence::Optional, Shape::Record(inner)) if !alternative(field.key) && can_be_empty(inner) => {
+        (Presence::Optional, Shape::Record(inner)) if !alternative(field.key) && inner.can_be_empty() => {
             Some((field.key.to_owned(), defaults(inner)))
         }
         _ => None,
     });
     Json::Object(stated.collect())
-}
-
-fn can_be_empty(record: &Record) -> bool {
-    !record.fields.iter().any(|field| matches!(field.presence, Presence::Required))
-        && !record.rules.iter().any(|rule| matches!(rule, Rule::ExactlyOne(_)))
 }
 
 fn with(mut defaults: Json, more: Json) -> Json {

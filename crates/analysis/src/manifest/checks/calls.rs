@@ -275,7 +275,10 @@ fn amplification(chain: &Chain<'_>, root: &Node) -> Draft {
     Draft::new(Finding::RetryAmplification, span, message)
         .path(path)
         .label(format!("expected at most {MOST_TRIES} tries along a chain"))
-        .help("lower `max_retries` for services along the chain, best to 0 for all but the last; the retry budget bounds only what this does in the long run")
+        .help(
+            "lower `max_retries` for services along the chain, best to 0 for all but the last; the retry \
+               budget bounds only what this does in the long run",
+        )
 }
 
 /// Where the last call of a chain is declared; of a chain with no calls, the service.

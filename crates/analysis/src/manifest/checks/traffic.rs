@@ -23,8 +23,8 @@ pub(super) fn check(system: &System, root: &Node, problems: &mut Problems<'_>) {
 /// The threshold above which a breaker hardly ever opens: 0.9¹⁰⁰ is 1 in 38,000.
 const MOST_FAILURES: u32 = 100;
 
-/// One entry of `traffic` and what holds by it. A finding is made only of what the entry states itself, so that
-/// what `"*"` states is not reported for every service.
+/// One entry of `traffic` and what holds by it. A finding is made only of what the entry states itself, so
+/// that what `"*"` states is not reported for every service.
 struct Entry<'a> {
     path: String,
     node: &'a Node,

@@ -14,7 +14,7 @@ pub(super) fn unknown(entry: &Entry, record: &'static Record, at: At<'_>) -> Dra
     let path = at.path.key(&entry.key);
     let draft = at
         .draft(Finding::UnknownKey, entry.key_span, format!("{place} has no key `{key}`"))
-        .path(path)
+        .path(path.to_string())
         .label("not a known key here");
     if let Some(meant) = meant(&entry.key, record) {
         return draft.suggestion(Some(meant));
@@ -74,7 +74,8 @@ fn broken(node: &Node, rule: Rule, at: At<'_>) -> Option<Draft> {
         Rule::Needs(key, other) => {
             let entry = node.entry(key).filter(|_| node.entry(other).is_none())?;
             let message = format!("`{key}` has no effect without `{other}`");
-            let draft = at.draft(Finding::MisplacedKey, entry.key_span, message).path(at.path.key(key));
+            let draft =
+                at.draft(Finding::MisplacedKey, entry.key_span, message).path(at.path.key(key).to_string());
             Some(
                 draft
                     .label(format!("expected only beside `{other}`"))
@@ -97,7 +98,9 @@ fn several_of(node: &Node, keys: &[&str], at: At<'_>) -> Option<Draft> {
     let mut entries = node.entries().iter().filter(|entry| keys.contains(&entry.key.as_str()));
     let (first, second) = (entries.next()?, entries.next()?);
     let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
-    let draft = at.draft(Finding::ConflictingKeys, second.key_span, message).path(at.path.key(&second.key));
+    let draft = at
+        .draft(Finding::ConflictingKeys, second.key_span, message)
+        .path(at.path.key(&second.key).to_string());
     Some(
         draft
             .label(format!("expected only one of {}", listed(keys.iter().copied())))

@@ -6,13 +6,15 @@ use std::time::Duration;
 pub(crate) static GATEWAY: Record = Record {
     anchor: "gateway",
     title: "Gateway",
-    doc: "The single entry from outside. Its words are those of the Gateway API (`HTTPRoute`), in `snake_case`.",
+    doc: "The single entry from outside. Its words are those of the Gateway API (`HTTPRoute`), in \
+          `snake_case`.",
     fields: &[
         Field::with_default(
             "listen",
             Shape::Text(&texts::LISTEN),
             "127.0.0.1:8080",
-            "Where it listens. `0.0.0.0:8080` makes it reachable from other machines; port 0 takes any free port.",
+            "Where it listens. `0.0.0.0:8080` makes it reachable from other machines; port 0 takes any free \
+             port.",
         )
         .elsewhere(&["address", "bind", "port"]),
         Field::required(
@@ -36,14 +38,21 @@ routes:
 static ROUTE: Record = Record {
     anchor: "gateway-route",
     title: "Route",
-    doc: "A request falls under the route with the most specific match: by hostname, then an exact path, the longest \
-          prefix, a method, the most headers, the most query parameters; then the route that stands first.",
+    doc: "A request falls under the route with the most specific match: by hostname, then an exact path, \
+          the longest prefix, a method, the most headers, the most query parameters; then the route that \
+          stands first.",
     fields: &[
-        Field::required("name", Shape::Text(&texts::ROUTE_NAME), "Its name, unique in the gateway; metrics show it."),
+        Field::required(
+            "name",
+            Shape::Text(&texts::ROUTE_NAME),
+            "Its name, unique in the gateway; metrics \
+                                                                  show it.",
+        ),
         Field::optional(
             "hostnames",
             Shape::List { item: &Shape::Text(&texts::HOSTNAME), least: 1, most: 16 },
-            "Which hosts it is for; every host if not stated. `*.example.com` is for everything below `example.com`.",
+            "Which hosts it is for; every host if not stated. `*.example.com` is for everything below \
+             `example.com`.",
         )
         .elsewhere(&["hosts", "host", "hostname"]),
         Field::optional(

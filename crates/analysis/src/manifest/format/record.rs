@@ -53,6 +53,12 @@ impl Record {
     pub(crate) fn field(&self, key: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.key == key)
     }
+
+    /// Whether a map without keys is one of these, all of its keys having defaults.
+    pub(crate) fn can_be_empty(&self) -> bool {
+        !self.fields.iter().any(|field| matches!(field.presence, Presence::Required))
+            && !self.rules.iter().any(|rule| matches!(rule, Rule::ExactlyOne(_)))
+    }
 }
 
 impl Field {

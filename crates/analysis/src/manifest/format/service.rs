@@ -13,8 +13,8 @@ pub(crate) static SERVICE: Record = Record {
         Field::optional(
             "command",
             Shape::List { item: &Shape::Text(&texts::ARGUMENT), least: 1, most: 1_000 },
-            "The program and its arguments, without a shell. A program with a `/` in its name is looked up from the working \
-             directory. It must listen on the port in the environment variable `PORT`.",
+            "The program and its arguments, without a shell. A program with a `/` in its name is looked up \
+             from the working directory. It must listen on the port in the environment variable `PORT`.",
         )
         .elsewhere(&["cmd", "run", "exec", "entrypoint"]),
         Field::optional(
@@ -33,8 +33,8 @@ pub(crate) static SERVICE: Record = Record {
         Field::optional(
             "env",
             Shape::Map { key: &texts::VARIABLE, value: &Shape::Written, least: 0, most: 1_000 },
-            "Additional environment variables. Those that Tenon sets itself win over these. Write no secrets here: the \
-             manifest is kept in the log.",
+            "Additional environment variables. Those that Tenon sets itself win over these. Write no \
+             secrets here: the manifest is kept in the log.",
         )
         .elsewhere(&["environment", "variables"]),
         Field::optional(
@@ -63,8 +63,12 @@ pub(crate) static SERVICE: Record = Record {
         )
         .elsewhere(&["databases", "stores"]),
         Field::optional("resources", Shape::Record(&RESOURCES), "What each replica needs."),
-        Field::optional("health", Shape::Record(&HEALTH), "How its instances are checked.")
-            .elsewhere(&["healthcheck", "health_check", "livenessProbe", "readinessProbe"]),
+        Field::optional("health", Shape::Record(&HEALTH), "How its instances are checked.").elsewhere(&[
+            "healthcheck",
+            "health_check",
+            "livenessProbe",
+            "readinessProbe",
+        ]),
     ],
     rules: &[
         Rule::ExactlyOne(&["command", "addresses"]),
@@ -97,7 +101,8 @@ health:
 static INTERFACE: Record = Record {
     anchor: "interface",
     title: "Interface",
-    doc: "A named group of endpoints. A request is accepted if some endpoint of an input interface matches it.",
+    doc: "A named group of endpoints. A request is accepted if some endpoint of an input interface matches \
+          it.",
     fields: &[
         Field::required("name", Shape::Text(&texts::LABEL), "Its name, unique within the service."),
         Field::with_default(
@@ -144,9 +149,9 @@ static ENDPOINT: Record = Record {
         Field::required(
             "path",
             Shape::Text(&texts::ENDPOINT_PATH),
-            "The path. `{name}` stands for one segment, a last `{name...}` for all the rest. A gRPC endpoint is \
-             `/package.Service/Method`; a queue or an event is written as a path too: `/order.created`. Inside of `{ … }` \
-             a path with braces needs quotes.",
+            "The path. `{name}` stands for one segment, a last `{name...}` for all the rest. A gRPC \
+             endpoint is `/package.Service/Method`; a queue or an event is written as a path too: \
+             `/order.created`. Inside of `{ … }` a path with braces needs quotes.",
         ),
         Field::optional("method", Shape::Text(&texts::METHOD), "The HTTP method; any if not stated."),
         Field::optional(
@@ -166,8 +171,8 @@ schema: schemas/order.json
 static DATA_STORE: Record = Record {
     anchor: "data-store",
     title: "Data store",
-    doc: "A store that the service owns. If two services name the same store, or take its connection from the same \
-          variable, that is [a finding](#manifest-shared-store).",
+    doc: "A store that the service owns. If two services name the same store, or take its connection from \
+          the same variable, that is [a finding](#manifest-shared-store).",
     fields: &[
         Field::required("name", Shape::Text(&texts::LABEL), "Its name, unique in the system."),
         Field::required(
@@ -179,7 +184,8 @@ static DATA_STORE: Record = Record {
         Field::optional(
             "connection",
             Shape::Record(&CONNECTION),
-            "Where its connection string is to be had. The string itself is a secret and does not stand in a manifest.",
+            "Where its connection string is to be had. The string itself is a secret and does not stand in \
+             a manifest.",
         )
         .elsewhere(&["url", "dsn"]),
         Field::optional(
@@ -239,8 +245,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 static HEALTH: Record = Record {
     anchor: "health",
     title: "Health",
-    doc: "How instances are checked, by one of `http`, `grpc`, `tcp` and `heartbeat`; `http` on `/health` if none is stated. \
-          Until an instance has been healthy for the first time it is checked every 50 ms and one success suffices.",
+    doc: "How instances are checked, by one of `http`, `grpc`, `tcp` and `heartbeat`; `http` on `/health` \
+          if none is stated. Until an instance has been healthy for the first time it is checked every 50 \
+          ms and one success suffices.",
     fields: &[
         Field::optional("http", Shape::Record(&HTTP_CHECK), "Asks by HTTP; any 2xx status is healthy.")
             .elsewhere(&["httpGet", "path"]),
@@ -344,8 +351,8 @@ static TCP_CHECK: Record = Record {
 static HEARTBEAT: Record = Record {
     anchor: "health-heartbeat",
     title: "Heartbeat",
-    doc: "The instance says itself that it is well: `PUT /v1/services/SERVICE/instances/ID/heartbeat`. `interval` and `timeout` \
-          do not matter then.",
+    doc: "The instance says itself that it is well: `PUT /v1/services/SERVICE/instances/ID/heartbeat`. \
+          `interval` and `timeout` do not matter then.",
     fields: &[Field::required(
         "ttl",
         Shape::Duration { least: Duration::from_millis(100), most: DAY },

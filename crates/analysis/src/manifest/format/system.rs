@@ -30,8 +30,8 @@ pub(crate) static SYSTEM: Record = Record {
                 least: 0,
                 most: 1_001,
             },
-            "How calls to a service are treated, by the service that is called. What `\"*\"` states holds for all; an \
-             entry for a service overrides it key by key.",
+            "How calls to a service are treated, by the service that is called. What `\"*\"` states holds \
+             for all; an entry for a service overrides it key by key.",
         ),
         Field::optional(
             "gateway",
@@ -51,9 +51,10 @@ pub(crate) static SYSTEM: Record = Record {
                 least: 0,
                 most: 1_000,
             },
-            "First values of configuration, by service and key. A manifest that is applied again changes only the keys whose \
-             values in it have changed; what `tenon config set` wrote to the others stays. A plain value or a list stands \
-             for itself; an object is written under `value` (see [Configuration entry](#config-entry)).",
+            "First values of configuration, by service and key. A manifest that is applied again changes \
+             only the keys whose values in it have changed; what `tenon config set` wrote to the others \
+             stays. A plain value or a list stands for itself; an object is written under `value` (see \
+             [Configuration entry](#config-entry)).",
         ),
         Field::with_default(
             "egress",
@@ -88,7 +89,8 @@ static CONFIG_ENTRY: Record = Record {
         Field::optional(
             "schema",
             Shape::Json,
-            "A JSON Schema (2020-12) which this value and every later one must satisfy. It can refer only to itself.",
+            "A JSON Schema (2020-12) which this value and every later one must satisfy. It can refer only \
+             to itself.",
         ),
     ],
     rules: &[],

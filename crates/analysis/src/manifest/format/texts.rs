@@ -165,7 +165,8 @@ pub(crate) static LABEL: TextForm = TextForm {
 
 pub(crate) static STORE_TYPE: TextForm = TextForm {
     noun: "data store type",
-    form: "`postgresql`, `mongodb`, `redis`, `elasticsearch`, `sqlite`, `file` or any other name in lower case",
+    form: "`postgresql`, `mongodb`, `redis`, `elasticsearch`, `sqlite`, `file` or any other name in lower \
+           case",
     characters: 1..=63,
     pattern: Some("^[a-z0-9][a-z0-9-]*$"),
     check: |text| {

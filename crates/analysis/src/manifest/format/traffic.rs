@@ -60,8 +60,8 @@ breaker: {failure_threshold: 10, open_timeout: 15s}
 static RETRY: Record = Record {
     anchor: "traffic-retry",
     title: "Retry",
-    doc: "A call is tried again only where that is safe: its method is idempotent (RFC 9110, 9.2.2), it has an \
-          `idempotency-key` header, or it was certainly never processed.",
+    doc: "A call is tried again only where that is safe: its method is idempotent (RFC 9110, 9.2.2), it has \
+          an `idempotency-key` header, or it was certainly never processed.",
     fields: &[
         Field::with_default(
             "max_retries",
@@ -111,7 +111,8 @@ static RETRY: Record = Record {
             "non_idempotent",
             Shape::Boolean,
             "false",
-            "Whether calls that are not idempotent are tried again too. Only for services that notice duplicates.",
+            "Whether calls that are not idempotent are tried again too. Only for services that notice \
+             duplicates.",
         ),
         Field::optional("budget", Shape::Record(&BUDGET), "How many retries all calls together may cause."),
     ],
@@ -209,8 +210,8 @@ static EXPONENTIAL: Record = Record {
 static BUDGET: Record = Record {
     anchor: "traffic-retry-budget",
     title: "Retry budget",
-    doc: "How many retries all calls to the service together may cause, so that a service in trouble is not buried: over any \
-          time at most `percent` of the calls, `per_second` for every second, and `burst`.",
+    doc: "How many retries all calls to the service together may cause, so that a service in trouble is not \
+          buried: over any time at most `percent` of the calls, `per_second` for every second, and `burst`.",
     fields: &[
         Field::with_default(
             "percent",
@@ -238,9 +239,9 @@ static BUDGET: Record = Record {
 static BREAKER: Record = Record {
     anchor: "traffic-breaker",
     title: "Breaker",
-    doc: "A circuit breaker for each destination and endpoint: *closed*, calls pass; after `failure_threshold` failures in a \
-          row it *opens* and refuses calls for `open_timeout`; then, *half-open*, it admits a few calls, and closes if all of them \
-          succeed.",
+    doc: "A circuit breaker for each destination and endpoint: *closed*, calls pass; after \
+          `failure_threshold` failures in a row it *opens* and refuses calls for `open_timeout`; then, \
+          *half-open*, it admits a few calls, and closes if all of them succeed.",
     fields: &[
         Field::with_default(
             "failure_threshold",
@@ -267,8 +268,8 @@ static BREAKER: Record = Record {
             "half_open_max_wait",
             Shape::Duration { least: INSTANT, most: DAY },
             "1m",
-            "How long it waits for those calls before it takes them for lost and admits another. Should be longer than a call \
-             may take.",
+            "How long it waits for those calls before it takes them for lost and admits another. Should be \
+             longer than a call may take.",
         )
         .elsewhere(&["max_wait_duration_in_half_open_state"]),
     ],

@@ -59,7 +59,8 @@ pub(crate) fn cpu_millis(text: &str) -> Option<u64> {
     }
 }
 
-/// Bytes: a whole number, or one with a unit `Ki`, `Mi`, `Gi`, `Ti`, `k`, `M`, `G` or `T` (as Kubernetes has it).
+/// Bytes: a whole number, or one with a unit `Ki`, `Mi`, `Gi`, `Ti`, `k`, `M`, `G` or `T` (as Kubernetes has
+/// it).
 pub(crate) fn memory_bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 8] = [
         ("Ki", 1 << 10),

@@ -3,7 +3,7 @@
 //! [`Report`] is a [`miette::Diagnostic`] whose problems are related diagnostics, so that any of miette's
 //! handlers prints it; [`Report::to_text`] does so in one fixed form.
 
-use super::{Problem, Report, Severity};
+use super::{Place, Problem, Report, Severity};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use std::fmt;
 
@@ -35,6 +35,17 @@ impl Report {
         text
     }
 }
+
+impl Problem {
+    /// Where it is and what was expected there, for a line that is too long to be shown.
+    fn place_in_words(&self) -> String {
+        let Place { line, column, .. } = self.place;
+        format!("line {line}, column {column}: {}", self.label)
+    }
+}
+
+/// The most bytes of lines that are shown around a problem.
+const MOST_AROUND: usize = 4_000;
 
 impl Style {
     fn theme(self) -> GraphicalTheme {
@@ -95,6 +106,9 @@ impl SourceCode for Report {
         after: usize,
     ) -> Result<Box<dyn miette::SpanContents<'a> + 'a>, miette::MietteError> {
         let contents = self.text.read_span(span, before, after)?;
+        // Lines around may be of any length; the problem's own is short.
+        let contents =
+            if contents.data().len() > MOST_AROUND { self.text.read_span(span, 0, 0)? } else { contents };
         Ok(Box::new(miette::MietteSpanContents::new_named(
             self.name.clone(),
             contents.data(),
@@ -129,7 +143,8 @@ impl Diagnostic for Problem {
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         let meant = self.suggestion.as_ref().map(|suggestion| format!("did you mean `{suggestion}`?"));
-        let parts: Vec<String> = [meant, self.help.clone()].into_iter().flatten().collect();
+        let place = (!self.place.is_drawable).then(|| self.place_in_words());
+        let parts: Vec<String> = [place, meant, self.help.clone()].into_iter().flatten().collect();
         if parts.is_empty() { None } else { Some(Box::new(parts.join("\n"))) }
     }
 
@@ -138,9 +153,12 @@ impl Diagnostic for Problem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        if !self.place.is_drawable {
+            return None;
+        }
         let label = (!self.label.is_empty()).then(|| self.label.clone());
         let own = LabeledSpan::new_primary_with_span(label, self.place.start..self.place.end);
-        let others = self.notes.iter().map(|note| {
+        let others = self.notes.iter().filter(|note| note.place.is_drawable).map(|note| {
             LabeledSpan::new_with_span(Some(note.label.clone()), note.place.start..note.place.end)
         });
         Some(Box::new(std::iter::once(own).chain(others)))

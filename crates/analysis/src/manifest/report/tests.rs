@@ -54,6 +54,16 @@ fn other_handlers_get_every_problem_as_a_related_diagnostic() {
 }
 
 #[test]
+fn a_line_that_is_too_long_to_be_shown_is_named_by_its_number() {
+    let text =
+        report(&format!("{SMALLEST}    env: {{A: \"{}\", A-B: 1}}\n", "x".repeat(70_000))).to_text(PLAIN);
+    assert!(text.contains("line 9, column 70018: expected a variable's name"), "{text}");
+    assert!(text.len() < 1_000, "{}", text.len());
+    let long_before = report(&format!("# {}\nnames: x\n", "x".repeat(100_000))).to_text(PLAIN);
+    assert!(long_before.contains("[tenon.yaml:2:1]") && long_before.len() < 5_000, "{}", long_before.len());
+}
+
+#[test]
 fn of_very_many_problems_the_first_are_kept_and_the_others_counted() {
     let keys: String = (0..600).map(|number| format!("key{number}: 1\n")).collect();
     let report = report(&format!("{SMALLEST}{keys}"));

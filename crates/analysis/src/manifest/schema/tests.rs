@@ -1,4 +1,5 @@
-//! The schema and the reader are made from the same tables; these tests hold what they make against each other.
+//! The schema and the reader are made from the same tables; these tests hold what they make against each
+//! other.
 
 use super::*;
 use crate::manifest::source::Source;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, btree_map};
 /// The tree of a manifest's text, or `None` if the text is not one YAML document within the bounds.
 pub(crate) fn load(source: &Source<'_>, problems: &mut Problems<'_>) -> Option<Node> {
     if source.text().len() > MOST_BYTES {
-        problems.add(too_large(Span::default(), "it has more than 1 MiB"));
+        problems.add(*too_large(Span::default(), "it has more than 1 MiB"));
         return None;
     }
     let mut loader = Loader::new(source, problems);
@@ -27,7 +27,7 @@ pub(crate) fn load(source: &Source<'_>, problems: &mut Problems<'_>) -> Option<N
             }
         };
         if let Err(draft) = step {
-            loader.problems.add(draft);
+            loader.problems.add(*draft);
             return None;
         }
     }
@@ -85,7 +85,7 @@ impl<'a, 'b> Loader<'a, 'b> {
         Self { source, problems, open, anchors, nodes: 0, documents: 0, root: None }
     }
 
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Draft> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Draft>> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => self.begin_document(span),
@@ -109,14 +109,15 @@ impl<'a, 'b> Loader<'a, 'b> {
         }
     }
 
-    fn begin_document(&mut self, span: Span) -> Result<(), Draft> {
+    fn begin_document(&mut self, span: Span) -> Result<(), Box<Draft>> {
         self.documents += 1;
         if self.documents == 1 {
             return Ok(());
         }
-        Err(Draft::new(Finding::Syntax, span, "a second YAML document begins here".to_owned())
+        let draft = Draft::new(Finding::Syntax, span, "a second YAML document begins here".to_owned())
             .label("a manifest is one document")
-            .help("remove the line `---` and what follows it, or put it into a file of its own"))
+            .help("remove the line `---` and what follows it, or put it into a file of its own");
+        Err(Box::new(draft))
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
@@ -132,7 +133,7 @@ impl<'a, 'b> Loader<'a, 'b> {
         }
     }
 
-    fn begin(&mut self, content: Content, anchor: usize, span: Span) -> Result<(), Draft> {
+    fn begin(&mut self, content: Content, anchor: usize, span: Span) -> Result<(), Box<Draft>> {
         if self.open.len() >= MOST_LEVELS {
             return Err(too_large(span, "lists and maps are nested more than 64 levels deep here"));
         }
@@ -141,7 +142,7 @@ impl<'a, 'b> Loader<'a, 'b> {
         Ok(())
     }
 
-    fn end(&mut self, end: Span) -> Result<(), Draft> {
+    fn end(&mut self, end: Span) -> Result<(), Box<Draft>> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let whole = Span { start: open.span.start, end: end.end.max(open.span.end) };
         let span = self.source.first_line(whole);
@@ -153,7 +154,7 @@ impl<'a, 'b> Loader<'a, 'b> {
         self.attach(whole, open.anchor)
     }
 
-    fn repeat(&mut self, anchor: usize, span: Span) -> Result<(), Draft> {
+    fn repeat(&mut self, anchor: usize, span: Span) -> Result<(), Box<Draft>> {
         let Some(anchored) = self.anchors.get(&anchor).cloned() else {
             return Err(syntax(span, "an alias stands within what it repeats"));
         };
@@ -167,12 +168,12 @@ impl<'a, 'b> Loader<'a, 'b> {
     }
 
     /// Counts a node that came whole, and puts it in its place.
-    fn finish(&mut self, anchored: Anchored, anchor: usize) -> Result<(), Draft> {
+    fn finish(&mut self, anchored: Anchored, anchor: usize) -> Result<(), Box<Draft>> {
         self.count(anchored.nodes, anchored.node.span)?;
         self.attach(anchored, anchor)
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Draft> {
+    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Box<Draft>> {
         self.nodes += nodes;
         if self.nodes > MOST_NODES {
             return Err(too_large(span, "up to here it has more than 100,000 values, aliases included"));
@@ -180,7 +181,7 @@ impl<'a, 'b> Loader<'a, 'b> {
         Ok(())
     }
 
-    fn attach(&mut self, anchored: Anchored, anchor: usize) -> Result<(), Draft> {
+    fn attach(&mut self, anchored: Anchored, anchor: usize) -> Result<(), Box<Draft>> {
         if anchor != 0 {
             // What is kept for aliases takes memory too, so it counts.
             self.count(anchored.nodes, anchored.node.span)?;
@@ -237,14 +238,19 @@ fn key(node: Node, keys: &mut BTreeMap<String, Span>, problems: &mut Problems<'_
     }
 }
 
-fn syntax(span: Span, info: &str) -> Draft {
-    Draft::new(Finding::Syntax, span, format!("this is not YAML: {}", shortened(info)))
+fn syntax(span: Span, info: &str) -> Box<Draft> {
+    let draft = Draft::new(Finding::Syntax, span, format!("this is not YAML: {}", shortened(info)))
         .label("here the text stops making sense")
-        .help("check the indentation and the quotes here and just above; text with `{`, `}`, `[`, `]`, `,`, `: ` or ` #` needs quotes, as in \"/orders/{id}\"")
+        .help(
+            "check the indentation and the quotes here and just above; text with `{`, `}`, `[`, `]`, `,`, \
+               `: ` or ` #` needs quotes, as in \"/orders/{id}\"",
+        );
+    Box::new(draft)
 }
 
-fn too_large(span: Span, what: &str) -> Draft {
-    Draft::new(Finding::TooLarge, span, format!("the manifest is too large: {what}"))
+fn too_large(span: Span, what: &str) -> Box<Draft> {
+    let draft = Draft::new(Finding::TooLarge, span, format!("the manifest is too large: {what}"))
         .label("no further than here")
-        .help("a manifest has at most 1 MiB, 100,000 values and 64 levels; split the system into several")
+        .help("a manifest has at most 1 MiB, 100,000 values and 64 levels; split the system into several");
+    Box::new(draft)
 }
