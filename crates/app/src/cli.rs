@@ -117,7 +117,9 @@ pub(crate) enum Command {
 
 /// `tenon up`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tenon up\n  tenon up -f shop/tenon.yaml --gateway 0.0.0.0:80\n  tenon up --detach && tenon status")]
+#[command(
+    after_help = "Examples:\n  tenon up\n  tenon up -f shop/tenon.yaml --gateway 0.0.0.0:80\n  tenon up --detach && tenon status"
+)]
 pub(crate) struct Up {
     /// The manifest
     #[arg(short, long, env = "TENON_FILE", default_value = "tenon.yaml", value_name = "FILE")]
@@ -149,7 +151,9 @@ pub(crate) struct Down {
 
 /// `tenon check`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tenon check\n  tenon check --strict shop/tenon.yaml\n  tenon check -o json | jq '.problems[].code'")]
+#[command(
+    after_help = "Examples:\n  tenon check\n  tenon check --strict shop/tenon.yaml\n  tenon check -o json | jq '.problems[].code'"
+)]
 pub(crate) struct Check {
     /// The manifest
     #[arg(default_value = "tenon.yaml", value_name = "FILE")]
@@ -188,7 +192,9 @@ pub(crate) struct Scale {
 
 /// `tenon config …`
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Examples:\n  tenon config get recommendation limit\n  tenon config set recommendation limit 5\n  tenon config history recommendation\n  tenon config rollback recommendation REVISION\n  tenon config watch recommendation")]
+#[command(
+    after_help = "Examples:\n  tenon config get recommendation limit\n  tenon config set recommendation limit 5\n  tenon config history recommendation\n  tenon config rollback recommendation REVISION\n  tenon config watch recommendation"
+)]
 pub(crate) enum ConfigCommand {
     /// Print one value, or all of a service
     Get {

@@ -50,7 +50,9 @@ pub(crate) enum DataDirError {
         root: PathBuf,
     },
     /// A Unix socket's path may have 107 bytes.
-    #[error("the data folder's path {root} is too long for a Unix socket; choose one of at most 80 bytes with --data")]
+    #[error(
+        "the data folder's path {root} is too long for a Unix socket; choose one of at most 80 bytes with --data"
+    )]
     TooLong {
         /// The folder.
         root: PathBuf,

@@ -2,24 +2,29 @@
 
 mod cli;
 mod clock;
+mod commands;
 mod data_dir;
+mod failure;
+mod render;
+mod session;
 mod supervisor;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::Cli;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Launch(launch) => {
-            let error = supervisor::shim::launch(launch.parent, &launch.command);
-            eprintln!("tenon: cannot start {:?}: {error}", launch.command.first());
-            ExitCode::from(supervisor::shim::CANNOT_START)
+    let Cli { global, command } = Cli::parse();
+    match commands::run(command, &global) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let said = failure.to_string();
+            if !said.is_empty() {
+                // Nobody is left to tell when standard error is closed.
+                let _ = writeln!(std::io::stderr().lock(), "tenon: {said}");
+            }
+            failure.exit_code()
         }
-        Command::Reap => match supervisor::reaper::run(std::io::stdin().lock()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
-        _ => ExitCode::FAILURE,
     }
 }

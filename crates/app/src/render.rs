@@ -96,7 +96,9 @@ impl Screen {
         let mut out = io::stdout().lock();
         let widths = widths(head, rows);
         let names: Vec<Cell> = head.iter().map(|name| toned(*name, Tone::Faint)).collect();
-        for row in std::iter::once(&names).chain(rows) {
+        // A table of names and values has no head.
+        let head = Some(&names).filter(|_| head.iter().any(|name| !name.is_empty()));
+        for row in head.into_iter().chain(rows) {
             writeln!(out, "{}", aligned(row, &widths, self.color_out))?;
         }
         Ok(())
@@ -107,6 +109,11 @@ impl Screen {
         if !self.is_json() {
             eprintln!("{text}");
         }
+    }
+
+    /// Whether remarks may have colour.
+    pub(crate) fn colors_remarks(&self) -> bool {
+        self.color_err
     }
 
     /// A text with a tone, for standard error.

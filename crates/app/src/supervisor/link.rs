@@ -5,7 +5,9 @@ use rustix::fs::Mode;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
-use tenon_api::supervisor::{Call, Exited, LineReader, LineWriter, Message, Outcome, PROTOCOL_VERSION, Request};
+use tenon_api::supervisor::{
+    Call, Exited, LineReader, LineWriter, Message, Outcome, PROTOCOL_VERSION, Request,
+};
 use tenon_core::{Code, Refusal};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};

@@ -129,7 +129,8 @@ impl Services {
         let mut env = spawn.env.clone();
         for (name, source) in &spawn.secrets {
             let secret = std::env::var(source).map_err(|_| {
-                let detail = format!("{} needs the environment variable {source}, which is not set", spawn.instance);
+                let detail =
+                    format!("{} needs the environment variable {source}, which is not set", spawn.instance);
                 Refusal::new(Code::RuntimeStartFailed, detail)
             })?;
             env.insert(name.clone(), secret);

@@ -13,9 +13,6 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The exit code of a child whose program could not be started, as shells have it.
-pub(crate) const CANNOT_START: u8 = 127;
-
 /// Ties this process to its parent and becomes `command`. Returns only if that fails.
 ///
 /// Standard input is the pipe to the reaper when it is called, and `/dev/null` in the program.

@@ -1,0 +1,94 @@
+//! Waiting until all services are healthy, and showing how far they are.
+
+use crate::failure::Failure;
+use crate::render::Screen;
+use std::io::Write;
+use std::time::Duration;
+use tenon_api::client::{Client, Error};
+use tenon_api::http::ServiceSummary;
+
+/// How often the server is asked.
+const EVERY: Duration = Duration::from_millis(10);
+
+/// One line that is rewritten on a terminal, and silent elsewhere.
+#[derive(Debug)]
+pub(super) struct Progress {
+    screen: Screen,
+    shown: String,
+}
+
+impl Progress {
+    pub(super) fn new(screen: Screen) -> Self {
+        Self { screen, shown: String::new() }
+    }
+
+    fn show(&mut self, services: &[ServiceSummary]) {
+        let part = |it: &ServiceSummary| format!("{} {}/{}", it.service, it.healthy, wanted(it));
+        let line = services.iter().map(part).collect::<Vec<_>>().join("  ");
+        if self.screen.is_live() && line != self.shown {
+            eprint!("\r\u{1b}[2K{line}");
+            // A progress line that cannot be shown is not missed.
+            let _ = std::io::stderr().flush();
+            self.shown = line;
+        }
+    }
+
+    /// Takes the line away.
+    pub(super) fn end(&mut self) {
+        if !self.shown.is_empty() {
+            eprint!("\r\u{1b}[2K");
+            self.shown.clear();
+        }
+    }
+}
+
+/// Returns once every service has as many healthy instances as it should. A server that is restarted meanwhile is
+/// waited for.
+pub(super) async fn all_healthy(client: &Client, progress: &mut Progress) -> Result<(), Failure> {
+    loop {
+        match client.services().await {
+            Ok(list) => {
+                progress.show(&list.services);
+                if list.services.iter().all(is_complete) {
+                    return Ok(());
+                }
+            }
+            Err(Error::Unavailable { .. } | Error::Interrupted { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Whether everything is healthy now.
+pub(super) async fn is_all_healthy(client: &Client, progress: &mut Progress) -> bool {
+    let Ok(list) = client.services().await else { return false };
+    progress.show(&list.services);
+    !list.services.is_empty() && list.services.iter().all(is_complete)
+}
+
+/// What is not healthy, in a sentence.
+pub(super) async fn what_is_missing(client: &Client) -> String {
+    let Ok(list) = client.services().await else { return "the server does not answer".to_owned() };
+    let missing: Vec<String> = list
+        .services
+        .iter()
+        .filter(|it| !is_complete(it))
+        .map(|it| format!("{} ({} of {} healthy)", it.service, it.healthy, wanted(it)))
+        .collect();
+    format!("not healthy yet: {}", missing.join(", "))
+}
+
+fn is_complete(service: &ServiceSummary) -> bool {
+    service.stopped || service.healthy >= wanted(service)
+}
+
+/// How many healthy instances there should be; of a service that runs elsewhere, all that are known, and one at
+/// least.
+fn wanted(service: &ServiceSummary) -> u32 {
+    match service.replicas {
+        _ if service.stopped => 0,
+        Some(replicas) => replicas,
+        None => service.instances.max(u32::from(service.version.is_some())),
+    }
+}

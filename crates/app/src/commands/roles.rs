@@ -1,0 +1,121 @@
+//! `tenon server` and `tenon proxy`: the two roles, each a process of its own.
+
+use crate::cli::{self, Global};
+use crate::data_dir::DataDir;
+use crate::failure::{Failure, Outcome, chain};
+use crate::session;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tenon_analysis::manifest::{self, Problem};
+use tenon_api::http::{Finding, Severity};
+use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
+use tenon_core::Code;
+use tenon_store::segment::{OpenReport, SegmentLog};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Runs the log, the control plane and the API until told to end.
+pub(crate) fn server(global: &Global, options: &cli::Server) -> Outcome {
+    let data = open_data(global)?;
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(serve(&data, options))
+}
+
+async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
+    let keys = Keys::open(&data.keys()).map_err(|error| Failure::new(Code::Internal, chain(&error)))?;
+    let log = open_log(&data.log())?;
+    let config = ServerConfig {
+        listen: options.listen,
+        hosts: std::collections::BTreeSet::new(),
+        log: log.clone().into_log(),
+        keys,
+        supervisor: options.supervisor.clone(),
+        output: data.logs(),
+        read_manifest: reader(options.gateway),
+    };
+    let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;
+    told_to_end().await?;
+    server.stop().await;
+    log.close().await;
+    Ok(())
+}
+
+fn open_log(folder: &Path) -> Result<SegmentLog, Failure> {
+    let (log, report) =
+        SegmentLog::open(folder).map_err(|error| Failure::new(error.code(), chain(&error)))?;
+    tell(&report);
+    Ok(log)
+}
+
+fn tell(report: &OpenReport) {
+    tracing::info!(segments = report.segments, head = %report.head, "the log is open");
+    if let Some(cut) = &report.cut {
+        tracing::warn!(
+            file = cut.file,
+            offset = cut.offset,
+            bytes = cut.bytes,
+            after = %cut.after,
+            "a crash had left a torn tail, which was never acknowledged; it was cut"
+        );
+    }
+}
+
+/// Reads manifests for the server. A gateway address that was given as an option wins over the manifest's.
+fn reader(gateway: Option<SocketAddr>) -> ReadManifest {
+    Arc::new(move |text, name| {
+        let (system, report) = manifest::read(text, name);
+        let findings: Vec<Finding> = report.problems.iter().map(finding).collect();
+        let mut system = system.ok_or_else(|| findings.clone())?;
+        if let (Some(listen), Some(own)) = (gateway, &mut system.gateway) {
+            own.listen = listen;
+        }
+        Ok(Manifest { system, findings })
+    })
+}
+
+fn finding(problem: &Problem) -> Finding {
+    let count = |number: usize| u32::try_from(number).ok();
+    Finding {
+        severity: match problem.severity {
+            manifest::Severity::Error => Severity::Error,
+            manifest::Severity::Warning => Severity::Warning,
+        },
+        rule: problem.code().to_owned(),
+        message: format!("{}; {}", problem.message, problem.label),
+        line: count(problem.place.line),
+        column: count(problem.place.column),
+        help: problem
+            .help
+            .clone()
+            .or_else(|| problem.suggestion.as_ref().map(|it| format!("did you mean `{it}`?"))),
+    }
+}
+
+/// The data folder that a role works on: `--data`, or `.tenon` in this folder.
+fn open_data(global: &Global) -> Result<DataDir, Failure> {
+    Ok(DataDir::open(&session::data_folder_of(Path::new("tenon.yaml"), global))?)
+}
+
+/// What a role has to say goes to standard error: `TENON_LOG` has tracing's filter syntax, `info` unless set.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("TENON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+async fn told_to_end() -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Runs sidecars and gateway until told to end.
+pub(crate) fn proxy(global: &Global, _options: &cli::Proxy) -> Outcome {
+    let _ = open_data(global)?;
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! `tenon up` and `tenon down`.
+
+use super::check;
+use super::connect;
+use super::ready::{self, Progress};
+use crate::cli::{self, Global};
+use crate::data_dir::{DataDir, DataDirError, Lock};
+use crate::failure::{Failure, Outcome};
+use crate::render::{Screen, Tone, span};
+use crate::session::{self, Endpoints};
+use crate::supervisor::{Settings, Supervisor};
+use std::fs::File;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tenon_core::Code;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Starts the system that a manifest describes, or applies the manifest to the one that runs.
+pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome {
+    let begun = Instant::now();
+    let (manifest, system) = check::load(screen, &options.file)?;
+    let data = DataDir::open(&session::data_folder_of(&options.file, global))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    let lock = match data.lock() {
+        Ok(lock) => lock,
+        Err(DataDirError::Locked { .. }) => {
+            return runtime.block_on(apply_to_running(screen, &data, &manifest, options));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if options.detach {
+        drop(lock);
+        return runtime.block_on(detach(screen, global, &data, options));
+    }
+    let gateway = match (options.gateway, &system.gateway) {
+        (Some(wanted), Some(_)) => Some(wanted),
+        (None, Some(gateway)) => Some(gateway.listen),
+        (_, None) => None,
+    };
+    // All three are held until all are found, so that no port is found twice.
+    let api = claim(options.api_listen, "the API", "--api-listen")?;
+    let admin = claim(options.admin_listen, "the data plane's admin", "--admin-listen")?;
+    let gateway = gateway.map(|wanted| claim(wanted, "the gateway", "--gateway")).transpose()?;
+    let settings = Settings {
+        manifest_folder: session::folder_of(&options.file).canonicalize()?,
+        api: api.local_addr()?,
+        admin: admin.local_addr()?,
+        gateway: gateway.as_ref().map(TcpListener::local_addr).transpose()?,
+        data,
+    };
+    drop((api, admin, gateway));
+    runtime.block_on(supervise(screen, &settings, &manifest, options, begun, lock))
+}
+
+/// Ends the system that runs.
+pub(crate) fn down(screen: Screen, global: &Global, options: &cli::Down) -> Outcome {
+    let data = DataDir::open(&session::find_data_folder(global)?)?;
+    let Some(pid) = data.supervisor_pid() else {
+        screen.remark("nothing runs");
+        return Ok(());
+    };
+    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = raw.ok_or_else(|| Failure::new(Code::Internal, "LOCK holds no process id"))?;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(|error| {
+        Failure::new(Code::AccessForbidden, format!("cannot end the supervisor: {error}"))
+    })?;
+    let deadline = Instant::now() + Duration::from_secs(options.wait);
+    while data.supervisor_pid().is_some() {
+        if Instant::now() > deadline {
+            let message = format!("the system is still ending after {} s", options.wait);
+            return Err(Failure::new(Code::ServerTimeout, message));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    screen.remark("ended");
+    Ok(())
+}
+
+/// Runs the system until it is told to end.
+async fn supervise(
+    screen: Screen,
+    settings: &Settings,
+    manifest: &str,
+    options: &cli::Up,
+    begun: Instant,
+    lock: Lock,
+) -> Outcome {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let supervisor = Supervisor::start(settings)?;
+    write_endpoints(settings)?;
+    let (opened, told_to_end) = tokio::select! {
+        opened = open(screen, &settings.data, manifest, options, begun) => (opened, false),
+        () = either(&mut interrupts, &mut terminations) => (Ok(()), true),
+    };
+    if opened.is_ok() && !told_to_end {
+        either(&mut interrupts, &mut terminations).await;
+    }
+    screen.remark("ending; Ctrl-C again ends at once");
+    let result = tokio::select! {
+        () = supervisor.end() => opened,
+        () = either(&mut interrupts, &mut terminations) => {
+            // The reaper and the kernel end what is left when this process does.
+            Err(Failure::new(Code::ServerUnavailable, "ended at once, without draining"))
+        }
+    };
+    let _ = std::fs::remove_file(settings.data.endpoints_file());
+    drop(lock);
+    result
+}
+
+/// Applies the manifest once the server answers, and waits until everything is healthy.
+async fn open(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up, begun: Instant) -> Outcome {
+    let patience = Duration::from_secs(options.wait);
+    let client =
+        tokio::time::timeout(patience, connect::when_ready(data)).await.map_err(|_| too_slow(options))??;
+    let outcome = connect::apply(&client, manifest).await?;
+    let mut progress = Progress::new(screen);
+    let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &mut progress)).await;
+    match ready {
+        Ok(ready) => ready?,
+        Err(_) => {
+            progress.end();
+            screen.remark(&screen.tone(&ready::what_is_missing(&client).await, Tone::Warning));
+            screen.remark(
+                "It goes on trying. `tenon instances` says why, `tenon logs SERVICE` what they print.",
+            );
+        }
+    }
+    progress.end();
+    announce(screen, data, &outcome.system.name.to_string(), begun.elapsed())
+}
+
+/// Applies the manifest to a system that runs already.
+async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up) -> Outcome {
+    let client = connect::to(data)?;
+    let outcome = connect::apply(&client, manifest).await?;
+    if outcome.changes.is_empty() {
+        screen.remark("running already; the manifest has not changed");
+    } else {
+        screen.remark("running already; changed:");
+        for change in &outcome.changes {
+            screen.remark(&format!("  {change}"));
+        }
+    }
+    let mut progress = Progress::new(screen);
+    let patience = Duration::from_secs(options.wait);
+    let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &mut progress)).await;
+    progress.end();
+    ready.map_err(|_| too_slow(options))?
+}
+
+/// Starts the same command as a process of its own and waits until everything is healthy.
+async fn detach(screen: Screen, global: &Global, data: &DataDir, options: &cli::Up) -> Outcome {
+    let log = data.logs().join("tenon-up.log");
+    let mut child = background(global, data, options, &log)?;
+    let deadline = Instant::now() + Duration::from_secs(options.wait);
+    let mut progress = Progress::new(screen);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            progress.end();
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            let message = format!("tenon up ended ({status}):\n{}", said.trim_end());
+            return Err(Failure::new(Code::ServerUnavailable, message));
+        }
+        if Instant::now() > deadline {
+            return Err(too_slow(options));
+        }
+        if let Ok(client) = connect::to(data)
+            && ready::is_all_healthy(&client, &mut progress).await
+        {
+            progress.end();
+            screen.remark(&format!("running in the background (pid {}); `tenon down` ends it", child.id()));
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn background(
+    global: &Global,
+    data: &DataDir,
+    options: &cli::Up,
+    log: &Path,
+) -> Result<std::process::Child, Failure> {
+    let output = File::create(log)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("up").arg("--file").arg(&options.file).arg("--data").arg(data.root());
+    command.arg("--api-listen").arg(options.api_listen.to_string());
+    command.arg("--admin-listen").arg(options.admin_listen.to_string());
+    command.arg("--wait").arg(options.wait.to_string());
+    if let Some(gateway) = options.gateway {
+        command.arg("--gateway").arg(gateway.to_string());
+    }
+    if global.color == cli::Color::Never {
+        command.args(["--color", "never"]);
+    }
+    command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    Ok(command.spawn()?)
+}
+
+fn announce(screen: Screen, data: &DataDir, name: &str, took: Duration) -> Outcome {
+    let endpoints = session::endpoints(data)?;
+    if screen.is_json() {
+        return Ok(screen.json(&endpoints)?);
+    }
+    screen.remark(&screen.tone(&format!("{name} is up, all healthy after {}", span(took)), Tone::Good));
+    if let Some(gateway) = &endpoints.gateway {
+        screen.remark(&format!("  gateway  {gateway}"));
+    }
+    screen.remark(&format!("  API      {}/openapi.json", endpoints.api));
+    screen.remark(&format!("  metrics  {}/metrics", endpoints.admin));
+    screen.remark(&format!("Try `tenon status` in another terminal. {}", "Ctrl-C drains and ends."));
+    Ok(())
+}
+
+fn write_endpoints(settings: &Settings) -> Outcome {
+    let endpoints = Endpoints {
+        api: format!("http://{}", settings.api),
+        admin: format!("http://{}", settings.admin),
+        gateway: settings.gateway.map(|gateway| format!("http://{gateway}")),
+    };
+    let path = settings.data.endpoints_file();
+    let text = serde_json::to_vec(&endpoints).map_err(std::io::Error::other)?;
+    // Whole or not at all: other commands read it at any time.
+    let draft = path.with_extension("draft");
+    File::create(&draft).and_then(|mut file| file.write_all(&text))?;
+    std::fs::rename(draft, path)?;
+    Ok(())
+}
+
+/// Finds out now whether an address is free, and which port stands for 0, so that a server that is restarted listens
+/// where the one before did.
+fn claim(wanted: SocketAddr, what: &str, flag: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(wanted).map_err(|error| {
+        let message =
+            format!("{what} cannot listen on {wanted}: {error}; choose another address with {flag}");
+        Failure::new(Code::ServerLocked, message)
+    })
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
+
+fn too_slow(options: &cli::Up) -> Failure {
+    let message = format!("not everything is healthy after {} s; see `tenon instances`", options.wait);
+    Failure::new(Code::ServerTimeout, message)
+}
