@@ -118,29 +118,31 @@ pub(super) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// Every record of the format, each once, in the order in which a reader meets them.
+/// Every record of the format, each once, what a record holds right after it.
 pub(super) fn records() -> Vec<&'static Record> {
-    let mut found: Vec<&'static Record> = vec![&SYSTEM];
-    let mut next = 0;
-    while let Some(record) = found.get(next).copied() {
-        for field in record.fields {
-            add_records(&field.shape, &mut found);
-        }
-        next += 1;
-    }
+    let mut found = Vec::new();
+    add_record(&SYSTEM, &mut found);
     found
 }
 
-fn add_records(shape: &'static Shape, found: &mut Vec<&'static Record>) {
+fn add_record(record: &'static Record, found: &mut Vec<&'static Record>) {
+    if found.iter().any(|known| known.anchor == record.anchor) {
+        return;
+    }
+    found.push(record);
+    for field in record.fields {
+        add_records_of(&field.shape, found);
+    }
+}
+
+fn add_records_of(shape: &'static Shape, found: &mut Vec<&'static Record>) {
     match shape {
-        Shape::Record(record) if !found.iter().any(|known| known.anchor == record.anchor) => {
-            found.push(record);
-        }
-        Shape::List { item, .. } => add_records(item, found),
-        Shape::Map { value, .. } => add_records(value, found),
+        Shape::Record(record) => add_record(record, found),
+        Shape::List { item, .. } => add_records_of(item, found),
+        Shape::Map { value, .. } => add_records_of(value, found),
         Shape::Either(first, second) => {
-            add_records(first, found);
-            add_records(second, found);
+            add_records_of(first, found);
+            add_records_of(second, found);
         }
         _ => {}
     }

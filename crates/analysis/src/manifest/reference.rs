@@ -72,7 +72,7 @@ fn is_alternative(rule: Rule, key: &str) -> bool {
 /// What a value looks like, with links to the sections that say more.
 fn described(shape: &Shape) -> String {
     match shape {
-        Shape::Record(record) => format!("[{}](#{})", record.title.to_lowercase(), record.anchor),
+        Shape::Record(record) => format!("[{}](#{})", record.title, record.anchor),
         Shape::List { item, least: 0, .. } => format!("list; each item: {}", described(item)),
         Shape::List { item, .. } => format!("list, not empty; each item: {}", described(item)),
         Shape::Map { key, value, .. } => format!("map by {}; each value: {}", key.noun, described(value)),

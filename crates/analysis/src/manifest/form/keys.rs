@@ -26,11 +26,9 @@ pub(super) fn unknown(entry: &Entry, record: &'static Record, at: At<'_>) -> Dra
         return draft.help("a map is the long form of an entry; write an object under `value:`");
     }
     match home(&entry.key) {
-        Some(home) => draft.help(format!(
-            "`{key}` is a key of {} (docs/manifest.md#{})",
-            home.title.to_lowercase(),
-            home.anchor
-        )),
+        Some(home) => {
+            draft.help(format!("`{key}` is a key of {} (docs/manifest.md#{})", home.title, home.anchor))
+        }
         None if record.fields.is_empty() => draft.help("there is nothing to set here"),
         None => draft.help(format!("known keys are {}", listed(record.fields.iter().map(|field| field.key)))),
     }
