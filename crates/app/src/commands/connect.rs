@@ -5,7 +5,7 @@ use crate::data_dir::DataDir;
 use crate::failure::{Failure, chain};
 use crate::session;
 use std::time::Duration;
-use tenon_api::client::{Client, Error, Options};
+use tenon_api::client::{Client, DataPlane, Error, Options};
 use tenon_api::http::{ApplyManifest, ApplyOutcome};
 use tenon_core::{Code, ServiceRef};
 
@@ -36,6 +36,11 @@ impl Connection {
 /// The server that runs on a data folder.
 pub(super) fn to(data: &DataDir) -> Result<Client, Failure> {
     client(&session::endpoints(data)?.api, session::token(data)?)
+}
+
+/// The data plane that runs on a data folder.
+pub(super) fn data_plane(data: &DataDir) -> Result<DataPlane, Failure> {
+    Ok(DataPlane::new(&Options::new(session::endpoints(data)?.admin))?)
 }
 
 /// The server of a data folder, once it answers.

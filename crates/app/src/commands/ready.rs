@@ -1,10 +1,10 @@
-//! Waiting until all services are healthy, and showing how far they are.
+//! Waiting until all services are healthy and the data plane knows it, and showing how far they are.
 
 use crate::failure::Failure;
 use crate::render::Screen;
 use std::io::Write;
 use std::time::Duration;
-use tenon_api::client::{Client, Error};
+use tenon_api::client::{Client, DataPlane, Error};
 use tenon_api::http::ServiceSummary;
 
 /// How often the server is asked.
@@ -42,14 +42,18 @@ impl Progress {
     }
 }
 
-/// Returns once every service has as many healthy instances as it should. A server that is restarted meanwhile is
-/// waited for.
-pub(super) async fn all_healthy(client: &Client, progress: &mut Progress) -> Result<(), Failure> {
+/// Returns once every service has as many healthy instances as it should and the data plane may call them. A server
+/// that is restarted meanwhile is waited for.
+pub(super) async fn all_healthy(
+    client: &Client,
+    plane: &DataPlane,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
     loop {
         match client.services().await {
             Ok(list) => {
                 progress.show(&list.services);
-                if list.services.iter().all(is_complete) {
+                if list.services.iter().all(is_complete) && knows(plane, &list.services).await {
                     return Ok(());
                 }
             }
@@ -61,10 +65,17 @@ pub(super) async fn all_healthy(client: &Client, progress: &mut Progress) -> Res
 }
 
 /// Whether everything is healthy now.
-pub(super) async fn is_all_healthy(client: &Client, progress: &mut Progress) -> bool {
+pub(super) async fn is_all_healthy(client: &Client, plane: &DataPlane, progress: &mut Progress) -> bool {
     let Ok(list) = client.services().await else { return false };
     progress.show(&list.services);
-    !list.services.is_empty() && list.services.iter().all(is_complete)
+    !list.services.is_empty() && list.services.iter().all(is_complete) && knows(plane, &list.services).await
+}
+
+/// Whether the data plane may call as many instances of each service as there are.
+async fn knows(plane: &DataPlane, services: &[ServiceSummary]) -> bool {
+    let Ok(snapshot) = plane.snapshot().await else { return false };
+    let known = |it: &ServiceSummary| snapshot.endpoints.get(&it.service.to_string()).map_or(0, Vec::len);
+    services.iter().all(|it| known(it) >= it.healthy as usize)
 }
 
 /// What is not healthy, in a sentence.

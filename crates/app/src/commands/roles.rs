@@ -7,13 +7,18 @@ use crate::session;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tenon_analysis::manifest::{self, Problem};
 use tenon_api::http::{Finding, Severity};
 use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
+use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::segment::{OpenReport, SegmentLog};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// How long requests in hand may take when a data plane ends.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs the log, the control plane and the API until told to end.
 pub(crate) fn server(global: &Global, options: &cli::Server) -> Outcome {
@@ -104,6 +109,43 @@ fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
+/// Runs sidecars and gateway until told to end: on the last snapshot at once, and on the server's as soon as it
+/// answers.
+pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
+    let data = open_data(global)?;
+    log_to_stderr();
+    let defaults = PlaneConfig::default();
+    let workers = options.workers.unwrap_or(defaults.workers).max(1);
+    let config = PlaneConfig { workers, admin: options.admin_listen, ..defaults };
+    let plane = Plane::start(config).map_err(|error| Failure::new(Code::Internal, chain(&error)))?;
+    let file = data.snapshots().join("data-plane");
+    subscribe::restore(&plane, &file);
+    let address = match &global.api {
+        Some(api) => api.clone(),
+        None => session::endpoints(&data)?.api,
+    };
+    let server = subscribe::Server { address, token_file: data.token_file(), node: node_name() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let plane = Arc::new(plane);
+    runtime.block_on(async {
+        tokio::select! {
+            () = subscribe::follow(Arc::clone(&plane), server, file) => Ok(()),
+            ended = told_to_end() => ended,
+        }
+    })?;
+    drop(runtime);
+    if let Some(plane) = Arc::into_inner(plane) {
+        plane.shutdown(DRAIN);
+    }
+    Ok(())
+}
+
+/// What this data plane is called in `tenon status`: its host's name.
+fn node_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
 async fn told_to_end() -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -111,11 +153,5 @@ async fn told_to_end() -> std::io::Result<()> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    Ok(())
-}
-
-/// Runs sidecars and gateway until told to end.
-pub(crate) fn proxy(global: &Global, _options: &cli::Proxy) -> Outcome {
-    let _ = open_data(global)?;
     Ok(())
 }

@@ -122,7 +122,8 @@ async fn open(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up,
         tokio::time::timeout(patience, connect::when_ready(data)).await.map_err(|_| too_slow(options))??;
     let outcome = connect::apply(&client, manifest).await?;
     let mut progress = Progress::new(screen);
-    let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &mut progress)).await;
+    let plane = connect::data_plane(data)?;
+    let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &plane, &mut progress)).await;
     match ready {
         Ok(ready) => ready?,
         Err(_) => {
@@ -151,7 +152,8 @@ async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &str, option
     }
     let mut progress = Progress::new(screen);
     let patience = Duration::from_secs(options.wait);
-    let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &mut progress)).await;
+    let plane = connect::data_plane(data)?;
+    let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &plane, &mut progress)).await;
     progress.end();
     ready.map_err(|_| too_slow(options))?
 }
@@ -172,8 +174,8 @@ async fn detach(screen: Screen, global: &Global, data: &DataDir, options: &cli::
         if Instant::now() > deadline {
             return Err(too_slow(options));
         }
-        if let Ok(client) = connect::to(data)
-            && ready::is_all_healthy(&client, &mut progress).await
+        if let (Ok(client), Ok(plane)) = (connect::to(data), connect::data_plane(data))
+            && ready::is_all_healthy(&client, &plane, &mut progress).await
         {
             progress.end();
             screen.remark(&format!("running in the background (pid {}); `tenon down` ends it", child.id()));

@@ -1,10 +1,11 @@
 //! Requests at a steady rate, whether answers come or not.
 
 use super::http::{Answer, Http};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -12,9 +13,9 @@ use tokio::time::MissedTickBehavior;
 const MOST_IN_FLIGHT: usize = 5_000;
 
 /// Tests with load go one after the other, so that they do not starve each other.
-pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) async fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
 }
 
 /// `GET` requests on a thread of their own, until it is stopped.

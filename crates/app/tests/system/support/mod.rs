@@ -13,8 +13,8 @@ mod tenon;
 pub(crate) use folder::Folder;
 pub(crate) use http::{Answer, Http};
 pub(crate) use load::{Load, one_at_a_time};
-pub(crate) use manifest::{greeter, node, payment, python, quote_route, system_of, worker};
-pub(crate) use system::System;
+pub(crate) use manifest::{greeter, node, payment, program, python, quote_route, system_of, worker};
+pub(crate) use system::{System, UP};
 pub(crate) use tenon::{Lines, Said, Tenon};
 
 use std::time::{Duration, Instant};
@@ -24,10 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks again and again until there is an answer.
 #[track_caller]
-pub(crate) fn eventually<T>(
-    what: &str,
-    probe: impl AsyncFnMut() -> Option<T>,
-) -> impl Future<Output = T> {
+pub(crate) fn eventually<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
     within(PATIENCE, what, probe)
 }
 

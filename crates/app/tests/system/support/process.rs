@@ -19,7 +19,8 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 
 /// The children of a process.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse().ok());
     pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent && stat.state != 'Z')).collect()
 }
 

@@ -1,0 +1,104 @@
+//! The end, in every way that it can come.
+
+use crate::support::process::{Signal, descendants, is_alive, send};
+use crate::support::{Folder, System, eventually, system_of, within, worker};
+use std::time::{Duration, Instant};
+
+const ROUTE: &str = "gateway:
+  routes:
+    - {name: work, backends: [{service: worker}], timeout: 20s}";
+
+async fn start(env: &str) -> System {
+    System::start(&system_of(&[worker("worker", &["replicas: 2", env])], ROUTE)).await
+}
+
+/// Waits until requests wait in instances, so that they are certainly under way.
+async fn is_waiting(system: &System) {
+    let instances = system.instances("worker").await;
+    eventually("a request is under way", async || {
+        for instance in &instances {
+            let waiting = system.http.get(&format!("http://{}/waiting", instance.address)).await.json();
+            if waiting["waiting"].as_u64().unwrap_or(0) > 0 {
+                return Some(());
+            }
+        }
+        None
+    })
+    .await;
+}
+
+async fn is_gone(processes: &[u32]) {
+    let gone = async || processes.iter().all(|pid| !is_alive(*pid)).then_some(());
+    within(Duration::from_secs(5), "no process is left", gone).await;
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_supervisor_that_is_killed() {
+    let mut system = start("env: {CHILD: \"1\", IGNORE_TERM: \"1\"}").await;
+    let mut grandchildren = Vec::new();
+    for instance in system.instances("worker").await {
+        let answer = system.http.get(&format!("http://{}/child", instance.address)).await.expect(200);
+        grandchildren.push(u32::try_from(answer.json()["pid"].as_u64().unwrap()).unwrap());
+    }
+    let all = descendants(system.supervisor());
+    assert_eq!(grandchildren.len(), 2);
+    assert!(grandchildren.iter().all(|pid| all.contains(pid) && is_alive(*pid)), "{grandchildren:?} {all:?}");
+    for role in ["server", "proxy"] {
+        assert!(all.contains(&system.role(role).await));
+    }
+    send(system.supervisor(), Signal::KILL);
+    system.ends_within(Duration::from_secs(5)).await;
+    is_gone(&all).await;
+}
+
+#[tokio::test]
+async fn an_interrupt_lets_requests_in_flight_end_and_then_ends_everything() {
+    let mut system = start("env: {CHILD: \"1\"}").await;
+    let all = descendants(system.supervisor());
+    let slow = format!("{}/slow?ms=1000", system.urls.gateway);
+    let (answer, ()) = tokio::join!(system.http.get(&slow), async {
+        is_waiting(&system).await;
+        send(system.supervisor(), Signal::INT);
+    });
+    answer.expect(200);
+    let status = system.ends_within(Duration::from_secs(15)).await;
+    assert!(status.success(), "{status}: {}", system.printed());
+    is_gone(&all).await;
+    assert!(!system.folder.data().join("run/endpoints.json").exists(), "nothing runs, so nothing says where");
+}
+
+#[tokio::test]
+async fn a_second_interrupt_ends_everything_at_once() {
+    let mut system = start("env: {IGNORE_TERM: \"1\"}").await;
+    let all = descendants(system.supervisor());
+    let slow = format!("{}/slow?ms=15000", system.urls.gateway);
+    let http = system.http.clone();
+    let request = tokio::spawn(async move { http.get(&slow).await });
+    is_waiting(&system).await;
+    send(system.supervisor(), Signal::INT);
+    let drains = async || system.printed().contains("ending; Ctrl-C again ends at once").then_some(());
+    eventually("it says that it drains", drains).await;
+    assert!(is_alive(system.supervisor()));
+    let begun = Instant::now();
+    send(system.supervisor(), Signal::INT);
+    let status = system.ends_within(Duration::from_secs(3)).await;
+    assert_eq!(status.code(), Some(6), "{}", system.printed());
+    is_gone(&all).await;
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert_ne!(request.await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_system_that_ended_starts_again_from_its_log() {
+    let folder = Folder::with(&system_of(&[worker("worker", &[])], ROUTE));
+    let mut system = System::start_in(folder).await;
+    system.tenon().run(&["config", "set", "worker", "colour", "red"]).await.succeeded();
+    system.tenon().run(&["scale", "worker", "2"]).await.succeeded();
+    let before = system.has_healthy("worker", 2).await;
+    send(system.supervisor(), Signal::TERM);
+    assert!(system.ends_within(Duration::from_secs(15)).await.success());
+    let system = system.start_again().await;
+    assert_eq!(system.tenon().run(&["config", "get", "worker", "colour"]).await.succeeded().out, "\"red\"\n");
+    let after = system.has_healthy("worker", 2).await;
+    assert!(after.iter().all(|it| before.iter().all(|old| old.id != it.id)), "{before:?} {after:?}");
+}

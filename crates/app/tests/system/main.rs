@@ -1,0 +1,18 @@
+//! The binary as its users meet it: real processes, real sockets, real signals.
+//!
+//! Each test has a system of its own in a temporary folder on free ports. `cargo xtask test` builds the programs that
+//! the systems run, and prepares the Python and the Node of the clients.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod access;
+mod again;
+mod changes;
+mod clients;
+mod commands;
+mod ending;
+mod failures;
+mod recovery;
+mod shop;
+mod starting;
+mod support;

@@ -1,0 +1,112 @@
+"""A service that does what a test asks of it. Only Python's standard library.
+
+GET /health            204
+GET /who               which instance and process answers
+GET /slow?ms=N         the same after so long; GET /waiting says how many do so now
+GET /status?code=N     that status
+GET /bytes?n=N         so many bytes
+GET /print?text=T      prints a line
+GET /child             the process id of the child that it started, with CHILD=1
+GET /call?url=U        what another service answers, called by the ordinary proxy variables
+
+EXIT=N ends it at once with that code; IGNORE_TERM=1 makes SIGTERM useless.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+child = None
+waiting = 0
+
+
+def who():
+    return {"instance": os.environ["TENON_INSTANCE"], "pid": os.getpid()}
+
+
+def slow(ms):
+    global waiting
+    waiting += 1
+    time.sleep(int(ms) / 1000)
+    waiting -= 1
+    return who()
+
+
+def call(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return {"status": answer.status, "body": answer.read().decode()}
+    except urllib.error.HTTPError as error:
+        return {"status": error.code, "body": error.read().decode()}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 64 * 1024
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        asked = dict(urllib.parse.parse_qsl(url.query))
+        match url.path:
+            case "/health":
+                self.answer(204, b"")
+            case "/slow":
+                self.answer_json(slow(asked["ms"]))
+            case "/waiting":
+                self.answer_json({"waiting": waiting})
+            case "/status":
+                self.answer(int(asked["code"]), b"as told")
+            case "/bytes":
+                self.answer(200, b"x" * int(asked["n"]))
+            case "/print":
+                print(asked["text"], flush=True)
+                self.answer_json(who())
+            case "/child":
+                self.answer_json({"pid": child.pid if child else None})
+            case "/call":
+                self.answer_json(call(asked["url"]))
+            case _:
+                self.answer_json(who())
+
+    def answer_json(self, body):
+        self.answer(200, json.dumps(body).encode())
+
+    def answer(self, status, body):
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def main():
+    global child
+    print("started", flush=True)
+    if "EXIT" in os.environ:
+        print("there is no database", file=sys.stderr, flush=True)
+        sys.exit(int(os.environ["EXIT"]))
+    if "IGNORE_TERM" in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "CHILD" in os.environ:
+        child = subprocess.Popen(["sleep", "600"])
+    Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+
+
+main()
