@@ -2,7 +2,6 @@
 
 use crate::explain::explain;
 use crate::listener::{self, ListenerStatus, Plan};
-use crate::outbound::not_ready;
 use crate::view::View;
 use crate::worker::Shared;
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tenon_api::Problem;
+use tenon_api::http::{Liveness, SnapshotView};
 use tenon_api::problem::Component;
-use tenon_core::{Code, RequestId, Revision};
+use tenon_core::{Code, RequestId};
 use tenon_telemetry::prometheus;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -136,64 +137,33 @@ fn explanation(shared: &Shared, id: &str) -> Response<Bytes> {
     }
 }
 
-/// What `/health` says.
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-}
-
 fn health(view: &View) -> Response<Bytes> {
-    if view.is_ready() {
-        json(&Health { status: "ok" })
-    } else {
-        problem(Code::MeshNotReady, &not_ready().detail)
+    let ready = view.is_ready();
+    let mut response = json(&Liveness { ready, version: env!("CARGO_PKG_VERSION").into() });
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
+    response
 }
 
-/// What `/snapshot` says.
+/// What `/snapshot` says: what the data plane was told, and how it fares with it.
 #[derive(Serialize)]
 struct Loaded {
-    routes: Option<String>,
-    endpoints: Option<String>,
-    sidecars: Option<String>,
-    services: Vec<LoadedService>,
+    #[serde(flatten)]
+    told: SnapshotView,
     listeners: Vec<ListenerStatus>,
-}
-
-#[derive(Serialize)]
-struct LoadedService {
-    service: String,
-    instances: Vec<LoadedInstance>,
-}
-
-#[derive(Serialize)]
-struct LoadedInstance {
-    instance: String,
-    address: String,
-    in_flight: u64,
+    /// Attempts in flight, by instance.
+    in_flight: BTreeMap<String, u64>,
 }
 
 fn snapshot(shared: &Shared) -> Loaded {
     let view = shared.view.load();
-    let text = |revision: Option<Revision>| revision.map(|it| it.to_string());
-    let instances = |targets: &[crate::view::Target]| {
-        let instance = |target: &crate::view::Target| LoadedInstance {
-            instance: target.instance.to_string(),
-            address: target.address.to_string(),
-            in_flight: target.cells.in_flight.in_flight(),
-        };
-        targets.iter().map(instance).collect()
-    };
+    let targets = view.destinations().iter().flat_map(|destination| &destination.targets);
+    let in_flight = targets.map(|it| (it.instance.to_string(), it.cells.in_flight.in_flight()));
     Loaded {
-        routes: text(view.revision()),
-        endpoints: text(view.parts.endpoints.as_ref().map(|part| part.revision)),
-        sidecars: text(view.parts.sidecars.as_ref().map(|part| part.revision)),
-        services: view
-            .destinations()
-            .iter()
-            .map(|it| LoadedService { service: it.service.to_string(), instances: instances(&it.targets) })
-            .collect(),
+        told: SnapshotView::from(&view.parts.to_stored()),
         listeners: shared.board.statuses(),
+        in_flight: in_flight.collect(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::detect::{self, Detected};
 use crate::drain::Drain;
 use crate::headers::Trust;
 use crate::identity::Shown;
+use crate::listener::Guest;
 use crate::prefixed::Prefixed;
 use crate::worker::Worker;
 use crate::{gateway, http1, http2, inbound, outbound, tunnel};
@@ -37,6 +38,7 @@ pub(crate) struct Connection {
     /// Inside a tunnel, which a client that had shown who it is opened: where it leads.
     pub(crate) tunnel: Option<Authority>,
     pub(crate) drain: Rc<Drain>,
+    guest: Guest,
 }
 
 impl Role {
@@ -59,8 +61,8 @@ impl Role {
 }
 
 impl Connection {
-    pub(crate) fn new(role: Role, peer: IpAddr, drain: Rc<Drain>) -> Self {
-        Self { role, peer, shown: Shown::default(), tunnel: None, drain }
+    pub(crate) fn new(role: Role, peer: IpAddr, drain: Rc<Drain>, guest: Guest) -> Self {
+        Self { role, peer, shown: Shown::default(), tunnel: None, drain, guest }
     }
 
     pub(crate) fn component(&self) -> Component {
@@ -77,7 +79,8 @@ impl Connection {
 
     /// The same client inside a tunnel.
     pub(crate) fn tunnelled(&self, to: Authority) -> Self {
-        Self { tunnel: Some(to), ..Self::new(self.role.clone(), self.peer, Rc::clone(&self.drain)) }
+        let drain = Rc::clone(&self.drain);
+        Self { tunnel: Some(to), ..Self::new(self.role.clone(), self.peer, drain, self.guest.another()) }
     }
 }
 
@@ -89,7 +92,12 @@ where
     let limits = &worker.shared.config.limits;
     // Until a client has sent something there is no telling; an idle one is let go.
     let patience = if connection.tunnel.is_some() { limits.detect_timeout } else { limits.head_timeout };
-    let detected = match detect::detect(&mut io, patience).await {
+    let detected = tokio::select! {
+        biased;
+        () = connection.drain.is_over() => return,
+        detected = detect::detect(&mut io, patience) => detected,
+    };
+    let detected = match detected {
         Ok((Detected::Closed, _)) => return,
         Ok((Detected::Silent, _)) if connection.tunnel.is_none() => return,
         Ok((detected, read)) => (detected, Prefixed::new(read, io)),

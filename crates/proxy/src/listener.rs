@@ -5,14 +5,16 @@
 //! where that fails, and drains those that are not wanted any more: what has connected is served.
 
 mod board;
+mod crowd;
 
 pub(crate) use board::{Board, ListenerStatus};
+pub(crate) use crowd::Guest;
 
 use crate::connection::{self, Connection, Role};
 use crate::drain::Drain;
 use crate::worker::Worker;
-use socket2::{Domain, Protocol, Socket, Type};
-use std::cell::Cell;
+use crowd::Crowd;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -45,13 +47,6 @@ pub(crate) struct Plan {
 struct Open {
     drain: Rc<Drain>,
     stop: Rc<Notify>,
-}
-
-/// One worker's connections.
-#[derive(Default)]
-struct Crowd {
-    count: Cell<usize>,
-    left: Notify,
 }
 
 /// Keeps one worker's listeners as the plan says, until it says to close.
@@ -110,17 +105,8 @@ async fn close(open: BTreeMap<Key, Open>, crowd: &Crowd, grace: Duration) {
         listener.stop.notify_one();
         listener.drain.end();
     }
-    let emptied = async {
-        loop {
-            let left = crowd.left.notified();
-            if crowd.count.get() == 0 {
-                return;
-            }
-            left.await;
-        }
-    };
-    if tokio::time::timeout(grace, emptied).await.is_err() {
-        tracing::warn!(connections = crowd.count.get(), "connections are cut: they did not end in time");
+    if tokio::time::timeout(grace, crowd.is_gone()).await.is_err() {
+        tracing::warn!(connections = crowd.count(), "connections are cut: they did not end in time");
     }
 }
 
@@ -201,33 +187,20 @@ impl Door {
         let Ok(held) = self.count.admit(self.worker.shared.config.limits.connections) else {
             return self.worker.metrics.connection_refused(component);
         };
-        // Without it small responses wait for acknowledgements; with it set or not, they arrive.
+        // Without the first, small responses wait for acknowledgements. Without the second, a client that does not
+        // read its response would be waited for without end. Where they are not to be had, it works all the same.
         let _ = stream.set_nodelay(true);
-        let connection = Connection::new(self.role.clone(), peer.ip(), Rc::clone(&self.drain));
-        let (worker, crowd) = (Rc::clone(&self.worker), Guest::enter(&self.crowd));
+        let _ =
+            SockRef::from(&stream).set_tcp_user_timeout(Some(self.worker.shared.config.limits.stream_idle));
+        let guest = Guest::enter(&self.crowd);
+        let connection = Connection::new(self.role.clone(), peer.ip(), Rc::clone(&self.drain), guest);
+        let worker = Rc::clone(&self.worker);
         tokio::task::spawn_local(async move {
             let gauge = worker.metrics.connections(component);
             gauge.increment();
             connection::serve(worker, connection, stream).await;
             gauge.decrement();
-            drop((held, crowd));
+            drop(held);
         });
-    }
-}
-
-/// A connection that is counted until it is dropped.
-struct Guest(Rc<Crowd>);
-
-impl Guest {
-    fn enter(crowd: &Rc<Crowd>) -> Self {
-        crowd.count.set(crowd.count.get() + 1);
-        Self(Rc::clone(crowd))
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get().saturating_sub(1));
-        self.0.left.notify_waiters();
     }
 }

@@ -20,8 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tenon_api::explain::Explanation;
-use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecars};
-use tenon_core::{RequestId, Revision, ServiceRef};
+use tenon_api::snapshot::{ServiceEndpoints, Stored};
+use tenon_core::RequestId;
+use tenon_core::snapshot::{Endpoints, Routes, Sidecars};
 use tenon_telemetry::Registry;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
@@ -89,23 +90,26 @@ impl Plane {
         self.change(|parts| parts.endpoints = Some(Arc::new(endpoints)));
     }
 
-    /// Who may be called of one service; the others stay. `revision` is of the endpoints as a whole from now on.
-    pub fn apply_service_endpoints(&self, revision: Revision, service: ServiceRef, endpoints: Vec<Endpoint>) {
+    /// Who may be called of one service; the others stay. Whether the change follows from what the plane was told
+    /// before: if not, nothing is changed, and it needs the endpoints as a whole.
+    pub fn apply_service_endpoints(&self, change: ServiceEndpoints) -> bool {
+        let mut applied = false;
         self.change(|parts| {
-            let before = parts.endpoints.as_deref().map(|it| it.services.clone());
-            let mut services = before.unwrap_or_default();
-            if endpoints.is_empty() {
-                services.remove(&service);
-            } else {
-                services.insert(service, endpoints);
+            if let Some(endpoints) = &mut parts.endpoints {
+                applied = change.apply_to(Arc::make_mut(endpoints));
             }
-            parts.endpoints = Some(Arc::new(Endpoints { revision, services }));
         });
+        applied
     }
 
     /// The sidecars that live here, in place of those before. Listeners are opened and drained accordingly.
     pub fn apply_sidecars(&self, sidecars: Sidecars) {
         self.change(|parts| parts.sidecars = Some(Arc::new(sidecars)));
+    }
+
+    /// What the plane was told last.
+    pub fn snapshot(&self) -> Stored {
+        self.told().parts.to_stored()
     }
 
     /// Waits until every listener of the present snapshot is open in every worker.

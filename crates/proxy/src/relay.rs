@@ -9,8 +9,8 @@ use tokio::time::Instant;
 /// How much is carried at a time, in each direction: what is not taken on one side is not read on the other.
 const BUFFER: usize = 16 * 1024;
 
-/// Carries bytes between `a` and `b`. A side that ends is told to the other, which may go on.
-pub(crate) async fn relay<A, B>(a: A, b: B, idle: Duration)
+/// Carries bytes between `a` and `b`, until `over` at the latest. A side that ends is told to the other, which may go on.
+pub(crate) async fn relay<A, B>(a: A, b: B, idle: Duration, over: impl Future<Output = ()>)
 where
     A: AsyncRead + AsyncWrite,
     B: AsyncRead + AsyncWrite,
@@ -23,6 +23,7 @@ where
         // Which side broke is of no interest here: the tunnel is over.
         _ = both => {}
         () = silence(&last, idle) => {}
+        () = over => {}
     }
 }
 

@@ -5,6 +5,7 @@ use crate::admission::Leave;
 use crate::body::{Body, BodyError};
 use crate::connection::Connection;
 use crate::correlation;
+use crate::drain::Drain;
 use crate::metrics::{InFlight, Labels};
 use crate::refusal::Refused;
 use crate::worker::Worker;
@@ -28,6 +29,8 @@ pub(crate) struct Story {
     pub(crate) timeout: Option<Duration>,
     pub(crate) revision: Option<Revision>,
     pub(crate) attempts: Vec<Attempt>,
+    /// Of the listener that it came in by.
+    pub(crate) drain: Rc<Drain>,
     method: Method,
     uri: Uri,
     in_flight: Option<InFlight>,
@@ -65,6 +68,7 @@ impl Story {
             timeout: None,
             revision: None,
             attempts: Vec::new(),
+            drain: Rc::clone(&connection.drain),
             method: request.method().clone(),
             uri: request.uri().clone(),
             in_flight: None,

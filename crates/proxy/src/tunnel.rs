@@ -53,7 +53,7 @@ pub(crate) async fn open(
     spawn(async move {
         let Ok(client) = hyper::upgrade::on(request).await else { return };
         match outside {
-            Some(stream) => carry_outside(&worker, source.as_ref(), client, stream).await,
+            Some(stream) => carry_outside(&worker, &inner, source.as_ref(), client, stream).await,
             None => connection::serve(worker, inner, TokioIo::new(client)).await,
         }
     });
@@ -82,7 +82,8 @@ where
             Ok(stream) => {
                 chosen.leave.record(true);
                 worker.metrics.tunnel(Some(&caller.service), &destination.service.to_string());
-                relay(client, stream, worker.shared.config.limits.stream_idle).await;
+                relay(client, stream, worker.shared.config.limits.stream_idle, connection.drain.is_over())
+                    .await;
                 return drop(chosen.held);
             }
             Err(error) => {
@@ -111,11 +112,12 @@ pub(crate) fn switch(
     let (source, destination) = (story.labels.source.clone(), story.labels.destination.clone());
     worker.metrics.tunnel(source.as_ref(), &destination.map(|it| it.to_string()).unwrap_or_default());
     let idle = worker.shared.config.limits.stream_idle;
+    let drain = Rc::clone(&story.drain);
     spawn(async move {
         // The connection to the service must not be closed as unused meanwhile.
         let _body = body;
         let (Ok(caller), Ok(service)) = tokio::join!(upgrade.caller, service) else { return };
-        relay(TokioIo::new(caller), TokioIo::new(service), idle).await;
+        relay(TokioIo::new(caller), TokioIo::new(service), idle, drain.is_over()).await;
     });
     story.answer(response, None)
 }
@@ -126,9 +128,16 @@ async fn outside(worker: &Worker, authority: &Authority) -> Result<TcpStream, Re
     worker.pool.connect(&address).await.map_err(failed)
 }
 
-async fn carry_outside(worker: &Worker, source: Option<&ServiceRef>, client: Upgraded, stream: TcpStream) {
+async fn carry_outside(
+    worker: &Worker,
+    connection: &Connection,
+    source: Option<&ServiceRef>,
+    client: Upgraded,
+    stream: TcpStream,
+) {
     worker.metrics.tunnel(source, "");
-    relay(TokioIo::new(client), stream, worker.shared.config.limits.stream_idle).await;
+    let idle = worker.shared.config.limits.stream_idle;
+    relay(TokioIo::new(client), stream, idle, connection.drain.is_over()).await;
 }
 
 /// The type is erased here, because a connection's future holds requests and a request may open a connection.

@@ -7,6 +7,7 @@ pub(crate) use name::Resolved;
 use crate::cells::{Cells, InstanceCells, ServiceCells};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tenon_api::snapshot::Stored;
 use tenon_core::balance::Candidate;
 use tenon_core::manifest::{Egress, Traffic};
 use tenon_core::route::RouteTable;
@@ -19,6 +20,17 @@ pub(crate) struct Parts {
     pub(crate) routes: Option<Arc<Routes>>,
     pub(crate) endpoints: Option<Arc<Endpoints>>,
     pub(crate) sidecars: Option<Arc<Sidecars>>,
+}
+
+impl Parts {
+    /// The same, as it is shown and stored.
+    pub(crate) fn to_stored(&self) -> Stored {
+        Stored {
+            routes: self.routes.as_deref().cloned(),
+            endpoints: self.endpoints.as_deref().cloned(),
+            sidecars: self.sidecars.as_deref().cloned(),
+        }
+    }
 }
 
 /// Everything a worker needs to carry a request.

@@ -18,7 +18,7 @@ async fn a_side_that_ends_leaves_the_other_to_finish() {
         client.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, "answer");
     };
-    tokio::join!(relay(near, far, IDLE), talking);
+    tokio::join!(relay(near, far, IDLE, std::future::pending()), talking);
 }
 
 #[tokio::test(start_paused = true)]
@@ -27,7 +27,15 @@ async fn silence_on_both_sides_ends_it() {
     let (far, _server) = tokio::io::duplex(64);
     client.write_all(b"x").await.unwrap();
     let began = Instant::now();
-    relay(near, far, IDLE).await;
+    relay(near, far, IDLE, std::future::pending()).await;
     assert_eq!(began.elapsed(), IDLE);
     assert!(client.write_all(b"y").await.is_err());
+}
+
+#[tokio::test]
+async fn it_ends_when_it_is_told_to() {
+    let (_client, near) = tokio::io::duplex(64);
+    let (far, mut server) = tokio::io::duplex(64);
+    relay(near, far, IDLE, async {}).await;
+    assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0);
 }

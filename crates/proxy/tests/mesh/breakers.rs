@@ -95,7 +95,7 @@ async fn a_caller_that_goes_away_says_nothing_about_the_service() {
         asking.abort();
     }
     until("nothing is in flight", || async {
-        mesh.admin("/snapshot").await.json()["services"][1]["instances"][0]["in_flight"] == 0
+        mesh.admin("/snapshot").await.json()["in_flight"]["payment-1"] == 0
     })
     .await;
     let metrics = mesh.admin("/metrics").await;

@@ -170,3 +170,59 @@ async fn before_any_configuration_there_is_nothing_to_call() {
     assert_eq!((reply.status.as_u16(), reply.code()), (503, "mesh.not-ready"));
     assert_eq!(mesh.admin("/health").await.status, 503);
 }
+
+#[tokio::test]
+async fn a_response_to_head_keeps_the_length_that_it_states() {
+    let app = App::start(|request: Request<hyper::body::Incoming>| async move {
+        let status = if request.method() == "HEAD" { 200 } else { 304 };
+        Response::builder().status(status).header("content-length", "1234").body(full("")).unwrap()
+    })
+    .await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;
+    let mut client = mesh.client().await;
+    for (method, status) in [("HEAD", 200), ("GET", 304), ("HEAD", 200)] {
+        let reply = client.send(request(method, "http://payment/", "")).await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (status, ""), "{method}");
+        assert!(method == "GET" || reply.header("content-length") == "1234", "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_service_closes_is_not_used_again() {
+    let app = App::start(|_| async {
+        Response::builder().header("connection", "close").body(full("paid")).unwrap()
+    });
+    let app = app.await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;
+    let mut client = mesh.client().await;
+    for _ in 0..20 {
+        let reply = client.send(request("POST", "http://payment/", "take 5")).await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (200, "paid"));
+        // It is the hop to the service that ended, not this one.
+        assert_eq!(reply.header("connection"), "");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() {
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let app = App::start(|request: Request<hyper::body::Incoming>| async move {
+        Response::new(full(request.into_body().collect().await.unwrap().to_bytes()))
+    })
+    .await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;
+    let mut stream = tokio::net::TcpStream::connect(mesh.outbound.address).await.unwrap();
+    let credentials = credentials("order-1", SECRET);
+    let head = format!(
+        "POST http://payment/ HTTP/1.1\r\nhost: payment\r\nproxy-authorization: {credentials}\r\n\
+         content-length: 5\r\nexpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 100"));
+    stream.write_all(b"hello").await.unwrap();
+    assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
+    let mut body = [0; 5];
+    stream.read_exact(&mut body).await.unwrap();
+    assert_eq!(&body, b"hello");
+}

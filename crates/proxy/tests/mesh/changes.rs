@@ -110,8 +110,9 @@ async fn shutting_down_answers_what_is_in_hand() {
     let closing = tokio::task::spawn_blocking(move || plane.shutdown(Duration::from_secs(30)));
     gate.notify_one();
     assert_eq!(asking.await.unwrap().text(), "paid");
-    drop(idle);
+    // One that has not said a word keeps nobody waiting.
     closing.await.unwrap();
+    drop(idle);
 }
 
 #[tokio::test]

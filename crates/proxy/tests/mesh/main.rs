@@ -11,5 +11,6 @@ mod grpc;
 mod malformed;
 mod retries;
 mod streams;
+mod subscribe;
 mod support;
 mod tunnels;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tenon_core::manifest::Traffic;
+use tenon_proxy::Limits;
 
 const CHUNK: usize = 64 * 1024;
 const CHUNKS: usize = 512;
@@ -132,4 +133,32 @@ async fn a_response_is_passed_on_as_it_comes() {
     }
     drop(sender);
     assert!(events.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_caller_that_never_reads_is_not_waited_for_without_end() {
+    let app = App::start(|_| async { Response::new(counted(usize::MAX).0) }).await;
+    let limits = Limits { stream_idle: Duration::from_millis(200), ..Limits::default() };
+    let mesh = Mesh::with_limits(limits).service("payment", Traffic::default(), &[&app]).applied().await;
+    let _response = mesh.client().await.begin(get("http://payment/")).await.unwrap();
+    until("the connection is cut", || async {
+        mesh.admin("/metrics").await.text().contains("tenon_connections{component=\"outbound\"} 0")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_falls_silent_is_not_waited_for_without_end() {
+    let (sender, body) = piped();
+    let body = Arc::new(std::sync::Mutex::new(Some(body)));
+    let app = App::start(move |_| {
+        let body = body.lock().unwrap().take().unwrap();
+        async move { Response::new(body) }
+    })
+    .await;
+    let limits = Limits { stream_idle: Duration::from_millis(200), ..Limits::default() };
+    let mesh = Mesh::with_limits(limits).service("payment", Traffic::default(), &[&app]).applied().await;
+    sender.send(Frame::data(Bytes::from_static(b"one"))).await.unwrap();
+    let response = mesh.client().await.begin(get("http://payment/")).await.unwrap();
+    assert!(response.into_body().collect().await.is_err());
 }
