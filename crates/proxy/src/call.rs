@@ -1,22 +1,21 @@
 //! A call to a service of the mesh, from the deadline to the response: what sidecars and the gateway have in common.
 
 use crate::admission::{self, Whose};
-use crate::attempt::{Answer, AnswerBody, Failure, attempt};
+use crate::attempt::{Answer, Failure, attempt};
 use crate::balance::{self, Chosen};
-use crate::body::{Body, Stream};
+use crate::body::Body;
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
-use crate::story::{Story, grpc_status, is_failure};
+use crate::response::{Holds, pass_on};
+use crate::story::{Story, grpc_status};
 use crate::view::Destination;
 use crate::worker::{LocalView, Worker};
-use crate::{headers, tunnel};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain;
 use tenon_api::headers::TIMEOUT_MS;
 use tenon_core::deadline::{Deadline, GRPC_HEADER, GrpcTimeout, MillisTimeout};
-use tenon_core::limit::Held;
 use tenon_core::manifest::Traffic;
 use tenon_core::retry::{Attempts, Decision, Outcome, Reason, Tried};
 use tenon_core::{Code, InstanceId, ServiceRef, Timestamp};
@@ -41,12 +40,6 @@ struct Call<'a> {
     tried: Vec<InstanceId>,
 }
 
-/// The attempt that settled a call.
-struct Settled {
-    answer: Answer,
-    chosen: Chosen,
-}
-
 /// Carries a request to a service and ends its story with the response.
 pub(crate) async fn carry(
     worker: &Rc<Worker>,
@@ -55,16 +48,9 @@ pub(crate) async fn carry(
     mut outgoing: Outgoing,
 ) -> Response<Body> {
     match try_carry(worker, &mut story, target, &mut outgoing).await {
-        Ok(passed) => passed.respond(worker, story, outgoing),
+        Ok((answer, holds)) => pass_on(worker, story, outgoing, answer, holds),
         Err(refused) => story.refuse(&refused),
     }
-}
-
-/// What a call that was answered holds until its response has passed.
-struct Passed {
-    settled: Settled,
-    service: admission::Leave,
-    place: Held,
 }
 
 async fn try_carry(
@@ -72,12 +58,12 @@ async fn try_carry(
     story: &mut Story,
     target: Target,
     outgoing: &mut Outgoing,
-) -> Result<Passed, Refused> {
+) -> Result<(Answer, Holds), Refused> {
     let Target { view, index, timeout } = target;
     let destination = view.destinations().get(index).ok_or_else(unavailable)?;
     let traffic = &destination.traffic;
 
-    // The caller's remaining time, the route's and the service's: the shortest counts.
+    // What the route says, or else the service; a caller with less time left has its way.
     let deadline = deadline(outgoing.headers_mut(), timeout.unwrap_or(traffic.timeout), story.at);
     story.timeout = Some(deadline.remaining(story.at));
 
@@ -96,7 +82,13 @@ async fn try_carry(
     destination.cells.budget.deposit(&traffic.budget, story.at);
     let call = Call { worker, story, outgoing, deadline, attempts: Attempts::new(), tried: Vec::new() };
     match call.settle(Rc::clone(&view), index).await {
-        Ok(settled) => Ok(Passed { settled, service, place }),
+        Ok((answer, chosen)) => {
+            let holds = Holds {
+                leaves: [Some(service), Some(chosen.leave)],
+                _places: [Some(place), Some(chosen.held)],
+            };
+            Ok((answer, holds))
+        }
         Err(refused) => {
             // Whether anybody could be asked at all is the instances' affair, and their breakers know.
             if matches!(refused.code, Code::MeshNetwork | Code::MeshTimeout) && !outgoing.body.caller_failed()
@@ -110,7 +102,11 @@ async fn try_carry(
 
 impl Call<'_> {
     /// Tries instances until one's answer counts.
-    async fn settle(mut self, mut view: Rc<LocalView>, mut index: usize) -> Result<Settled, Refused> {
+    async fn settle(
+        mut self,
+        mut view: Rc<LocalView>,
+        mut index: usize,
+    ) -> Result<(Answer, Chosen), Refused> {
         loop {
             let destination = view.destinations().get(index).ok_or_else(unavailable)?;
             let policy = &destination.traffic.retry;
@@ -127,7 +123,7 @@ impl Call<'_> {
             let decision = self.decide(destination, outcome);
             self.note(&destination.service, target, began, &result, decision);
             match (decision, result) {
-                (Decision::GiveUp { .. }, Ok(answer)) => return Ok(Settled { answer, chosen }),
+                (Decision::GiveUp { .. }, Ok(answer)) => return Ok((answer, chosen)),
                 (Decision::GiveUp { reason }, Err(failure)) => {
                     chosen.leave.record(false);
                     return Err(self.failed(&destination.service, &failure, reason));
@@ -200,44 +196,6 @@ impl Call<'_> {
         let ended = self.attempts.ended();
         let detail = format!("`{service}` did not answer: {}; attempts made: {ended}; {reason}", failure.why);
         Refused::new(code, detail).by(policy)
-    }
-}
-
-impl Passed {
-    /// The response to the caller. What the call holds is given back when the response has passed.
-    fn respond(self, worker: &Worker, story: Story, outgoing: Outgoing) -> Response<Body> {
-        let Self { settled: Settled { answer: Answer { mut head, body }, chosen }, service, place } = self;
-        outgoing.body.commit();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            service.record(true);
-            chosen.leave.record(true);
-            return tunnel::switch(worker, story, head, body, outgoing);
-        }
-        headers::strip_response(&mut head.headers);
-        let (status, grpc) = (head.status.as_u16(), grpc_status(&head.headers));
-        let leaves = vec![service, chosen.leave];
-        match body {
-            AnswerBody::Whole { data, trailers } => {
-                let grpc = trailers.as_ref().and_then(grpc_status).or(grpc);
-                leaves.into_iter().for_each(|leave| leave.record(!is_failure(status, grpc)));
-                let body = Body::Whole { data: Some(data).filter(|data| !data.is_empty()), trailers };
-                story.answer(Response::from_parts(head, body), grpc)
-            }
-            AnswerBody::Begun { incoming, lease } => {
-                // gRPC says in its trailers how a call ended; everybody else has said it by now.
-                let leaves = if outgoing.grpc {
-                    leaves
-                } else {
-                    leaves.into_iter().for_each(|leave| leave.record(!is_failure(status, grpc)));
-                    Vec::new()
-                };
-                let idle = worker.shared.config.limits.stream_idle;
-                let mut response = Response::from_parts(head, Body::Empty);
-                story.mark(&mut response);
-                let ending = story.until_end(status, leaves, vec![place, chosen.held]);
-                response.map(|_| Body::Stream(Stream::new(incoming, lease, ending, idle)))
-            }
-        }
     }
 }
 

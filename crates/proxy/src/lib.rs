@@ -41,6 +41,7 @@ mod pool;
 mod prefixed;
 mod refusal;
 mod relay;
+mod response;
 mod single;
 mod store;
 mod story;

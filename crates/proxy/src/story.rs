@@ -1,20 +1,19 @@
 //! What is told of one request when it ends: to the metrics always, and to whoever asks why when it was refused, was
 //! retried or failed.
 
-use crate::admission::Leave;
 use crate::body::{Body, BodyError};
 use crate::connection::Connection;
 use crate::correlation;
 use crate::drain::Drain;
 use crate::metrics::{InFlight, Labels};
 use crate::refusal::Refused;
+use crate::response::Holds;
 use crate::worker::Worker;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain::{Attempt, Hop};
 use tenon_api::headers::REQUEST_ID;
-use tenon_core::limit::Held;
 use tenon_core::{Code, InstanceId, RequestId, Revision, RouteName, ServiceRef, Timestamp};
 
 /// One request at one sidecar or gateway, from its head on. Ended exactly once: by a refusal, by an answer, or, when
@@ -42,10 +41,8 @@ pub(crate) struct Ending {
     story: Story,
     status: u16,
     grpc_status: Option<u8>,
-    /// Permits whose calls' outcome shows at the end only, as gRPC's does.
-    leaves: Vec<Leave>,
-    /// Places among the requests in flight.
-    _held: Vec<Held>,
+    /// What is given back then; the breakers hear of the outcome if they have not yet.
+    holds: Holds,
 }
 
 impl Story {
@@ -115,8 +112,8 @@ impl Story {
     }
 
     /// Leaves the end to whatever passes the response on.
-    pub(crate) fn until_end(self, status: u16, leaves: Vec<Leave>, held: Vec<Held>) -> Box<Ending> {
-        Box::new(Ending { story: self, status, grpc_status: None, leaves, _held: held })
+    pub(crate) fn until_end(self, status: u16, holds: Holds) -> Box<Ending> {
+        Box::new(Ending { story: self, status, grpc_status: None, holds })
     }
 
     fn end(&mut self, status: u16, code: Option<Code>, reason: String, policy: Option<&'static str>) {
@@ -177,17 +174,13 @@ impl Ending {
     /// The response was passed on to its end.
     pub(crate) fn complete(mut self) {
         let status = class_status(self.status, self.grpc_status);
-        for leave in self.leaves.drain(..) {
-            leave.record(!is_failure(self.status, self.grpc_status));
-        }
+        self.holds.record(!is_failure(self.status, self.grpc_status));
         self.story.end(status, None, answered(self.status, self.grpc_status), None);
     }
 
     /// The instance failed halfway. The caller has seen the head, so it sees this too.
     pub(crate) fn broke(mut self, error: &BodyError) {
-        for leave in self.leaves.drain(..) {
-            leave.record(false);
-        }
+        self.holds.record(false);
         let reason =
             format!("the response had begun with {}, then: {}", self.status, crate::pool::chain(error));
         let code = Code::MeshNetwork;

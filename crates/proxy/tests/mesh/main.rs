@@ -6,6 +6,7 @@ mod admin;
 mod breakers;
 mod calls;
 mod changes;
+mod clients;
 mod gateway;
 mod grpc;
 mod malformed;
