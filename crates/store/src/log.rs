@@ -22,8 +22,8 @@
 //! **Idempotence.** An event's id is chosen by the appender. An append whose events are in the log already,
 //! in the same order, changes nothing and answers with their positions and `duplicate: true`. This is exact
 //! for an append with a condition whose query matches its own first event; otherwise ids are remembered for
-//! the last 2²⁰ events ([`REMEMBERED_IDS`]). Reusing the id of another append's event is
-//! [`AppendError::DuplicateId`].
+//! the last 2²⁰ events ([`REMEMBERED_IDS`]), except that those of scavenged events may be forgotten. Reusing
+//! the id of another append's event is [`AppendError::DuplicateId`].
 //!
 //! **Failure.** Every error of an append says by [`AppendError::changed`] whether it changed anything. A
 //! refused append changed nothing. [`AppendError::Unknown`] means that the answer was lost: append again
@@ -46,7 +46,7 @@
 //! `Truncated { first }`, except those that can only match reserved streams: these are kept. The mark is
 //! durable and never goes back; disk space is given back after that, and a crash in between is harmless.
 //!
-//! **Subscriptions.** [`subscribe`](trait.Log.html#method.subscribe) delivers every matching event after a
+//! **Subscriptions.** [`subscribe`] delivers every matching event after a
 //! position once and in order, first from history and then live, with no gap, duplicate or reordering. It
 //! holds one page at most; a slow subscriber delays nobody and reads on from where it is.
 //!
@@ -61,6 +61,8 @@
 //!
 //! The trait is `dyn`-safe with boxed futures: the cost of a box is nothing beside an fsync, and a driver
 //! holds an `Arc<dyn Log>` without a type parameter. Engines are cheap to clone and share.
+//!
+//! [`subscribe`]: trait.Log.html#method.subscribe
 //!
 //! Left out on purpose: the version number of an event within its stream (the position serves; whoever shows
 //! a stream may count), and tombstones for single streams (they come with the event store of crate `flow`).
@@ -210,6 +212,7 @@ pub struct Page {
     pub events: Vec<Event>,
     /// How far the read looked: pass it as `from` to read on.
     pub next: Position,
-    /// Whether the read looked at everything there was: up to the head, or down to the first event.
+    /// Whether the read looked at everything there was: up to the head, or down to the first event. A page
+    /// that is full may be the last and say no.
     pub at_end: bool,
 }

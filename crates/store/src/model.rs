@@ -135,7 +135,7 @@ impl Model {
             let served = *position >= self.mark || expected.stream.is_reserved();
             match by_position.get(position) {
                 Some(event) => {
-                    ensure!(same(event, expected), "the event at {position} is not the one appended")
+                    ensure!(same(event, expected), "the event at {position} is not the one appended");
                 }
                 None => ensure!(!served, "the event at {position}, {}, is missing", expected.id),
             }

@@ -272,8 +272,8 @@ fn recover_active(
         };
     }
     let problem = scan.problem;
-    secure(&*file, &header, &bytes, durable, end.tail, files.disk())?;
     let cut = cut_tail(&*file, &name, &header, &bytes, end, problem, files.disk())?;
+    secure(&*file, &header, &bytes, durable, end.tail, files.disk())?;
     let capacity = bytes.len() as u64;
     Ok((Arc::new(Active { header, name, file, capacity, index: RwLock::new(index) }), end, cut))
 }

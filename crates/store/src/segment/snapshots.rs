@@ -45,7 +45,7 @@ pub(crate) fn get(
         other => other.map_err(|error| SnapshotError::Io(Arc::new(error)))?,
     };
     let usable = |snapshot: &Snapshot| snapshot.schema == schema && snapshot.position <= head;
-    Ok(bytes.and_then(|bytes| decode(log, key, bytes)).filter(usable))
+    Ok(bytes.and_then(|bytes| decode(log, key, &bytes)).filter(usable))
 }
 
 /// The bytes of a file, unless it is larger than any snapshot.
@@ -69,7 +69,7 @@ fn encode(log: LogId, snapshot: &Snapshot) -> Vec<u8> {
     writer.0
 }
 
-fn decode(log: LogId, key: SnapshotKey, bytes: Bytes) -> Option<Snapshot> {
+fn decode(log: LogId, key: SnapshotKey, bytes: &Bytes) -> Option<Snapshot> {
     let (covered, stored) = bytes.split_last_chunk::<CHECKSUM>()?;
     if crc32c::crc32c(covered) != u32::from_le_bytes(*stored) {
         return None;

@@ -141,11 +141,15 @@ async fn a_torn_tail_is_cut_and_reported() {
     // What a crash may leave of another group: its beginning, with a hole.
     let mut torn = whole.clone();
     torn.copy_within(160..400, end + 64);
-    let (log, report) = open(&disk_with(FIRST, &torn), 1_536).unwrap();
+    let disk = disk_with(FIRST, &torn);
+    let (log, report) = open(&disk, 1_536).unwrap();
     let cut = report.cut.unwrap();
     assert_eq!((cut.file.as_str(), cut.after), (FIRST, Position(3)));
     assert!(cut.offset as usize <= end + 64 && cut.bytes >= 240, "{cut:?}");
     assert_eq!(read(&log, Query::everything()).await.len(), 3);
+    // Nothing of it may come back when later batches happen to end where one of its batches begins.
+    let behind_mark = cut.offset as usize + format::BATCH_HEADER;
+    assert!(file(&disk, FIRST)[behind_mark..].iter().all(|byte| *byte == 0));
 }
 
 #[tokio::test]
@@ -332,6 +336,27 @@ async fn scavenging_gives_space_back() {
     log.truncate_before(Position(196)).await.unwrap();
     assert!(disk.used() < before / 2, "{} of {before} bytes are left", disk.used());
     assert_eq!(read(&log, Query::reserved()).await.len(), 20);
+}
+
+#[tokio::test]
+async fn what_has_been_scavenged_stays_before_the_mark_even_if_the_mark_is_lost() {
+    let disk = SimDisk::new(1);
+    let (log, _) = open(&disk, 1_024).unwrap();
+    for _ in 0..9 {
+        log.append(vec![event("a", 300)], None).await.unwrap();
+    }
+    log.truncate_before(Position(10)).await.unwrap();
+    log.close().await;
+    let names = disk.list().unwrap();
+    let active = names.iter().rfind(|name| name.ends_with(".seg")).unwrap();
+    let scavenged = names.iter().filter(|name| name.ends_with(".kept")).count() as u64;
+    // All batches of the last segment are lost, and with them those that carry the mark.
+    let mut bytes = file(&disk, active);
+    bytes[format::SEGMENT_HEADER..].fill(0);
+    put(&disk, active, &bytes);
+    let (log, report) = open(&disk, 1_024).unwrap();
+    assert!(scavenged > 0 && log.first() > Position(scavenged), "{scavenged} segments, mark {}", log.first());
+    assert_eq!(log.first(), Position(report.head.0 + 1));
 }
 
 #[tokio::test]

@@ -60,7 +60,8 @@ impl Writer {
             heads: watch::Sender::new(last),
             admission,
             active,
-            segment_bytes: options.segment_bytes,
+            // An index counts the bytes of a segment in 32 bits.
+            segment_bytes: options.segment_bytes.min(1 << 30),
             tail,
             group,
             marked: false,
