@@ -38,3 +38,6 @@ impl Drain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,3 +224,6 @@ fn answered(status: u16, grpc_status: Option<u8>) -> String {
 fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,45 +24,57 @@ fn traffic(open_timeout: Duration) -> Traffic {
     Traffic { breaker, ..Traffic::default() }
 }
 
+/// Changes how long a breaker stays open. What it has counted stays.
+async fn reopen_after(mesh: &mut Mesh, open_timeout: Duration) {
+    mesh.routes.services.insert(service("payment"), traffic(open_timeout));
+    mesh.apply().await;
+}
+
 #[tokio::test]
 async fn a_service_that_keeps_failing_is_not_called_until_time_has_passed() {
+    let (long, short) = (Duration::from_secs(3_600), Duration::from_millis(1));
     let status = Arc::new(AtomicU16::new(500));
     let app = app(&status).await;
-    let mesh = Mesh::new().service("payment", traffic(Duration::from_millis(300)), &[&app]).applied().await;
+    let mut mesh = Mesh::new().service("payment", traffic(long), &[&app]).applied().await;
     for _ in 0..3 {
         let reply = mesh.get("http://payment/").await;
         assert_eq!((reply.status.as_u16(), reply.code()), (500, ""));
     }
-    let reply = mesh.get("http://payment/").await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (503, "mesh.circuit-open"));
-    assert_eq!(reply.header("retry-after"), "1");
-    assert_eq!(reply.json()["policy"], "breaker");
+    for _ in 0..3 {
+        let reply = mesh.get("http://payment/").await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (503, "mesh.circuit-open"));
+        assert_eq!(reply.json()["policy"], "breaker");
+        let retry_after: u64 = reply.header("retry-after").parse().unwrap();
+        assert!((1..=3_600).contains(&retry_after), "{retry_after}");
+    }
     assert_eq!(app.hits(), 3);
-    assert!(
-        mesh.admin("/metrics")
-            .await
-            .text()
-            .contains("tenon_breaker_state{destination=\"payment\",instance=\"\"} 2")
-    );
+    assert_states(&mesh, 2).await;
 
-    // A failing probe opens it again.
-    until("the breaker lets a probe pass", || async { mesh.get("http://payment/").await.status == 500 })
-        .await;
+    // A probe passes; it fails, and the breaker is open again.
+    reopen_after(&mut mesh, short).await;
+    until("a probe passes", || async { mesh.get("http://payment/").await.status == 500 }).await;
+    reopen_after(&mut mesh, long).await;
+    let hits = app.hits();
     assert_eq!(mesh.get("http://payment/").await.code(), "mesh.circuit-open");
-    assert_eq!(app.hits(), 4);
+    assert_eq!(app.hits(), hits);
 
-    // Succeeding ones close it.
+    // Probes succeed, and it closes.
     status.store(200, Ordering::SeqCst);
-    until("the breaker lets a probe pass", || async { mesh.get("http://payment/").await.status == 200 })
-        .await;
+    reopen_after(&mut mesh, short).await;
+    until("a probe passes", || async { mesh.get("http://payment/").await.status == 200 }).await;
+    reopen_after(&mut mesh, long).await;
     for _ in 0..5 {
         assert_eq!(mesh.get("http://payment/").await.status, 200);
     }
-    assert_eq!(app.hits(), 10);
+    assert_states(&mesh, 0).await;
+}
+
+/// The states of the service's breaker and of its instance's: 0 closed, 2 open.
+async fn assert_states(mesh: &Mesh, state: u8) {
     let metrics = mesh.admin("/metrics").await;
     for instance in ["", "payment-1"] {
-        let line = format!("tenon_breaker_state{{destination=\"payment\",instance=\"{instance}\"}} 0");
-        assert!(metrics.text().contains(&line), "{}", metrics.text());
+        let line = format!("tenon_breaker_state{{destination=\"payment\",instance=\"{instance}\"}} {state}");
+        assert!(metrics.text().contains(&line), "{line}: {}", metrics.text());
     }
 }
 
