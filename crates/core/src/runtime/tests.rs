@@ -158,6 +158,15 @@ fn a_steady_run_begins_the_backoff_anew() {
 }
 
 #[test]
+fn an_end_that_was_asked_for_is_no_failure() {
+    let mut world = World::new(1);
+    let started = world.start_planned();
+    world.order(&Command::Stop { instance: id(&started[0]), reason: StopReason::Unhealthy });
+    world.exit(&started[0]);
+    assert_eq!(world.start_planned().len(), 1, "there is no back-off to wait for");
+}
+
+#[test]
 fn start_and_another_specification_do_not_wait_for_the_backoff() {
     let mut world = World::new(1);
     for _ in 0..5 {
