@@ -129,7 +129,7 @@ impl Checks {
                     Ok(()) => self.follow(),
                     Err(_) => return,
                 },
-                Some(Ok((id, generation, answer))) = self.probes.join_next() => self.answered(&id, generation, answer),
+                Some(Ok((id, generation, answer))) = self.probes.join_next() => self.answered(&id, generation, &answer),
                 Some(Ok((id, generation, result))) = self.recordings.join_next() => self.recorded(&id, generation, result),
                 Some(heartbeat) = heartbeats.recv() => self.heartbeat(heartbeat),
                 () = sleep_until(&self.clock, wake) => {}
@@ -267,7 +267,7 @@ impl Checks {
         });
     }
 
-    fn answered(&mut self, id: &InstanceId, generation: u64, answer: Answer) {
+    fn answered(&mut self, id: &InstanceId, generation: u64, answer: &Answer) {
         let Some(watched) = self.watched.get_mut(id).filter(|it| it.generation == generation) else { return };
         watched.asking = false;
         let input = answer.result.map_or_else(Input::Failed, |()| Input::Passed);
@@ -281,7 +281,7 @@ impl Checks {
         let Heartbeat { service, instance: id, answer } = heartbeat;
         // The registration may be newer than what has been followed.
         self.follow();
-        if !self.watched.get(&id).is_some_and(|watched| watched.service == service) {
+        if self.watched.get(&id).is_none_or(|watched| watched.service != service) {
             let _ = answer.send(Err(self.why_unknown(&service, &id)));
             return;
         }

@@ -83,9 +83,8 @@ impl Keys {
 
     /// The secret of an instance: its password at its sidecar and its token at the API.
     pub fn instance_secret(&self, instance: &InstanceId) -> String {
-        let mut mac = match Hmac::<Sha256>::new_from_slice(&self.mesh) {
-            Ok(mac) => mac,
-            Err(_) => unreachable!("HMAC takes a key of any length (RFC 2104, section 3)"),
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.mesh) else {
+            unreachable!("HMAC takes a key of any length (RFC 2104, section 3)")
         };
         mac.update(instance.as_str().as_bytes());
         to_hex(&mac.finalize().into_bytes())
@@ -163,7 +162,7 @@ fn to_hex(bytes: &[u8]) -> String {
 
 fn from_hex(text: &str) -> Option<[u8; KEY_BYTES]> {
     let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let bytes: Vec<u8> = digits?.chunks(2).filter_map(|pair| byte_of(pair)).collect();
+    let bytes: Vec<u8> = digits?.chunks(2).filter_map(byte_of).collect();
     if text.len() == KEY_BYTES * 2 { bytes.try_into().ok() } else { None }
 }
 

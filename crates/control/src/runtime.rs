@@ -42,6 +42,9 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::fr
 /// How long to wait after something could not be done.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// How often the log and the supervisor are compared although nothing seems to be amiss.
+const COMPARE_EVERY: Duration = Duration::from_secs(15);
+
 /// How many ids are drawn, should the first be taken.
 const MOST_DRAWS: usize = 100;
 
@@ -147,11 +150,39 @@ impl Driver {
     async fn converse(&mut self, link: &Link, mut notices: mpsc::Receiver<Notice>) -> End {
         loop {
             match self.compare_and_follow(link, &mut notices).await {
-                Ok(()) => tokio::time::sleep(AGAIN).await,
+                Ok(Progress::Done) => {}
+                Ok(Progress::Blocked) => tokio::time::sleep(AGAIN).await,
                 Err(End::Link(error)) => return End::Link(error),
                 Err(End::ShuttingDown) => return self.record_last_ends(notices).await,
             }
         }
+    }
+
+    /// Compares once, then follows until it is time to compare again or something cannot be done.
+    async fn compare_and_follow(
+        &mut self,
+        link: &Link,
+        notices: &mut mpsc::Receiver<Notice>,
+    ) -> Result<Progress, End> {
+        let mut progress = self.compare(link, notices).await?;
+        let compare_at = tokio::time::Instant::now() + COMPARE_EVERY;
+        let mut folded = self.writer.folded();
+        while progress == Progress::Done {
+            folded.borrow_and_update();
+            let (carried_out, wake_at) = self.carry_out_plan(link).await?;
+            progress = carried_out;
+            if progress == Progress::Blocked {
+                break;
+            }
+            tokio::select! {
+                notice = notices.recv() => progress = self.hear(notice.ok_or(LinkError::Lost)?).await?,
+                // The writer outlives this task.
+                _ = folded.changed() => {}
+                () = self.sleep_until(wake_at) => {}
+                () = tokio::time::sleep_until(compare_at) => return Ok(Progress::Done),
+            }
+        }
+        Ok(progress)
     }
 
     /// Records how the processes end that the supervisor now stops, and starts none.
@@ -162,34 +193,6 @@ impl Driver {
             }
         }
         End::ShuttingDown
-    }
-
-    /// Compares once, then follows until something cannot be done.
-    async fn compare_and_follow(
-        &mut self,
-        link: &Link,
-        notices: &mut mpsc::Receiver<Notice>,
-    ) -> Result<(), End> {
-        if self.compare(link, notices).await? == Progress::Blocked {
-            return Ok(());
-        }
-        let mut folded = self.writer.folded();
-        loop {
-            folded.borrow_and_update();
-            let wake_at = match self.carry_out_plan(link).await? {
-                (Progress::Done, wake_at) => wake_at,
-                (Progress::Blocked, _) => return Ok(()),
-            };
-            let heard = tokio::select! {
-                notice = notices.recv() => self.hear(notice.ok_or(LinkError::Lost)?).await?,
-                // The writer outlives this task.
-                _ = folded.changed() => Progress::Done,
-                () = self.sleep_until(wake_at) => Progress::Done,
-            };
-            if heard == Progress::Blocked {
-                return Ok(());
-            }
-        }
     }
 
     async fn hear(&self, notice: Notice) -> Result<Progress, End> {

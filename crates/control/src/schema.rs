@@ -30,7 +30,8 @@ impl Schemas {
     /// wrong with the schema itself.
     pub(crate) fn check(&self, key: &str, schema: &Value, value: &Json) -> Result<(), Refusal> {
         let validator = self.validator(key, schema)?;
-        let problems: Vec<String> = validator.iter_errors(value).take(MOST_NAMED).map(describe).collect();
+        let problems: Vec<String> =
+            validator.iter_errors(value).take(MOST_NAMED).map(|it| describe(&it)).collect();
         if problems.is_empty() {
             return Ok(());
         }
@@ -67,7 +68,7 @@ fn unusable(key: &str, problem: &str) -> Refusal {
     Refusal::new(Code::ConfigInvalidValue, detail)
 }
 
-fn describe(error: jsonschema::ValidationError<'_>) -> String {
+fn describe(error: &jsonschema::ValidationError<'_>) -> String {
     let path = error.instance_path().to_string();
     // A value may be large or private, so the message speaks of "value" instead of showing it.
     let problem = error.masked();

@@ -71,6 +71,11 @@ pub(crate) fn external(name: &str, addresses: &[Address]) -> Service {
     service(name, Workload::External(addresses.to_vec()))
 }
 
+/// A service of which Tenon runs nothing, for instances that register themselves.
+pub(crate) fn bare(name: &str) -> Service {
+    managed(name, 0)
+}
+
 /// A service that Tenon runs with so many replicas.
 pub(crate) fn managed(name: &str, replicas: u32) -> Service {
     let command = vec!["run".to_owned(), name.to_owned()];

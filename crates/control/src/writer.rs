@@ -263,6 +263,7 @@ impl Writer {
             if events.is_empty() {
                 return Ok(Done { revision, events });
             }
+            events.iter().try_for_each(check_readable)?;
             match self.append(&events, actor).await {
                 Ok(appended) => return self.folded(appended, events).await,
                 Err(AppendError::Conflict { .. }) => self.fold_new().await?,
@@ -384,6 +385,21 @@ async fn moved_beyond(heads: &mut Option<watch::Receiver<Position>>, read_to: Po
     match heads {
         Some(heads) => heads.wait_for(|head| *head > read_to).await.is_ok(),
         None => std::future::pending().await,
+    }
+}
+
+/// An event that could not be read back would stop every fold of this log for good, so it is never appended.
+fn check_readable(event: &Event) -> Result<(), Refusal> {
+    let (event_type, data) = events::encode(event);
+    match events::decode(&event_type, &data) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let detail = format!(
+                "the change could not be read back from the log, so it was not made: {}",
+                chain(&error)
+            );
+            Err(Refusal::new(Code::Internal, detail))
+        }
     }
 }
 

@@ -37,7 +37,7 @@ struct Watch {
 pub(super) async fn of_service(State(app): State<Arc<App>>, asked: Asked) -> Reply {
     let service = asked.service()?;
     if asked.query::<Watch>()?.watch {
-        return watch::config(&app, service, asked.last_event_id()?).await;
+        return watch::config(&app, service, asked.last_event_id()?);
     }
     let config = app.writer.read(|view| {
         known(&view.state, &service)?;

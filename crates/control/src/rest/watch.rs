@@ -39,7 +39,7 @@ pub(super) async fn instances(State(app): State<Arc<App>>, asked: Asked) -> Repl
 }
 
 /// Changes to a service's configuration: those after `after`, or those from now on.
-pub(super) async fn config(app: &Arc<App>, service: ServiceRef, after: Option<Revision>) -> Reply {
+pub(super) fn config(app: &Arc<App>, service: ServiceRef, after: Option<Revision>) -> Reply {
     let present =
         app.writer.read(|view| config::known(&view.state, &service).map(|()| view.state.revision))?;
     if let Some(unknown) = after.filter(|it| it.log != present.log || it.position > present.position) {
