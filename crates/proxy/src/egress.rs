@@ -1,4 +1,5 @@
-//! Calls to names outside the mesh, where the manifest allows them: passed on as they are.
+//! Calls to names outside the mesh, where the manifest allows them: passed on as they are, with nothing added that would
+//! tell strangers about the mesh.
 
 use crate::body::Body;
 use crate::outgoing::Outgoing;
@@ -15,8 +16,9 @@ use tenon_core::{Address, Code};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Carries a request to whom its URI names.
-pub(crate) async fn carry(worker: &Worker, mut story: Story, outgoing: Outgoing) -> Response<Body> {
+pub(crate) async fn carry(worker: &Worker, mut story: Story, mut outgoing: Outgoing) -> Response<Body> {
     story.goes_to(None, None);
+    outgoing.in_mesh = false;
     match address_of(outgoing.authority(), 80) {
         Ok(address) => single::carry(worker, story, &address, outgoing, TIMEOUT).await,
         Err(refused) => story.refuse(&refused),

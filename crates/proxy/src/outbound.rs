@@ -40,9 +40,9 @@ pub(crate) async fn handle(
     }
     let path = path_of(request.uri());
     let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
-    complete(&mut outgoing, connection, &story);
     match resolved {
         Resolved::Mesh(index) => {
+            complete(&mut outgoing, connection, &story);
             story.goes_to(view.destinations().get(index).map(|it| &it.service), None);
             call::carry(worker, story, Target { view, index, timeout: None }, outgoing).await
         }

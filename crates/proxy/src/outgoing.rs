@@ -24,6 +24,8 @@ pub(crate) struct Outgoing {
     /// Whether processing it twice does no harm, by its method or by a key.
     pub(crate) idempotent: bool,
     pub(crate) grpc: bool,
+    /// Whether it stays in the mesh, where the remaining time is told in a header of Tenon's own.
+    pub(crate) in_mesh: bool,
     /// The change of protocol that it asks for.
     pub(crate) upgrade: Option<Upgrade>,
 }
@@ -53,6 +55,7 @@ impl Outgoing {
         Self {
             idempotent: keyed || retry::is_idempotent(parts.method.as_str()),
             grpc: headers::is_grpc(&headers),
+            in_mesh: true,
             method: parts.method,
             path,
             authority,
@@ -83,7 +86,9 @@ impl Outgoing {
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
         let headers = request.headers_mut();
-        headers.insert(TIMEOUT_MS, HeaderValue::from(MillisTimeout(remaining).as_millis()));
+        if self.in_mesh {
+            headers.insert(TIMEOUT_MS, HeaderValue::from(MillisTimeout(remaining).as_millis()));
+        }
         match self.protocol() {
             Protocol::Http1 => self.for_http1(&mut request),
             Protocol::Http2 => self.for_http2(&mut request, remaining),

@@ -4,6 +4,7 @@ use crate::support::*;
 use http::{Request, Response};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tenon_core::balance::Strategy;
 use tenon_core::manifest::{Egress, Traffic};
 
 /// Answers with the headers that it was sent, as JSON, and with the method and URI.
@@ -144,7 +145,7 @@ async fn wrong_or_missing_credentials_are_refused() {
 
 #[tokio::test]
 async fn names_that_are_not_in_the_mesh_are_refused() {
-    let app = App::saying("outside").await;
+    let app = echo().await;
     let mut mesh = Mesh::new().service("payment", Traffic::default(), &[]).applied().await;
     let outside = format!("http://{}/", app.address);
     for (uri, status, code) in [
@@ -158,7 +159,9 @@ async fn names_that_are_not_in_the_mesh_are_refused() {
     }
     mesh.routes.egress = Egress::Allow;
     mesh.apply().await;
-    assert_eq!(mesh.get(&outside).await.text(), "outside");
+    let said = mesh.get(&outside).await.json();
+    // Nothing of the mesh is told outside.
+    assert_eq!(said["headers"], serde_json::json!({ "host": app.address.to_string() }));
 }
 
 #[tokio::test]
@@ -225,4 +228,40 @@ async fn a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() {
     let mut body = [0; 5];
     stream.read_exact(&mut body).await.unwrap();
     assert_eq!(&body, b"hello");
+}
+
+fn with_balance(balance: Strategy) -> Traffic {
+    Traffic { balance, ..Traffic::default() }
+}
+
+#[tokio::test]
+async fn weights_decide_who_gets_how_much() {
+    let apps = [App::saying("a").await, App::saying("b").await];
+    let mut mesh = Mesh::new();
+    mesh = mesh.service("payment", with_balance(Strategy::WeightedRoundRobin), &[&apps[0], &apps[1]]);
+    mesh.endpoints.services.get_mut(&service("payment")).unwrap()[0].weight = 3;
+    let mesh = mesh.applied().await;
+    let mut client = mesh.client().await;
+    for _ in 0..40 {
+        client.send(get("http://payment/")).await;
+    }
+    assert_eq!(apps.each_ref().map(App::hits), [30, 10]);
+}
+
+#[tokio::test]
+async fn whoever_is_busy_gets_less() {
+    let busy = App::start(|_| std::future::pending()).await;
+    let free = App::saying("free").await;
+    let mesh = Mesh::new().service("payment", with_balance(Strategy::LeastConnections), &[&busy, &free]);
+    let mesh = mesh.applied().await;
+    let mut waiting = mesh.client().await;
+    let mut client = mesh.client().await;
+    let waiting = tokio::spawn(async move { waiting.begin(get("http://payment/")).await });
+    until("one of them is busy", || async { busy.hits() + free.hits() == 1 }).await;
+    assert_eq!(busy.hits(), 1, "ties go by turns, and the first has the first turn");
+    // The other worker sees it too, whichever this connection went to.
+    for _ in 0..10 {
+        assert_eq!(client.send(get("http://payment/")).await.text(), "free");
+    }
+    waiting.abort();
 }

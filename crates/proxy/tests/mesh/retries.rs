@@ -5,6 +5,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tenon_core::manifest::Traffic;
 use tenon_core::retry::{Policy, budget};
 
@@ -172,4 +173,17 @@ async fn a_spent_budget_ends_retries() {
     assert_eq!(busy.hits(), 2);
     assert_eq!(mesh.get("http://payment/").await.status, 503);
     assert_eq!(busy.hits(), 3);
+}
+
+#[tokio::test]
+async fn an_instance_that_takes_too_long_is_given_up_for_another() {
+    let (stuck, good) = (App::start(|_| std::future::pending()).await, App::saying("paid").await);
+    let retry = Policy { per_try_timeout: Some(Duration::from_millis(300)), ..Policy::default() };
+    let traffic = Traffic { retry, ..Traffic::default() };
+    let mesh = Mesh::new().service("payment", traffic, &[&stuck, &good]).applied().await;
+    let mut client = mesh.client().await;
+    for _ in 0..4 {
+        assert_eq!(client.send(get("http://payment/")).await.text(), "paid");
+    }
+    assert!(stuck.hits() > 0);
 }
