@@ -14,5 +14,4 @@ mod ending;
 mod failures;
 mod recovery;
 mod shop;
-mod starting;
 mod support;

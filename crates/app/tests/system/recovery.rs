@@ -2,6 +2,9 @@
 
 use crate::support::process::{Signal, send};
 use crate::support::{Answer, System, eventually, payment, quote_route, system_of, worker};
+use std::fs;
+use tenon_api::http::SnapshotView;
+use tenon_api::snapshot::Stored;
 
 const QUOTE: &str = "/quote?amount=100.00";
 
@@ -36,13 +39,24 @@ async fn works(system: &System) -> Answer {
     .await
 }
 
+/// Waits until the data plane has written what it was told to disk, which it does some time after each change.
+async fn is_kept(system: &System) -> SnapshotView {
+    let file = system.folder.data().join("snapshots/data-plane");
+    eventually("the snapshot is on disk", async || {
+        let stored = Stored::from_bytes(&fs::read(&file).ok()?).unwrap();
+        let told = system.admin.snapshot().await.unwrap();
+        (SnapshotView::from(&stored) == told).then_some(told)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_killed_data_plane_comes_back_on_its_last_snapshot_even_without_a_server() {
     let route = "{name: call, matches: [{path: {type: Exact, value: /call}}], backends: [{service: caller}]}";
     let services = [payment(2), worker("caller", &["depends_on: [payment]"])];
     let system = System::start(&system_of(&services, &quote_route(&[route]))).await;
     works(&system).await;
-    let snapshot = system.admin.snapshot().await.unwrap();
+    let snapshot = is_kept(&system).await;
 
     let first = system.role("proxy").await;
     {

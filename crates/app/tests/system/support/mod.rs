@@ -11,11 +11,11 @@ mod system;
 mod tenon;
 
 pub(crate) use folder::Folder;
-pub(crate) use http::{Answer, Http};
+pub(crate) use http::Answer;
 pub(crate) use load::{Load, one_at_a_time};
 pub(crate) use manifest::{greeter, node, payment, program, python, quote_route, system_of, worker};
 pub(crate) use system::{System, UP};
-pub(crate) use tenon::{Lines, Said, Tenon};
+pub(crate) use tenon::{Said, Tenon};
 
 use std::time::{Duration, Instant};
 
