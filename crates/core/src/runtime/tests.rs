@@ -280,6 +280,19 @@ fn a_replacement_that_keeps_failing_leaves_the_old_instances_alone() {
 }
 
 #[test]
+fn a_specification_that_fails_in_one_slot_is_not_tried_in_another() {
+    let mut world = World::new(2);
+    let old = world.start_planned();
+    world.check(&old[0], Status::Healthy);
+    world.apply(2, "pay --broken");
+    world.exit(&old[1]);
+    let new = world.start_planned();
+    assert_eq!(new.len(), 1, "the slot that is empty anyway");
+    world.exit(&new[0]);
+    assert_eq!(world.plan().actions, [], "the other slot is left alone");
+}
+
+#[test]
 fn instances_of_a_removed_service_are_stopped() {
     let mut world = World::new(1);
     let started = world.start_planned();
