@@ -96,8 +96,10 @@ impl System {
 
     /// Ends the system as Ctrl-C would, and waits for it.
     pub(crate) fn end(&mut self) {
-        signal(self.supervisor.id(), "TERM");
-        let _ = self.supervisor.wait();
+        if matches!(self.supervisor.try_wait(), Ok(None)) {
+            signal(self.supervisor.id(), "TERM");
+            let _ = self.supervisor.wait();
+        }
     }
 
     async fn wait_until_ready(&mut self, most: Duration) -> Outcome {

@@ -47,7 +47,7 @@ impl Load {
             gateway: gateway.to_owned(),
             begun: Instant::now(),
             orders: AtomicU64::new(0),
-            run: format!("{}-{:?}", std::process::id(), std::time::SystemTime::now()),
+            run: run_name(),
             seen: Arc::clone(&seen),
         };
         let driver = tokio::spawn(drive(Arc::new(customers), rate, Arc::clone(&stop)));
@@ -126,6 +126,12 @@ impl Customers {
             seen.failures.push(Failure { kind, at, answer });
         }
     }
+}
+
+/// A name that no other run has: keys of orders outlive a run where the shop's data is kept.
+fn run_name() -> String {
+    let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    format!("{}-{}", std::process::id(), since_epoch.as_millis())
 }
 
 fn overloaded() -> Answer {

@@ -8,7 +8,7 @@ pub(super) fn sum(text: &str, metric: &str, labels: &[&str]) -> f64 {
             name == metric && labels.iter().all(|label| line.contains(label))
         })
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
+        .fold(0.0, std::ops::Add::add)
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl Told {
         }
         println!("  {:<16} {all:>8} {:>8}", "all", self.seen.failures.len());
         println!("\nWhat the mesh did");
-        println!("  retries {}, breakers opened {}", self.retries, self.opened);
+        println!("  retries {:.0}, breakers opened {:.0}", self.retries, self.opened);
         println!("\nOne request after the other, in calm   {:>11} {:>11}", "p50", "p99");
         for (name, times) in
             [("to an instance itself", &self.direct), ("through gateway and sidecar", &self.mesh)]
