@@ -22,8 +22,8 @@ pub use config::{
 pub use dataplane::{EndpointView, SidecarView, SnapshotView};
 pub use logs::{LogLine, LogStream};
 pub use registry::{
-    DeregisterReason, Evidence, HealthStatus, Heartbeat, Instance, InstanceChange, InstanceList,
-    InstanceOrigin, RegisterInstance, SidecarListeners,
+    DeregisterReason, Evidence, FailedReplica, HealthStatus, Heartbeat, Instance, InstanceChange,
+    InstanceList, InstanceOrigin, RegisterInstance, SidecarListeners,
 };
 pub use service::{ScaleService, ServiceList, ServiceSummary, ServiceView};
 pub use system::{

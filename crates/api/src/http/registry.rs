@@ -19,6 +19,32 @@ pub struct InstanceList {
     pub revision: Revision,
     /// By service and id.
     pub instances: Vec<Instance>,
+    /// Replicas that have no instance because their last one ended unasked, by service and slot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedReplica>,
+}
+
+/// A replica whose process ended although nobody asked for it, or never began, and that waits to be started again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedReplica {
+    /// Its service, `service[.namespace]`.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub service: ServiceRef,
+    /// Which replica, counted from 1.
+    pub slot: u32,
+    /// How many times in a row.
+    pub failures: u32,
+    /// How it was the last time, for example `exited with code 3`.
+    pub exit: String,
+    /// When that was.
+    #[serde(with = "text::time")]
+    #[schemars(with = "String")]
+    pub ended_at: Timestamp,
+    /// When it is started again.
+    #[serde(with = "text::time")]
+    #[schemars(with = "String")]
+    pub restart_at: Timestamp,
 }
 
 /// An instance.

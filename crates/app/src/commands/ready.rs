@@ -1,5 +1,6 @@
 //! Waiting until all services are healthy and the data plane knows it, and showing how far they are.
 
+use super::services::how_it_failed;
 use crate::failure::Failure;
 use crate::render::Screen;
 use std::io::Write;
@@ -78,16 +79,18 @@ async fn knows(plane: &DataPlane, services: &[ServiceSummary]) -> bool {
     services.iter().all(|it| known(it) >= it.healthy as usize)
 }
 
-/// What is not healthy, in a sentence.
+/// What is not healthy and why, a line each.
 pub(super) async fn what_is_missing(client: &Client) -> String {
-    let Ok(list) = client.services().await else { return "the server does not answer".to_owned() };
-    let missing: Vec<String> = list
-        .services
-        .iter()
-        .filter(|it| !is_complete(it))
-        .map(|it| format!("{} ({} of {} healthy)", it.service, it.healthy, wanted(it)))
-        .collect();
-    format!("not healthy yet: {}", missing.join(", "))
+    let (Ok(services), Ok(instances)) = (client.services().await, client.instances().await) else {
+        return "the server does not answer".to_owned();
+    };
+    let missing = services.services.iter().filter(|it| !is_complete(it));
+    let lines = missing.map(|it| {
+        let failed = instances.failed.iter().find(|failed| failed.service == it.service);
+        let why = failed.map_or(String::new(), |failed| format!(": {}", how_it_failed(failed)));
+        format!("  {} ({} of {} healthy){why}", it.service, it.healthy, wanted(it))
+    });
+    std::iter::once("not healthy yet:".to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 fn is_complete(service: &ServiceSummary) -> bool {

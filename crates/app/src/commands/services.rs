@@ -6,7 +6,7 @@ use crate::clock;
 use crate::failure::Outcome;
 use crate::render::{Cell, Screen, Tone, plain, span, toned};
 use tenon_api::client::Client;
-use tenon_api::http::{Changed, HealthStatus, Instance, InstanceOrigin, ServiceSummary};
+use tenon_api::http::{Changed, FailedReplica, HealthStatus, Instance, InstanceOrigin, ServiceSummary};
 
 /// Lists the services.
 pub(crate) async fn services(screen: Screen, client: &Client) -> Outcome {
@@ -41,7 +41,36 @@ pub(crate) async fn instances(screen: Screen, client: &Client, options: &cli::Se
         None => client.instances().await?,
     };
     let head = vec!["INSTANCE", "SERVICE", "VERSION", "ADDRESS", "PID", "HEALTH", "FOR", "WHY"];
-    Ok(screen.result(&list, |list| (head, list.instances.iter().map(instance_row).collect()))?)
+    Ok(screen.result(&list, |list| {
+        let failed = list.failed.iter().map(failed_row);
+        (head, list.instances.iter().map(instance_row).chain(failed).collect())
+    })?)
+}
+
+/// A replica that has no instance at the moment.
+fn failed_row(replica: &FailedReplica) -> Vec<Cell> {
+    let none = || toned("–", Tone::Faint);
+    vec![
+        none(),
+        plain(replica.service.to_string()),
+        none(),
+        none(),
+        none(),
+        toned("failed", Tone::Bad),
+        plain(span(clock::now().since(replica.ended_at))),
+        toned(how_it_failed(replica), Tone::Faint),
+    ]
+}
+
+/// How a replica failed and when it is tried again, in a sentence.
+pub(super) fn how_it_failed(replica: &FailedReplica) -> String {
+    let times = if replica.failures == 1 {
+        "once".to_owned()
+    } else {
+        format!("{} times in a row", replica.failures)
+    };
+    let again = span(replica.restart_at.since(clock::now()));
+    format!("{} ({times}; again in {again})", replica.exit)
 }
 
 fn instance_row(instance: &Instance) -> Vec<Cell> {

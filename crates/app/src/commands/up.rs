@@ -124,18 +124,23 @@ async fn open(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up,
     let mut progress = Progress::new(screen);
     let plane = connect::data_plane(data)?;
     let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &plane, &mut progress)).await;
-    match ready {
-        Ok(ready) => ready?,
+    progress.end();
+    let name = &outcome.system.name;
+    let headline = match ready {
+        Ok(ready) => {
+            ready?;
+            let took = span(begun.elapsed());
+            screen.tone(&format!("{name} is up, all healthy after {took}"), Tone::Good)
+        }
         Err(_) => {
-            progress.end();
             screen.remark(&screen.tone(&ready::what_is_missing(&client).await, Tone::Warning));
             screen.remark(
                 "It goes on trying. `tenon instances` says why, `tenon logs SERVICE` what they print.",
             );
+            format!("{name} is up in part")
         }
-    }
-    progress.end();
-    announce(screen, data, &outcome.system.name.to_string(), begun.elapsed())
+    };
+    announce(screen, data, &headline)
 }
 
 /// Applies the manifest to a system that runs already.
@@ -207,18 +212,18 @@ fn background(
     Ok(command.spawn()?)
 }
 
-fn announce(screen: Screen, data: &DataDir, name: &str, took: Duration) -> Outcome {
+fn announce(screen: Screen, data: &DataDir, headline: &str) -> Outcome {
     let endpoints = session::endpoints(data)?;
     if screen.is_json() {
         return Ok(screen.json(&endpoints)?);
     }
-    screen.remark(&screen.tone(&format!("{name} is up, all healthy after {}", span(took)), Tone::Good));
+    screen.remark(headline);
     if let Some(gateway) = &endpoints.gateway {
         screen.remark(&format!("  gateway  {gateway}"));
     }
     screen.remark(&format!("  API      {}/openapi.json", endpoints.api));
     screen.remark(&format!("  metrics  {}/metrics", endpoints.admin));
-    screen.remark(&format!("Try `tenon status` in another terminal. {}", "Ctrl-C drains and ends."));
+    screen.remark("Try `tenon status` in another terminal. Ctrl-C drains and ends.");
     Ok(())
 }
 

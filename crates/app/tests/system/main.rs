@@ -14,4 +14,5 @@ mod ending;
 mod failures;
 mod recovery;
 mod shop;
+mod starting;
 mod support;

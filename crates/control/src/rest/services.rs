@@ -10,8 +10,8 @@ use http::StatusCode;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tenon_api::http::{
-    Changed, Heartbeat, Instance, InstanceList, RegisterInstance, ScaleService, ServiceList, ServiceSummary,
-    ServiceView,
+    Changed, FailedReplica, Heartbeat, Instance, InstanceList, RegisterInstance, ScaleService, ServiceList,
+    ServiceSummary, ServiceView,
 };
 use tenon_api::system::{ServiceDoc, TrafficDoc};
 use tenon_core::health::Check;
@@ -53,6 +53,7 @@ pub(super) async fn all_instances(State(app): State<Arc<App>>) -> Reply {
     let list = app.writer.read(|view| InstanceList {
         revision: view.state.revision,
         instances: view.state.registry.all().map(|it| instance(view, &app.heartbeats, it)).collect(),
+        failed: view.state.runtime.services().flat_map(|(name, _)| failed(&view.state, name)).collect(),
     });
     json(&list)
 }
@@ -63,7 +64,8 @@ pub(super) async fn instances(State(app): State<Arc<App>>, asked: Asked) -> Repl
         known(&view.state, &service)?;
         let found = view.state.registry.instances(&service);
         let instances = found.map(|it| instance(view, &app.heartbeats, it)).collect();
-        Ok::<_, Refusal>(InstanceList { revision: view.state.revision, instances })
+        let failed = failed(&view.state, &service);
+        Ok::<_, Refusal>(InstanceList { revision: view.state.revision, instances, failed })
     })?;
     json(&list)
 }
@@ -73,7 +75,7 @@ pub(super) async fn lookup(State(app): State<Arc<App>>, asked: Asked) -> Reply {
     let list = app.writer.read(|view| {
         let found = view.state.registry.lookup(&view.state.catalog, &service)?;
         let instances = found.into_iter().map(|it| instance(view, &app.heartbeats, it)).collect();
-        Ok::<_, Refusal>(InstanceList { revision: view.state.revision, instances })
+        Ok::<_, Refusal>(InstanceList { revision: view.state.revision, instances, failed: Vec::new() })
     })?;
     json(&list)
 }
@@ -154,6 +156,23 @@ pub(super) fn instance(view: &View, heartbeats: &Heartbeats, found: &registry::I
         last_heartbeat_at: heartbeats.last(found.id()),
         ..Instance::of(found)
     }
+}
+
+/// The replicas of a service that should run, but have no instance because their last one ended unasked.
+fn failed(state: &Platform, name: &ServiceRef) -> Vec<FailedReplica> {
+    let Some(service) = state.runtime.service(name) else { return Vec::new() };
+    let running = service.live_by_slot();
+    let wanted = state.runtime.wanted(&state.catalog, name);
+    let waiting = service.slots.iter().filter(|(slot, _)| **slot <= wanted && !running.contains_key(slot));
+    let replica = |(slot, how): (&u32, &runtime::Slot)| FailedReplica {
+        service: name.clone(),
+        slot: *slot,
+        failures: how.failures,
+        exit: how.exit.to_string(),
+        ended_at: how.ended_at,
+        restart_at: how.due_at(),
+    };
+    waiting.map(replica).collect()
 }
 
 /// Whether the service is declared, or has instances all the same.
