@@ -209,7 +209,9 @@ impl State {
             return Err(refusal);
         }
         let port: u16 = spawn.env["PORT"].parse().unwrap();
-        let listener = Some(accept_on(port));
+        // Another test may have been faster; then the next try gets other ports, as it would in earnest.
+        let taken = |error: std::io::Error| Refusal::new(Code::RuntimeStartFailed, error.to_string());
+        let listener = Some(accept_on(port).map_err(taken)?);
         let pid = 1_000 + u32::try_from(self.spawned.len()).unwrap();
         let running = Running { service: spawn.service.clone(), pid, listener };
         let process = process(&spawn.instance, &running);
@@ -232,17 +234,17 @@ impl State {
     }
 }
 
-fn accept_on(port: u16) -> JoinSet<()> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let listener = TcpListener::from_std(listener).unwrap();
+fn accept_on(port: u16) -> std::io::Result<JoinSet<()>> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port))?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
     let mut task = JoinSet::new();
     task.spawn(async move {
         loop {
             listener.accept().await.unwrap();
         }
     });
-    task
+    Ok(task)
 }
 
 fn process(instance: &InstanceId, running: &Running) -> Process {
