@@ -105,14 +105,14 @@ impl Settings {
         if let Some(gateway) = self.gateway {
             command.extend(["--gateway".into(), gateway.to_string()]);
         }
-        Ok(self.program(command, "tenon-server.log"))
+        Ok(self.program(command, "tenon.server.log"))
     }
 
     fn proxy(&self) -> io::Result<Program> {
         let mut command = self.role("proxy")?;
         command.extend(["--api".into(), format!("http://{}", self.api)]);
         command.extend(["--admin-listen".into(), self.admin.to_string()]);
-        Ok(self.program(command, "tenon-proxy.log"))
+        Ok(self.program(command, "tenon.proxy.log"))
     }
 
     fn role(&self, role: &str) -> io::Result<Vec<String>> {

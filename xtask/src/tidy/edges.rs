@@ -50,7 +50,8 @@ fn problems_of(package: &Package) -> Vec<String> {
     let mut problems = Vec::new();
     for dependency in &package.dependencies {
         let other = dependency.name.as_str();
-        let ours = EDGES.iter().any(|(own, _)| *own == other);
+        // A crate may be its own dependency in tests, to have a feature on there.
+        let ours = other != name && EDGES.iter().any(|(own, _)| *own == other);
         if ours && !allowed.contains(&other) {
             problems.push(format!("{name} may not depend on {other} (see ARCHITECTURE.md, Crates)"));
         }

@@ -16,6 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use tenon_api::client::Client;
 use tenon_core::Code;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -118,8 +119,7 @@ async fn supervise(
 /// Applies the manifest once the server answers, and waits until everything is healthy.
 async fn open(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up, begun: Instant) -> Outcome {
     let patience = Duration::from_secs(options.wait);
-    let client =
-        tokio::time::timeout(patience, connect::when_ready(data)).await.map_err(|_| too_slow(options))??;
+    let client = reach(data, options).await?;
     let outcome = connect::apply(&client, manifest).await?;
     let mut progress = Progress::new(screen);
     let plane = connect::data_plane(data)?;
@@ -143,9 +143,10 @@ async fn open(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up,
     announce(screen, data, &headline)
 }
 
-/// Applies the manifest to a system that runs already.
+/// Applies the manifest to a system that runs already, or that is just being started.
 async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up) -> Outcome {
-    let client = connect::to(data)?;
+    let patience = Duration::from_secs(options.wait);
+    let client = reach(data, options).await?;
     let outcome = connect::apply(&client, manifest).await?;
     if outcome.changes.is_empty() {
         screen.remark("running already; the manifest has not changed");
@@ -156,16 +157,22 @@ async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &str, option
         }
     }
     let mut progress = Progress::new(screen);
-    let patience = Duration::from_secs(options.wait);
     let plane = connect::data_plane(data)?;
     let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &plane, &mut progress)).await;
     progress.end();
-    ready.map_err(|_| too_slow(options))?
+    ready.map_err(|_| too_slow(options))??;
+    if screen.is_json() { Ok(screen.json(&outcome)?) } else { Ok(()) }
+}
+
+/// The server, once it answers.
+async fn reach(data: &DataDir, options: &cli::Up) -> Result<Client, Failure> {
+    let patience = Duration::from_secs(options.wait);
+    tokio::time::timeout(patience, connect::when_ready(data)).await.map_err(|_| too_slow(options))?
 }
 
 /// Starts the same command as a process of its own and waits until everything is healthy.
 async fn detach(screen: Screen, global: &Global, data: &DataDir, options: &cli::Up) -> Outcome {
-    let log = data.logs().join("tenon-up.log");
+    let log = data.logs().join("tenon.up.log");
     let mut child = background(global, data, options, &log)?;
     let deadline = Instant::now() + Duration::from_secs(options.wait);
     let mut progress = Progress::new(screen);
@@ -183,6 +190,9 @@ async fn detach(screen: Screen, global: &Global, data: &DataDir, options: &cli::
             && ready::is_all_healthy(&client, &plane, &mut progress).await
         {
             progress.end();
+            if screen.is_json() {
+                return Ok(screen.json(&session::endpoints(data)?)?);
+            }
             screen.remark(&format!("running in the background (pid {}); `tenon down` ends it", child.id()));
             return Ok(());
         }

@@ -19,6 +19,12 @@ pub(crate) const MAX_LINE: u64 = 64 << 10;
 /// A file is rotated once it has this many bytes; there are two, so an instance keeps at most twice this.
 const MAX_FILE: u64 = 8 << 20;
 
+/// How many instances that have ended keep their files.
+const MOST_ENDED: usize = 64;
+
+/// How the names of Tenon's own log files begin; instance ids have no dot.
+const OWN_LOGS: &str = "tenon.";
+
 /// One instance's log file.
 #[derive(Debug)]
 pub(crate) struct LogFile {
@@ -51,12 +57,41 @@ impl LogFile {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let mut previous = self.path.clone().into_os_string();
-        previous.push(".1");
-        std::fs::rename(&self.path, previous)?;
+        std::fs::rename(&self.path, rotated(&self.path))?;
         *self = Self::with_limit(&self.path, self.limit)?;
         Ok(())
     }
+}
+
+/// Deletes the log files of instances that have ended, but for the newest [`MOST_ENDED`], so that a service that
+/// keeps failing does not fill the disk. `runs` says whose files are in use.
+pub(crate) fn prune(folder: &Path, runs: impl Fn(&str) -> bool) -> io::Result<()> {
+    let mut ended = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(instance) = name.strip_suffix(".log") else { continue };
+        if !runs(instance) && !instance.starts_with(OWN_LOGS) {
+            ended.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    ended.sort();
+    let surplus = ended.len().saturating_sub(MOST_ENDED);
+    for (_, path) in ended.into_iter().take(surplus) {
+        std::fs::remove_file(rotated(&path)).or_else(ignore_missing)?;
+        std::fs::remove_file(path).or_else(ignore_missing)?;
+    }
+    Ok(())
+}
+
+fn rotated(path: &Path) -> PathBuf {
+    let mut previous = path.to_owned().into_os_string();
+    previous.push(".1");
+    previous.into()
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Which of a process's two streams a line came from.
@@ -119,6 +154,26 @@ mod tests {
         assert!(now.ends_with(" out line 49\n"));
         assert!(before.len() as u64 <= 250 && now.len() as u64 <= 250);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn only_the_newest_files_of_ended_instances_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        for number in 0..MOST_ENDED + 3 {
+            let path = file(&format!("a-{number}.log"));
+            let made = File::create(&path).unwrap();
+            let age = std::time::Duration::from_secs(1_000 - number as u64);
+            made.set_modified(std::time::SystemTime::now() - age).unwrap();
+        }
+        for name in ["a-0.log.1", "tenon.server.log", "runs-1.log"] {
+            File::create(file(name)).unwrap();
+        }
+        prune(folder.path(), |instance| instance == "runs-1" || instance == "a-1").unwrap();
+        assert!(!file("a-0.log").exists() && !file("a-0.log.1").exists(), "the oldest is gone");
+        assert!(file("a-1.log").exists(), "it runs");
+        assert!(!file("a-2.log").exists(), "the second oldest is gone");
+        assert!(file("a-3.log").exists() && file("runs-1.log").exists() && file("tenon.server.log").exists());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The instances that run, as the supervisor sees them: it starts and ends what it is told to, and reports.
 
+use super::output::prune;
 use super::process::{Launcher, Program, end};
 use crate::clock;
 use rustix::process::Pid;
@@ -151,6 +152,9 @@ impl Services {
         let mut state = self.state.borrow_mut();
         state.running.remove(&process.instance);
         self.empty.send_replace(state.running.is_empty());
+        if let Err(error) = prune(&self.logs, |instance| state.running.contains_key(instance)) {
+            tracing::warn!(%error, "old output cannot be deleted");
+        }
         let unheard = match &state.listener {
             Some(listener) => listener.send(exited).err().map(|error| error.0),
             None => Some(exited),
