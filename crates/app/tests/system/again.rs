@@ -2,8 +2,10 @@
 
 use crate::support::process::{descendants, is_alive};
 use crate::support::{Folder, Said, System, Tenon, UP, eventually, payment, quote_route, system_of};
+use serde_json::json;
 use std::fs;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 fn manifest(replicas: u32, config: &str) -> String {
     let config = format!("config: {{payment: {{{config}}}}}\n{}", quote_route(&[]));
@@ -44,6 +46,29 @@ async fn a_second_up_applies_the_manifest_to_the_system_that_runs() {
 }
 
 #[tokio::test]
+async fn a_second_up_waits_for_a_system_that_is_only_just_starting() {
+    let folder = Rc::new(Folder::with(&manifest(2, "fee: 1")));
+    let lock = folder.data().join("LOCK");
+    let (system, said) = tokio::join!(System::begin(Rc::clone(&folder), &[]), async {
+        eventually("the lock is taken", async || fs::read(&lock).ok().filter(|it| !it.is_empty())).await;
+        folder.tenon().run(&["up"]).await
+    });
+    let said = said.succeeded();
+    assert!(said.err.contains("running already"), "{}", said.err);
+    assert!(system.is_complete().await, "it returned once all was healthy");
+}
+
+#[tokio::test]
+async fn programs_read_what_up_did_as_json() {
+    let (system, said) = Background::start(Folder::with(&manifest(1, "fee: 1")), &["-o", "json"]).await;
+    let endpoints = said.succeeded().json();
+    assert!(endpoints["gateway"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{endpoints}");
+    system.folder.write_manifest(&manifest(1, "fee: 2"));
+    let outcome = system.tenon.json(&["up"]).await;
+    assert_eq!((&outcome["applied"], outcome["changes"].as_array().unwrap().len()), (&json!(true), 1));
+}
+
+#[tokio::test]
 async fn a_manifest_with_mistakes_changes_nothing_of_a_system_that_runs() {
     let system = System::start(&manifest(1, "fee: 1")).await;
     let revision = system.api.status().await.unwrap().revision;
@@ -73,9 +98,9 @@ struct Background {
 }
 
 impl Background {
-    async fn start(folder: Folder) -> (Self, Said) {
+    async fn start(folder: Folder, more: &[&str]) -> (Self, Said) {
         let background = Self { tenon: folder.tenon(), folder };
-        let said = background.tenon.run(&[&UP[..], &["--detach"]].concat()).await;
+        let said = background.tenon.run(&[&UP[..], &["--detach"], more].concat()).await;
         (background, said)
     }
 }
@@ -91,7 +116,7 @@ impl Drop for Background {
 
 #[tokio::test]
 async fn a_detached_system_runs_in_the_background_until_down() {
-    let (system, said) = Background::start(Folder::with(&manifest(1, "fee: 1"))).await;
+    let (system, said) = Background::start(Folder::with(&manifest(1, "fee: 1")), &[]).await;
     let said = said.succeeded();
     assert!(said.err.contains("running in the background"), "{}", said.err);
     let services = system.tenon.json(&["services"]).await;

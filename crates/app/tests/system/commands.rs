@@ -2,9 +2,11 @@
 
 use crate::support::{Folder, System, eventually, payment, quote_route, system_of, worker};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 
 fn manifest() -> String {
-    let route = "{name: work, matches: [{path: {value: /work}}], backends: [{service: worker}]}";
+    let route = "{name: work, matches: [{path: {value: /work}}, {path: {value: /status}}], backends: [{service: worker}]}";
     let services = [payment(2), worker("worker", &["team: tests", "context: testing"])];
     system_of(&services, &quote_route(&[route]))
 }
@@ -48,7 +50,8 @@ async fn what_runs_is_shown_as_tables_and_as_json() {
 
 #[tokio::test]
 async fn configuration_is_read_changed_compared_and_rolled_back() {
-    let system = System::start(&manifest()).await;
+    let config = "config: {worker: {size: {value: 3, schema: {type: integer}}}}";
+    let system = System::start(&format!("{}{config}", manifest())).await;
     let tenon = system.tenon();
     let mut watch = tenon.follow(&["config", "watch", "worker", "-o", "json"]);
     let first = tenon.json(&["config", "set", "worker", "limit", "5"]).await;
@@ -58,10 +61,10 @@ async fn configuration_is_read_changed_compared_and_rolled_back() {
     assert_eq!(tenon.run(&["config", "get", "worker", "limit"]).await.succeeded().out, "{\"max\":6}\n");
     assert_eq!(tenon.run(&["config", "get", "worker", "greeting"]).await.succeeded().out, "\"good day\"\n");
     let all = tenon.json(&["config", "get", "worker"]).await;
-    assert_eq!(texts(&all["entries"], "key"), ["greeting", "limit"]);
+    assert_eq!(texts(&all["entries"], "key"), ["greeting", "limit", "size"]);
 
     let history = tenon.json(&["config", "history", "worker"]).await;
-    assert_eq!(history["records"].as_array().unwrap().len(), 3);
+    assert_eq!(history["records"].as_array().unwrap().len(), 4);
     assert_eq!(
         (&history["records"][1]["old"], &history["records"][1]["new"]),
         (&json!(5), &json!({"max": 6}))
@@ -75,12 +78,14 @@ async fn configuration_is_read_changed_compared_and_rolled_back() {
     let all = tenon.json(&["config", "get", "worker"]).await;
     assert_eq!(
         (texts(&all["entries"], "key"), &all["entries"][0]["value"]),
-        (vec!["limit".to_owned()], &json!(5))
+        (vec!["limit".to_owned(), "size".to_owned()], &json!(5))
     );
 
     // Whoever changes on the basis of what is no longer so is refused.
     let stale = second["revision"].as_str().unwrap();
     tenon.run(&["config", "set", "worker", "limit", "8", "--if-revision", stale]).await.exited(5);
+    let said = tenon.run(&["config", "set", "worker", "size", "great"]).await.exited(3);
+    assert!(said.err.contains("size"), "{}", said.err);
     tenon.run(&["config", "unset", "worker", "limit"]).await.succeeded();
     tenon.run(&["config", "get", "worker", "limit"]).await.exited(4);
 
@@ -143,6 +148,56 @@ async fn a_refused_request_is_explained_and_a_stopped_service_starts_again() {
     system.has_healthy("worker", 1).await;
     let works = async || (system.get("/work").await.status == 200).then_some(());
     eventually("the worker is called again", works).await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_tried_in_vain_is_explained_try_by_try() {
+    let system = System::start(&manifest()).await;
+    let answer = system.get("/status?code=503").await.expect(503);
+    assert_eq!(
+        (answer.text.as_str(), answer.header("tenon-error")),
+        ("as told", ""),
+        "the service's own answer"
+    );
+    let story = system.tenon().json(&["explain", answer.header("x-request-id")]).await;
+    let attempts = story["hops"][0]["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 4, "once and three retries: {story}");
+    assert!(attempts.iter().all(|it| it["status"] == 503), "{story}");
+    let text = system.tenon().run(&["explain", answer.header("x-request-id")]).await.succeeded();
+    assert!(text.out.contains("attempt 4"), "{}", text.out);
+}
+
+#[tokio::test]
+async fn a_service_that_runs_elsewhere_is_checked_and_called_but_not_run() {
+    let address = elsewhere();
+    let service = format!(
+        "  elsewhere:\n    addresses: [\"{}\"]\n    interfaces: [{{name: api, endpoints: [{{path: /}}]}}]",
+        address
+    );
+    let route = "gateway: {routes: [{name: all, backends: [{service: elsewhere}]}]}";
+    let system = System::begin(Folder::with(&system_of(&[service], route)), &[]).await;
+    let called = async || (system.get("/").await.text == "from elsewhere").then_some(());
+    eventually("it is called", called).await;
+    let services = system.tenon().run(&["services"]).await.succeeded();
+    assert!(services.out.contains("healthy, runs elsewhere"), "{}", services.out);
+    for arguments in [&["stop", "elsewhere"][..], &["scale", "elsewhere", "2"]] {
+        let said = system.tenon().run(arguments).await.exited(5);
+        assert!(said.err.contains("is not run by Tenon"), "{}", said.err);
+    }
+}
+
+/// A server that answers every request the same; it ends with the tests.
+fn elsewhere() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 14\r\nconnection: close\r\n\r\n";
+            let _ = stream.write_all(format!("{head}from elsewhere").as_bytes());
+        }
+    });
+    address
 }
 
 #[tokio::test]

@@ -46,9 +46,15 @@ async fn nothing_outlives_a_supervisor_that_is_killed() {
     for role in ["server", "proxy"] {
         assert!(all.contains(&system.role(role).await));
     }
+    system.tenon().run(&["config", "set", "worker", "colour", "red"]).await.succeeded();
     send(system.supervisor(), Signal::KILL);
     system.ends_within(Duration::from_secs(5)).await;
     is_gone(&all).await;
+
+    let said = system.tenon().run(&["status"]).await.exited(6);
+    assert!(said.err.contains("tenon up"), "{}", said.err);
+    let system = system.start_again().await;
+    assert_eq!(system.tenon().run(&["config", "get", "worker", "colour"]).await.succeeded().out, "\"red\"\n");
 }
 
 #[tokio::test]

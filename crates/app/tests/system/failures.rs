@@ -1,7 +1,7 @@
 //! Whatever is killed, callers see nothing of it.
 
 use crate::support::process::{Signal, send};
-use crate::support::{Load, System, eventually, one_at_a_time, payment, quote_route, system_of};
+use crate::support::{Load, System, eventually, one_at_a_time, payment, quote_route, system_of, worker};
 use tenon_core::InstanceId;
 
 const QUOTE: &str = "/quote?amount=100.00";
@@ -63,6 +63,45 @@ async fn killing_the_server_leaves_traffic_and_instances_alone_and_nothing_is_fo
     system.has_healthy("payment", 1).await;
     load.goes_on_for(150).await;
     load.had_no_failure();
+}
+
+#[tokio::test]
+async fn an_instance_that_ends_while_the_server_is_away_is_replaced_by_the_next_server() {
+    let _turn = one_at_a_time().await;
+    let system = start(3).await;
+    let before = system.has_healthy("payment", 3).await;
+    let load = Load::start(&format!("{}{QUOTE}", system.urls.gateway), 300);
+    load.goes_on_for(100).await;
+    let server = system.role("server").await;
+    send(server, Signal::STOP);
+    send(before[0].pid.unwrap(), Signal::KILL);
+    load.goes_on_for(150).await;
+    send(server, Signal::KILL);
+    system.role_other_than("server", server).await;
+    let replaced = async || {
+        let after = system.has_healthy("payment", 3).await;
+        after.iter().all(|it| it.id != before[0].id).then_some(after)
+    };
+    let after = eventually("the instance is replaced", replaced).await;
+    assert!(before[1..].iter().all(|old| after.iter().any(|it| it.pid == old.pid)), "{before:?} {after:?}");
+    load.goes_on_for(100).await;
+    load.had_no_failure();
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_asked_for_again_unless_its_length_was_unknown_or_great() {
+    let route = "gateway: {routes: [{name: work, backends: [{service: worker}]}]}";
+    let system = System::start(&system_of(&[worker("worker", &["replicas: 2"])], route)).await;
+    let die = async |length: usize| {
+        // Whichever instance is asked first dies in the middle of its answer.
+        let once = system.folder.path().join(format!("died-{length}"));
+        system.get(&format!("/die?n={length}&once={}", once.display())).await
+    };
+    let answer = die(16 * 1024).await.expect(200);
+    assert_eq!(answer.text.len(), 16 * 1024);
+    system.has_healthy("worker", 2).await;
+    let answer = die(1024 * 1024).await;
+    assert_eq!(answer.status, 0, "the answer had begun: that it broke off must show");
 }
 
 #[tokio::test]

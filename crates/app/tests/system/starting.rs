@@ -1,6 +1,8 @@
 //! Services that do not start.
 
+use crate::support::process::environment;
 use crate::support::{Folder, System, eventually, system_of, worker};
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -46,32 +48,59 @@ async fn a_service_that_exits_at_once_is_restarted_ever_more_slowly() {
     let said = system.tenon().run(&["logs", "broken"]).await.succeeded();
     assert!(said.out.contains("there is no database"), "{}", said.out);
 
-    let starts = eventually("it was started five times", async || {
-        let starts = starts(&system);
-        (starts.len() >= 5).then_some(starts)
+    let mut delays = BTreeMap::new();
+    eventually("it has ended five times", async || {
+        for failed in system.api.instances().await.unwrap().failed {
+            delays.insert(failed.failures, failed.restart_at.since(failed.ended_at));
+        }
+        delays.contains_key(&5).then_some(())
     })
     .await;
-    // 100 ms, 200 ms, 400 ms, 800 ms at least from an end to the next start.
-    for (index, pair) in starts.windows(2).enumerate() {
-        let waited = pair[1].saturating_sub(pair[0]);
-        assert!(waited >= Duration::from_millis(100 << index), "start {index}: {starts:?}");
+    for (failures, delay) in &delays {
+        assert_eq!(*delay, Duration::from_millis(100 << (failures - 1)), "{delays:?}");
     }
+    assert!(starts(&system) >= 5);
 }
 
-/// When the service was started, since the day began, by its output.
-fn starts(system: &System) -> Vec<Duration> {
+/// How often the service was started, by its output.
+fn starts(system: &System) -> usize {
     let logs = fs::read_dir(system.folder.data().join("logs")).unwrap().flatten();
     let of_broken = logs.filter(|it| it.file_name().to_string_lossy().starts_with("broken"));
     let text: String = of_broken.map(|it| fs::read_to_string(it.path()).unwrap()).collect();
-    let lines = text.lines().filter(|line| line.ends_with(" started"));
-    let mut starts: Vec<Duration> = lines.map(|line| since_midnight(line)).collect();
-    starts.sort_unstable();
-    starts
+    text.lines().filter(|line| line.ends_with(" out started")).count()
 }
 
-/// `2026-03-01T12:00:00.000250Z out started`
-fn since_midnight(line: &str) -> Duration {
-    let number = |from: usize, to: usize| line[from..to].parse::<u64>().unwrap();
-    let seconds = number(11, 13) * 3_600 + number(14, 16) * 60 + number(17, 19);
-    Duration::from_secs(seconds) + Duration::from_micros(number(20, 26))
+#[tokio::test]
+async fn a_secret_that_is_not_there_is_named_and_one_that_is_reaches_only_the_service() {
+    let stores = |variable: &str| {
+        format!("data: [{{name: orders-db, type: postgresql, connection: {{env: {variable}}}}}]")
+    };
+    let without = worker("without", &[&stores("TENON_TEST_NO_SUCH_VARIABLE")]);
+    // Any variable that is there will do.
+    let with = worker("with", &[&stores("PATH").replace("orders-db", "other-db")]);
+    let folder = Folder::with(&system_of(&[without, with], ""));
+    let system = System::begin(folder, &["--wait", "1"]).await;
+    let env = environment(system.pid_of("with").await);
+    assert_eq!(env["TENON_DATA_OTHER_DB"], std::env::var("PATH").unwrap());
+    let named = async || {
+        let failed = system.api.instances().await.unwrap().failed;
+        failed.iter().any(|it| it.exit.contains("TENON_TEST_NO_SUCH_VARIABLE")).then_some(())
+    };
+    eventually("the variable that is missing is named", named).await;
+
+    let log = log_of(&system);
+    assert!(contains(&log, b"InstanceStarted"), "this is the log");
+    for secret in [&env["TENON_DATA_OTHER_DB"], &env["TENON_TOKEN"], &system.token] {
+        assert!(!contains(&log, secret.as_bytes()), "a secret stands in the log");
+    }
+}
+
+/// All bytes of the log's files.
+fn log_of(system: &System) -> Vec<u8> {
+    let files = fs::read_dir(system.folder.data().join("log")).unwrap().flatten();
+    files.filter(|it| it.path().is_file()).flat_map(|it| fs::read(it.path()).unwrap()).collect()
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }

@@ -4,7 +4,7 @@ GET /health            204
 GET /who               which instance and process answers
 GET /slow?ms=N         the same after so long; GET /waiting says how many do so now
 GET /status?code=N     that status
-GET /bytes?n=N         so many bytes
+GET /die?n=N&once=FILE so many bytes, but dies in the middle of them if there is no such file yet
 GET /print?text=T      prints a line
 GET /child             the process id of the child that it started, with CHILD=1
 GET /call?url=U        what another service answers, called by the ordinary proxy variables
@@ -64,8 +64,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer_json({"waiting": waiting})
             case "/status":
                 self.answer(int(asked["code"]), b"as told")
-            case "/bytes":
-                self.answer(200, b"x" * int(asked["n"]))
+            case "/die":
+                self.die(int(asked["n"]), asked["once"])
             case "/print":
                 print(asked["text"], flush=True)
                 self.answer_json(who())
@@ -76,13 +76,21 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self.answer_json(who())
 
+    def die(self, length, once):
+        try:
+            os.close(os.open(once, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return self.answer(200, b"x" * length)
+        self.answer(200, b"x" * (length // 2), length)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     def answer_json(self, body):
         self.answer(200, json.dumps(body).encode())
 
-    def answer(self, status, body):
+    def answer(self, status, body, length=None):
         self.send_response(status)
         if status != 204:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(length or len(body)))
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
