@@ -55,7 +55,7 @@ async fn changes_to_configuration_routes_and_replicas_drop_no_request() {
 async fn a_service_whose_definition_changes_is_replaced_instance_by_instance() {
     let _turn = one_at_a_time().await;
     let old = payment(2);
-    let system = System::start(&system_of(&[old.clone()], &quote_route(&[]))).await;
+    let system = System::start(&system_of(std::slice::from_ref(&old), &quote_route(&[]))).await;
     let before = system.has_healthy("payment", 2).await;
     let load = Load::start(&format!("{}{QUOTE}", system.urls.gateway), 300);
     load.goes_on_for(100).await;

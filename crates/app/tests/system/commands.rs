@@ -171,8 +171,7 @@ async fn a_request_that_was_tried_in_vain_is_explained_try_by_try() {
 async fn a_service_that_runs_elsewhere_is_checked_and_called_but_not_run() {
     let address = elsewhere();
     let service = format!(
-        "  elsewhere:\n    addresses: [\"{}\"]\n    interfaces: [{{name: api, endpoints: [{{path: /}}]}}]",
-        address
+        "  elsewhere:\n    addresses: [\"{address}\"]\n    interfaces: [{{name: api, endpoints: [{{path: /}}]}}]",
     );
     let route = "gateway: {routes: [{name: all, backends: [{service: elsewhere}]}]}";
     let system = System::begin(Folder::with(&system_of(&[service], route)), &[]).await;

@@ -76,12 +76,14 @@ impl System {
         }
     }
 
-    /// Waits until as many instances of every service are healthy as there should be.
+    /// Waits until `tenon up` says that everything is healthy, which must be so then.
     pub(crate) async fn is_healthy(&self) {
-        within(START, "everything is healthy", async || self.is_complete().await.then_some(())).await;
+        let says = async || self.printed().contains("all healthy after").then_some(());
+        within(START, "`tenon up` says that everything is healthy", says).await;
+        assert!(self.is_complete().await, "{:?}", self.api.instances().await);
     }
 
-    /// Whether that is so now.
+    /// Whether as many instances of every service are healthy as there should be.
     pub(crate) async fn is_complete(&self) -> bool {
         let Ok(list) = self.api.services().await else { return false };
         let complete = list.services.iter().all(|it| {
