@@ -3,6 +3,8 @@
 //! Layout (version 1): `VERSION LOCK log/ snapshots/ keys/ run/ logs/`; see `docs/decisions/0001`.
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -170,6 +172,13 @@ impl DataDir {
             Ok(()) => None,
             Err(_) => read_pid(&mut file).parse().ok(),
         }
+    }
+
+    /// Whether the process lives that last took the lock. Takes no lock itself, so that it is in nobody's way.
+    pub(crate) fn is_supervised(&self) -> bool {
+        let pid =
+            File::open(self.root.join("LOCK")).ok().and_then(|mut file| read_pid(&mut file).parse().ok());
+        pid.and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
     }
 
     fn check_version(&self) -> Result<(), DataDirError> {

@@ -50,6 +50,10 @@ pub(crate) fn find_data_folder(global: &Global) -> Result<PathBuf, Failure> {
 pub(crate) fn endpoints(data: &DataDir) -> Result<Endpoints, Failure> {
     let path = data.endpoints_file();
     let text = std::fs::read_to_string(&path).map_err(|_| not_running(data))?;
+    // A supervisor that was killed leaves the file behind, and its ports, and so the token, to whoever is next.
+    if !data.is_supervised() {
+        return Err(not_running(data));
+    }
     serde_json::from_str(&text)
         .map_err(|error| Failure::new(Code::Internal, format!("{} is damaged: {error}", path.display())))
 }

@@ -77,7 +77,7 @@ pub(crate) fn start(
     (supervised, task)
 }
 
-/// Whether a supervisor answers.
+/// Whether a supervisor answers, and the log agrees with it about what runs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Supervised(Arc<AtomicBool>);
 
@@ -132,7 +132,6 @@ impl Driver {
             match Link::connect(&self.socket).await {
                 Ok((link, notices)) => {
                     wait = RECONNECT.0;
-                    self.supervised.set(true);
                     let end = self.converse(&link, notices).await;
                     self.supervised.set(false);
                     match end {
@@ -165,6 +164,8 @@ impl Driver {
         notices: &mut mpsc::Receiver<Notice>,
     ) -> Result<Progress, End> {
         let mut progress = self.compare(link, notices).await?;
+        // Until now the log may have told of processes that are long gone.
+        self.supervised.set(progress == Progress::Done);
         let compare_at = tokio::time::Instant::now() + COMPARE_EVERY;
         let mut folded = self.writer.folded();
         while progress == Progress::Done {

@@ -47,7 +47,7 @@ pub struct Status {
     pub gateway: Option<String>,
     /// The data planes that are connected.
     pub data_planes: Vec<DataPlaneStatus>,
-    /// Whether the supervisor answers.
+    /// Whether the supervisor answers, and what it runs has been compared with the log.
     pub supervisor: bool,
 }
 

@@ -6,7 +6,7 @@ use crate::render::Screen;
 use std::io::Write;
 use std::time::Duration;
 use tenon_api::client::{Client, DataPlane, Error};
-use tenon_api::http::ServiceSummary;
+use tenon_api::http::{HealthStatus, Instance, ServiceSummary};
 
 /// How often the server is asked.
 const EVERY: Duration = Duration::from_millis(10);
@@ -51,14 +51,9 @@ pub(super) async fn all_healthy(
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     loop {
-        match client.services().await {
-            Ok(list) => {
-                progress.show(&list.services);
-                if list.services.iter().all(is_complete) && knows(plane, &list.services).await {
-                    return Ok(());
-                }
-            }
-            Err(Error::Unavailable { .. } | Error::Interrupted { .. }) => {}
+        match is_all_healthy(client, plane, progress).await {
+            Ok(true) => return Ok(()),
+            Ok(false) | Err(Error::Unavailable { .. } | Error::Interrupted { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(EVERY).await;
@@ -66,17 +61,32 @@ pub(super) async fn all_healthy(
 }
 
 /// Whether everything is healthy now.
-pub(super) async fn is_all_healthy(client: &Client, plane: &DataPlane, progress: &mut Progress) -> bool {
-    let Ok(list) = client.services().await else { return false };
-    progress.show(&list.services);
-    !list.services.is_empty() && list.services.iter().all(is_complete) && knows(plane, &list.services).await
+pub(super) async fn is_all_healthy(
+    client: &Client,
+    plane: &DataPlane,
+    progress: &mut Progress,
+) -> Result<bool, Error> {
+    // Asked first: before it is so, the server tells of instances as they were when it last ran.
+    let status = client.status().await?;
+    if !status.supervisor || status.system.is_none() {
+        return Ok(false);
+    }
+    let services = client.services().await?.services;
+    progress.show(&services);
+    if !services.iter().all(is_complete) {
+        return Ok(false);
+    }
+    Ok(knows(plane, &client.instances().await?.instances).await)
 }
 
-/// Whether the data plane may call as many instances of each service as there are.
-async fn knows(plane: &DataPlane, services: &[ServiceSummary]) -> bool {
+/// Whether the data plane may call every instance that is healthy.
+async fn knows(plane: &DataPlane, instances: &[Instance]) -> bool {
     let Ok(snapshot) = plane.snapshot().await else { return false };
-    let known = |it: &ServiceSummary| snapshot.endpoints.get(&it.service.to_string()).map_or(0, Vec::len);
-    services.iter().all(|it| known(it) >= it.healthy as usize)
+    let mut callable = instances.iter().filter(|it| it.status == HealthStatus::Healthy && !it.draining);
+    callable.all(|it| {
+        let known = snapshot.endpoints.get(&it.service.to_string());
+        known.is_some_and(|known| known.iter().any(|endpoint| endpoint.instance == it.id))
+    })
 }
 
 /// What is not healthy and why, a line each.

@@ -44,6 +44,8 @@ pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome 
         (None, Some(gateway)) => Some(gateway.listen),
         (_, None) => None,
     };
+    // What a supervisor that was killed left behind says where nothing answers any more.
+    let _ = std::fs::remove_file(data.endpoints_file());
     // All three are held until all are found, so that no port is found twice.
     let api = claim(options.api_listen, "the API", "--api-listen")?;
     let admin = claim(options.admin_listen, "the data plane's admin", "--admin-listen")?;
@@ -187,7 +189,7 @@ async fn detach(screen: Screen, global: &Global, data: &DataDir, options: &cli::
             return Err(too_slow(options));
         }
         if let (Ok(client), Ok(plane)) = (connect::to(data), connect::data_plane(data))
-            && ready::is_all_healthy(&client, &plane, &mut progress).await
+            && ready::is_all_healthy(&client, &plane, &mut progress).await.unwrap_or(false)
         {
             progress.end();
             if screen.is_json() {

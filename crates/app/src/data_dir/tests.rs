@@ -16,6 +16,19 @@ fn a_second_supervisor_is_told_who_holds_the_lock() {
 }
 
 #[test]
+fn a_lock_whose_holder_was_killed_means_that_nothing_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(&folder.path().join(".tenon")).unwrap();
+    assert!(!dir.is_supervised());
+    let _held = dir.lock().unwrap();
+    assert!(dir.is_supervised());
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    fs::write(dir.root().join("LOCK"), format!("{}\n", ended.id())).unwrap();
+    assert!(!dir.is_supervised());
+}
+
+#[test]
 fn a_folder_of_another_version_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("VERSION"), "2\n").unwrap();

@@ -52,7 +52,7 @@ async fn nothing_outlives_a_supervisor_that_is_killed() {
     is_gone(&all).await;
 
     let said = system.tenon().run(&["status"]).await.exited(6);
-    assert!(said.err.contains("tenon up"), "{}", said.err);
+    assert!(said.err.contains("nothing runs"), "{}", said.err);
     let system = system.start_again().await;
     assert_eq!(system.tenon().run(&["config", "get", "worker", "colour"]).await.succeeded().out, "\"red\"\n");
 }
