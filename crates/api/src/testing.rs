@@ -175,8 +175,15 @@ fn egress() -> impl Strategy<Value = Egress> {
 }
 
 pub(crate) fn routes() -> impl Strategy<Value = Routes> {
-    (revision(), option::of(gateway()), btree_map(service_ref(), traffic(), 0..4), egress())
-        .prop_map(|(revision, gateway, services, egress)| Routes { revision, gateway, services, egress })
+    let resting = btree_set(service_ref(), 0..3);
+    (revision(), option::of(gateway()), btree_map(service_ref(), traffic(), 0..4), resting, egress())
+        .prop_map(|(revision, gateway, services, resting, egress)| Routes {
+            revision,
+            gateway,
+            services,
+            resting,
+            egress,
+        })
 }
 
 pub(crate) fn endpoint() -> impl Strategy<Value = snapshot::Endpoint> {

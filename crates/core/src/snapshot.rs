@@ -19,6 +19,9 @@ pub struct Routes {
     pub gateway: Option<Gateway>,
     /// Every service of the mesh and how calls to it are treated. A name that is missing is not in the mesh.
     pub services: BTreeMap<ServiceRef, Traffic>,
+    /// Services that are to have no instance now: stopped by hand, or of no replicas. Any other that has none is about
+    /// to have one, or should be.
+    pub resting: BTreeSet<ServiceRef>,
     /// Whether names outside the mesh may be called.
     pub egress: Egress,
 }

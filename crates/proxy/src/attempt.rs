@@ -1,6 +1,7 @@
 //! One attempt: a request to one instance's application, up to the head of its response; and up to the end, where the
 //! head is withheld until the response is complete.
 
+use crate::cells::Contact;
 use crate::outgoing::Outgoing;
 use crate::pool::{Lease, SendError, chain};
 use crate::worker::Worker;
@@ -32,6 +33,8 @@ pub(crate) enum AnswerBody {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) outcome: Outcome,
+    /// What it says of the instance; `None` if nothing.
+    pub(crate) contact: Option<Contact>,
     pub(crate) why: String,
 }
 
@@ -45,8 +48,11 @@ pub(crate) async fn attempt(
     outgoing: &Outgoing,
     most: Duration,
 ) -> Result<Answer, Failure> {
-    let timed_out =
-        || Failure { outcome: Outcome::TimedOut, why: format!("no answer within {} ms", most.as_millis()) };
+    let timed_out = || Failure {
+        outcome: Outcome::TimedOut,
+        contact: None,
+        why: format!("no answer within {} ms", most.as_millis()),
+    };
     tokio::time::timeout(most, exchange(worker, address, outgoing, most)).await.map_err(|_| timed_out())?
 }
 
@@ -84,9 +90,14 @@ fn failure(error: &SendError) -> Failure {
         }
         SendError::Broken { .. } => Outcome::Reset,
     };
-    Failure { outcome, why: chain(error) }
+    let contact = match error {
+        SendError::Connect(_) => Contact::Refuses,
+        SendError::Unsent(_) | SendError::Broken { .. } => Contact::Broke,
+    };
+    Failure { outcome, contact: Some(contact), why: chain(error) }
 }
 
 fn broke_off(error: &hyper::Error) -> Failure {
-    Failure { outcome: Outcome::Reset, why: format!("the response broke off: {}", chain(error)) }
+    let why = format!("the response broke off: {}", chain(error));
+    Failure { outcome: Outcome::Reset, contact: Some(Contact::Broke), why }
 }

@@ -2,13 +2,13 @@
 //! request, by the service's strategy.
 
 use crate::admission::{self, Leave, Whose};
-use crate::refusal::Refused;
+use crate::cells::Contact;
 use crate::view::{Destination, Target};
 use crate::worker::{LocalView, Worker};
 use std::rc::Rc;
 use std::time::Duration;
+use tenon_core::InstanceId;
 use tenon_core::limit::Held;
-use tenon_core::{Code, InstanceId};
 
 /// An instance that was chosen.
 pub(crate) struct Chosen {
@@ -20,19 +20,35 @@ pub(crate) struct Chosen {
     pub(crate) held: Held,
 }
 
-/// Chooses an instance of the destination at `index`.
+/// Why no instance is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nobody {
+    /// There is none, or, to one who may wait, none that takes connections: whoever ends is told of a moment later.
+    Absent,
+    /// The breakers of all are open; this is when it is worth asking again.
+    Open(Duration),
+}
+
+/// Chooses an instance of the destination at `index` for a request that has been to those in `tried`.
 ///
 /// # Errors
-/// There is none, or the breakers of all are open.
+/// [`Nobody`].
 pub(crate) fn choose(
     worker: &Rc<Worker>,
     view: &LocalView,
     index: usize,
     tried: &[InstanceId],
-) -> Result<Chosen, Refused> {
-    let gone = || Refused::new(Code::MeshServiceUnavailable, "the service has left the mesh");
-    let destination = view.destinations().get(index).ok_or_else(gone)?;
+    may_wait: bool,
+) -> Result<Chosen, Nobody> {
+    let destination = view.destinations().get(index).ok_or(Nobody::Absent)?;
     let config = &destination.traffic.breaker;
+    if may_wait && !tried.is_empty() {
+        let mut in_use = destination.in_use();
+        // Rather wait for what will be told than ask again where nobody listened a moment ago.
+        if in_use.all(|it| tried.contains(&it.instance) && it.cells.contact() == Contact::Refuses) {
+            return Err(Nobody::Absent);
+        }
+    }
     let mut refused = Vec::new();
     // Another thread may take an instance's last permit between the look and the question; then the next is asked.
     while let Some(chosen) = pick(worker, view, index, destination, tried, &refused) {
@@ -45,7 +61,7 @@ pub(crate) fn choose(
             _ => refused.push(chosen),
         }
     }
-    Err(nobody(worker, destination))
+    Err(nobody(worker, destination, may_wait))
 }
 
 fn pick(
@@ -73,15 +89,12 @@ fn pick(
     }
 }
 
-fn nobody(worker: &Worker, destination: &Destination) -> Refused {
-    let (service, config) = (&destination.service, &destination.traffic.breaker);
-    let waits = destination.targets.iter().filter(|target| target.weight > 0);
-    let soonest = waits.map(|target| admission::wait(&target.cells.breaker, config, worker.now())).min();
-    match soonest {
-        None => {
-            let detail = format!("no instance of `{service}` is healthy; `tenon instances` shows why");
-            Refused::new(Code::MeshServiceUnavailable, detail).by("health")
-        }
-        Some(soonest) => admission::open(service, "every instance of", soonest),
+fn nobody(worker: &Worker, destination: &Destination, may_wait: bool) -> Nobody {
+    let config = &destination.traffic.breaker;
+    // A breaker that answers have opened is waited for by nobody.
+    if may_wait && destination.in_use().all(|it| it.cells.contact() > Contact::Answers) {
+        return Nobody::Absent;
     }
+    let waits = destination.in_use().map(|it| admission::wait(&it.cells.breaker, config, worker.now()));
+    waits.min().map_or(Nobody::Absent, Nobody::Open)
 }

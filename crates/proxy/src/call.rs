@@ -2,8 +2,10 @@
 
 use crate::admission::{self, Whose};
 use crate::attempt::{Answer, Failure, attempt};
-use crate::balance::{self, Chosen};
+use crate::balance::{self, Chosen, Nobody};
 use crate::body::Body;
+use crate::cells::Contact;
+use crate::hold::Patience;
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
 use crate::response::{Holds, pass_on};
@@ -38,6 +40,16 @@ struct Call<'a> {
     deadline: Deadline,
     attempts: Attempts,
     tried: Vec<InstanceId>,
+    patience: Patience,
+}
+
+/// What becomes of a call after an attempt.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// The machine of the retries has decided.
+    Decided(Decision),
+    /// Nobody was there to be asked. It was no try of anybody, so it counts as none.
+    Wait,
 }
 
 /// Carries a request to a service and ends its story with the response.
@@ -80,7 +92,9 @@ async fn try_carry(
         .map_err(|wait| admission::open(&destination.service, "the service", wait))?;
 
     destination.cells.budget.deposit(&traffic.budget, story.at);
-    let call = Call { worker, story, outgoing, deadline, attempts: Attempts::new(), tried: Vec::new() };
+    let patience = Patience::new(&worker.shared.config.limits);
+    let (attempts, tried) = (Attempts::new(), Vec::new());
+    let call = Call { worker, story, outgoing, deadline, attempts, tried, patience };
     match call.settle(Rc::clone(&view), index).await {
         Ok((answer, chosen)) => {
             let holds = Holds {
@@ -110,7 +124,18 @@ impl Call<'_> {
         loop {
             let destination = view.destinations().get(index).ok_or_else(unavailable)?;
             let policy = &destination.traffic.retry;
-            let chosen = balance::choose(self.worker, &view, index, &self.tried)?;
+            let may_wait = !self.patience.is_spent();
+            let chosen = match balance::choose(self.worker, &view, index, &self.tried, may_wait) {
+                Ok(chosen) => chosen,
+                Err(Nobody::Absent) => {
+                    // On the heap, so that calls which need not wait keep no room for it.
+                    (view, index) = Box::pin(self.hold(&view, destination)).await?;
+                    continue;
+                }
+                Err(Nobody::Open(wait)) => {
+                    return Err(admission::open(&destination.service, "every instance of", wait));
+                }
+            };
             let target = destination.targets.get(chosen.index).ok_or_else(unavailable)?;
             let began = self.worker.now();
             let most = self.deadline.for_try(policy.per_try_timeout, began);
@@ -119,17 +144,29 @@ impl Call<'_> {
                 // It says nothing about the instance: its leave is given back.
                 return Err(Refused::new(Code::RequestInvalid, "the request's body broke off"));
             }
-            let outcome = outcome_of(&result);
-            let decision = self.decide(destination, outcome);
-            self.note(&destination.service, target, began, &result, decision);
-            match (decision, result) {
-                (Decision::GiveUp { .. }, Ok(answer)) => return Ok((answer, chosen)),
-                (Decision::GiveUp { reason }, Err(failure)) => {
-                    chosen.leave.record(false);
+            let result = match result {
+                Ok(answer) => {
+                    target.cells.answered();
+                    Ok((answer, chosen))
+                }
+                Err(failure) => {
+                    target.cells.failed(failure.contact, chosen.leave);
+                    Err(failure)
+                }
+            };
+            let seen = result.as_ref().map(|(answer, _)| answer);
+            let next = self.decide(destination, seen);
+            self.note(&destination.service, target, began, seen, next);
+            match (next, result) {
+                (Next::Decided(Decision::GiveUp { .. }), Ok(answered)) => return Ok(answered),
+                (Next::Decided(Decision::GiveUp { reason }), Err(failure)) => {
                     return Err(self.failed(&destination.service, &failure, reason));
                 }
-                (Decision::Retry { after }, _) => {
-                    chosen.leave.record(false);
+                (Next::Wait, _) => self.tried.push(target.instance.clone()),
+                (Next::Decided(Decision::Retry { after }), result) => {
+                    if let Ok((_, chosen)) = result {
+                        chosen.leave.record(false);
+                    }
                     self.tried.push(target.instance.clone());
                     tokio::time::sleep(after).await;
                     self.story.retried();
@@ -143,17 +180,70 @@ impl Call<'_> {
         }
     }
 
-    fn decide(&mut self, destination: &Destination, outcome: Outcome) -> Decision {
+    /// Waits until something about the mesh has changed, if the service is to have an instance and there is time. What
+    /// holds then.
+    async fn hold(
+        &mut self,
+        view: &Rc<LocalView>,
+        destination: &Destination,
+    ) -> Result<(Rc<LocalView>, usize), Refused> {
+        let service = &destination.service;
+        let began = self.worker.now();
+        let most = self.deadline.remaining(began);
+        if destination.resting || self.patience.is_spent() || most.is_zero() {
+            return Err(self.nobody(destination));
+        }
+        if let Some(waited) = self.patience.wait(self.worker, view, service, most).await {
+            self.story.waited(began, waited);
+        }
+        let now = self.worker.view();
+        let index = now.find(service).ok_or_else(unavailable)?;
+        Ok((now, index))
+    }
+
+    /// The refusal of a call to a service that has no instance.
+    fn nobody(&self, destination: &Destination) -> Refused {
+        let service = &destination.service;
+        let detail = match self.patience.held() {
+            _ if destination.resting => format!(
+                "`{service}` is stopped or has no replicas; `tenon start` and `tenon scale` change that"
+            ),
+            Some(held) => format!(
+                "no instance of `{service}` is healthy, nor became so within the {} ms that the call waited; \
+                 `tenon instances` shows why",
+                held.as_millis()
+            ),
+            None => format!("no instance of `{service}` is healthy; `tenon instances` shows why"),
+        };
+        Refused::new(Code::MeshServiceUnavailable, detail).by("health")
+    }
+
+    fn decide(&mut self, destination: &Destination, result: Result<&Answer, &Failure>) -> Next {
+        if self.found_nobody(destination, result) {
+            return Next::Wait;
+        }
         let Traffic { retry, budget, .. } = &destination.traffic;
         let now = self.worker.now();
         let tried = Tried {
-            outcome,
+            outcome: outcome_of(result),
             idempotent: self.outgoing.idempotent,
             replayable: self.outgoing.body.is_replayable(),
             remaining: Some(self.deadline.remaining(now)),
             random: fastrand::u64(..),
         };
-        self.attempts.after_try(retry, tried, || destination.cells.budget.withdraw(budget, now))
+        let spend = || destination.cells.budget.withdraw(budget, now);
+        Next::Decided(self.attempts.after_try(retry, tried, spend))
+    }
+
+    /// Whether nobody listens at any of the service's addresses, though somebody should. Who ended is known here a moment
+    /// before it is told, and then another takes its place.
+    fn found_nobody(&self, destination: &Destination, result: Result<&Answer, &Failure>) -> bool {
+        let Err(failure) = result else { return false };
+        failure.contact == Some(Contact::Refuses)
+            && destination.traffic.retry.retry_on.includes(failure.outcome)
+            && !(self.patience.is_spent() || destination.resting)
+            && self.outgoing.body.is_replayable()
+            && destination.in_use().all(|it| it.cells.contact() == Contact::Refuses)
     }
 
     /// Remembers an attempt that went wrong, or one after such.
@@ -162,8 +252,8 @@ impl Call<'_> {
         service: &ServiceRef,
         target: &crate::view::Target,
         began: Timestamp,
-        result: &Result<Answer, Failure>,
-        decision: Decision,
+        result: Result<&Answer, &Failure>,
+        next: Next,
     ) {
         let (status, outcome) = match result {
             Ok(answer) => (Some(answer.head.status.as_u16()), answer.head.status.to_string()),
@@ -173,9 +263,10 @@ impl Call<'_> {
         if !went_wrong && self.story.attempts.is_empty() {
             return;
         }
-        let decision = match decision {
-            Decision::Retry { after } => format!("retry after {} ms", after.as_millis()),
-            Decision::GiveUp { reason } => reason.to_string(),
+        let decision = match next {
+            Next::Decided(Decision::Retry { after }) => format!("retry after {} ms", after.as_millis()),
+            Next::Decided(Decision::GiveUp { reason }) => reason.to_string(),
+            Next::Wait => "wait for another instance".to_owned(),
         };
         tracing::debug!(%service, instance = %target.instance, %outcome, %decision, "attempt");
         self.story.attempts.push(explain::Attempt {
@@ -211,7 +302,7 @@ pub(crate) fn deadline(headers: &mut HeaderMap, own: Duration, at: Timestamp) ->
 }
 
 /// What the retry machine is told of an attempt.
-fn outcome_of(result: &Result<Answer, Failure>) -> Outcome {
+fn outcome_of(result: Result<&Answer, &Failure>) -> Outcome {
     match result {
         Err(failure) => failure.outcome,
         Ok(answer) => match grpc_status(&answer.head.headers) {

@@ -57,6 +57,9 @@ pub struct Limits {
     pub idle_connections: usize,
     /// How long it keeps them. Below the 5 s after which Node closes its side, so that none is used as it closes.
     pub idle_timeout: Duration,
+    /// How long a call may wait for an instance of a service that has none but should have; its deadline holds besides.
+    /// Zero refuses such calls at once.
+    pub hold: Duration,
     /// How long a removed listener's connections may still bring requests before they are closed between two.
     pub drain: Duration,
 }
@@ -76,6 +79,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(3),
             idle_connections: 128,
             idle_timeout: Duration::from_secs(4),
+            hold: Duration::from_secs(2),
             drain: Duration::from_secs(5),
         }
     }

@@ -27,6 +27,7 @@ mod egress;
 mod explain;
 mod gateway;
 mod headers;
+mod hold;
 mod http1;
 mod http2;
 mod identity;

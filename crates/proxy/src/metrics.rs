@@ -34,6 +34,11 @@ static RETRIES: Descriptor = Descriptor {
     help: "Attempts after the first.",
     labels: &["component", "source", "destination", "route"],
 };
+static HELD: Descriptor = Descriptor {
+    name: "tenon_held_total",
+    help: "Calls that waited for an instance because their service had none.",
+    labels: &["destination"],
+};
 static ERRORS: Descriptor = Descriptor {
     name: "tenon_errors_total",
     help: "Responses that Tenon itself made, by error code.",
@@ -127,6 +132,11 @@ impl Metrics {
     /// Counts a response that Tenon made.
     pub(crate) fn error(&self, component: Component, code: Code) {
         self.shard.counter(&ERRORS, &[component_name(component), code.as_str()]).increment();
+    }
+
+    /// Counts a call that waits for an instance.
+    pub(crate) fn held(&self, destination: &ServiceRef) {
+        self.shard.counter(&HELD, &[&destination.to_string()]).increment();
     }
 
     /// Counts a change of a circuit breaker.

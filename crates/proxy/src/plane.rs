@@ -25,7 +25,7 @@ use tenon_core::RequestId;
 use tenon_core::snapshot::{Endpoints, Routes, Sidecars};
 use tenon_telemetry::Registry;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How often connections that are idle for too long are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -63,6 +63,7 @@ impl Plane {
         let shared = Arc::new(Shared {
             clock: Clock::new(),
             view: ArcSwap::default(),
+            changed: Notify::new(),
             registry: Registry::new(),
             rings: (0..workers).map(|_| Arc::new(Ring::new(capacity))).collect(),
             board: Board::new(workers),
@@ -155,6 +156,7 @@ impl Plane {
         apply(parts);
         let view = Arc::new(View::new(parts.clone(), cells));
         self.shared.view.store(Arc::clone(&view));
+        self.shared.changed.notify_waiters();
         cells.forget_unused();
         // Within the lock, so that the last change is the last plan too.
         self.plan.send_if_modified(|plan| replan(plan, &view));

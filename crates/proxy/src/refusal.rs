@@ -59,7 +59,7 @@ impl Refused {
             route: story.labels.route.as_ref().map(ToString::to_string),
             destination: story.labels.destination.clone(),
             policy: self.policy.map(Into::into),
-            attempts: Some(u32::try_from(story.attempts.len()).unwrap_or(u32::MAX)),
+            attempts: Some(u32::try_from(story.sent()).unwrap_or(u32::MAX)),
             revision: story.revision,
             ..Problem::new(self.code, self.detail.as_str()).of_request(story.request_id)
         };

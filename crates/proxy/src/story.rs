@@ -87,6 +87,28 @@ impl Story {
         }
     }
 
+    /// It has waited for an instance. Waits that follow each other are told as one.
+    pub(crate) fn waited(&mut self, began: Timestamp, waited: Duration) {
+        if let Some(last) = self.attempts.last_mut().filter(|it| it.address.is_none()) {
+            last.duration = self.worker.now().since(self.at).saturating_sub(last.after);
+            return;
+        }
+        self.attempts.push(Attempt {
+            instance: None,
+            address: None,
+            after: began.since(self.at),
+            duration: waited,
+            status: None,
+            outcome: "nobody to be asked".into(),
+            decision: "waited for an instance".into(),
+        });
+    }
+
+    /// How often it was sent on, as far as is remembered; waiting for an instance is no sending.
+    pub(crate) fn sent(&self) -> usize {
+        self.attempts.iter().filter(|attempt| attempt.address.is_some()).count()
+    }
+
     /// Ends with a response of Tenon's own.
     pub(crate) fn refuse(mut self, refused: &Refused) -> Response<Body> {
         let mut response = refused.to_response(&self);

@@ -3,8 +3,11 @@
 //! A tunnel to a service of the mesh is looked into first: if it carries HTTP, its requests are treated like any other.
 
 use crate::attempt::AnswerBody;
+use crate::balance::Nobody;
 use crate::body::Body;
+use crate::cells::Contact;
 use crate::connection::{self, Connection};
+use crate::hold::Patience;
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
 use crate::relay::relay;
@@ -20,6 +23,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 use tenon_core::{Code, ServiceRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -66,14 +70,24 @@ pub(crate) async fn carry_bytes<I>(worker: &Rc<Worker>, connection: &Connection,
 where
     I: AsyncRead + AsyncWrite,
 {
-    let view = worker.view();
+    let mut view = worker.view();
     let caller = connection.role.instance().and_then(|instance| view.sidecar(instance));
+    let caller = caller.map(|sidecar| sidecar.service.clone());
     let (Some(caller), Some(authority)) = (caller, &connection.tunnel) else { return };
-    let Resolved::Mesh(index) = view.resolve(authority.host(), &caller.service.namespace) else { return };
+    let mut patience = Patience::new(&worker.shared.config.limits);
     let mut tried = Vec::new();
     loop {
-        let Ok(chosen) = balance::choose(worker, &view, index, &tried) else { return };
+        let Resolved::Mesh(index) = view.resolve(authority.host(), &caller.namespace) else { return };
         let Some(destination) = view.destinations().get(index) else { return };
+        let chosen = match balance::choose(worker, &view, index, &tried, !patience.is_spent()) {
+            Ok(chosen) => chosen,
+            Err(Nobody::Absent) if !(destination.resting || patience.is_spent()) => {
+                patience.wait(worker, &view, &destination.service, Duration::MAX).await;
+                view = worker.view();
+                continue;
+            }
+            Err(_) => return,
+        };
         let Some(target) = destination.targets.get(chosen.index) else { return };
         if tried.contains(&target.instance) {
             return;
@@ -81,14 +95,15 @@ where
         match worker.pool.connect(&target.address).await {
             Ok(stream) => {
                 chosen.leave.record(true);
-                worker.metrics.tunnel(Some(&caller.service), &destination.service.to_string());
+                target.cells.answered();
+                worker.metrics.tunnel(Some(&caller), &destination.service.to_string());
                 relay(client, stream, worker.shared.config.limits.stream_idle, connection.drain.is_over())
                     .await;
                 return drop(chosen.held);
             }
             Err(error) => {
                 tracing::debug!(%error, instance = %target.instance, "no connection for a tunnel");
-                chosen.leave.record(false);
+                target.cells.failed(Some(Contact::Refuses), chosen.leave);
                 tried.push(target.instance.clone());
             }
         }

@@ -57,6 +57,8 @@ pub(crate) struct Destination {
     pub(crate) service: ServiceRef,
     pub(crate) traffic: Traffic,
     pub(crate) cells: Arc<ServiceCells>,
+    /// Whether it is to have no instance now.
+    pub(crate) resting: bool,
     /// Its instances that may be called.
     pub(crate) targets: Vec<Target>,
 }
@@ -117,6 +119,13 @@ impl View {
     }
 }
 
+impl Destination {
+    /// The instances that get calls.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter(|target| target.weight > 0)
+    }
+}
+
 impl Candidate for Target {
     fn weight(&self) -> u32 {
         self.weight
@@ -130,10 +139,13 @@ impl Candidate for Target {
 fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Destination> {
     let endpoints = parts.endpoints.as_ref();
     let services = parts.routes.iter().flat_map(|routes| &routes.services);
+    let rests =
+        |service: &ServiceRef| parts.routes.as_ref().is_some_and(|routes| routes.resting.contains(service));
     let destination = |(service, traffic): (&ServiceRef, &Traffic)| Destination {
         service: service.clone(),
         traffic: traffic.clone(),
         cells: cells.service(service),
+        resting: rests(service),
         targets: endpoints
             .and_then(|part| part.services.get(service))
             .into_iter()

@@ -16,12 +16,15 @@ use std::sync::Arc;
 use tenon_core::balance::Balancer;
 use tenon_core::{RequestId, Timestamp};
 use tenon_telemetry::Registry;
+use tokio::sync::Notify;
 
 /// What all threads of a data plane see.
 pub(crate) struct Shared {
     pub(crate) config: PlaneConfig,
     pub(crate) clock: Clock,
     pub(crate) view: ArcSwap<View>,
+    /// Told of every change of the view, after it.
+    pub(crate) changed: Notify,
     pub(crate) registry: Registry,
     /// One for each worker.
     pub(crate) rings: Vec<Arc<Ring>>,

@@ -33,6 +33,10 @@ pub struct SnapshotView {
     pub egress: Option<EgressDoc>,
     /// How calls are treated, by `service[.namespace]`.
     pub traffic: BTreeMap<String, TrafficDoc>,
+    /// Services that are to have no instance now.
+    #[serde(default, with = "text::list", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub resting: Vec<ServiceRef>,
     /// Who may be called, by `service[.namespace]`.
     pub endpoints: BTreeMap<String, Vec<EndpointView>>,
     /// The sidecars, by id.
@@ -94,6 +98,7 @@ impl From<&Stored> for SnapshotView {
             gateway: routes.as_ref().and_then(|it| it.gateway.as_ref()).map(Into::into),
             egress: routes.as_ref().map(|it| it.egress.into()),
             traffic: traffic.map(|(service, traffic)| (service.to_string(), traffic.into())).collect(),
+            resting: routes.iter().flat_map(|it| &it.resting).cloned().collect(),
             endpoints: services
                 .map(|(service, endpoints)| (service.to_string(), endpoints.iter().map(Into::into).collect()))
                 .collect(),

@@ -74,6 +74,7 @@ impl TryFrom<v1::Routes> for Routes {
             gateway: optional("gateway", message.gateway)?,
             services: distinct("services", message.services, service_traffic)?,
             egress: stated("egress", message.egress, v1::Egress::known)?,
+            resting: each("resting", message.resting, ServiceRef::try_from)?,
         })
     }
 }

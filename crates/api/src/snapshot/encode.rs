@@ -53,6 +53,7 @@ impl From<&Routes> for v1::Routes {
             gateway: routes.gateway.as_ref().map(Into::into),
             services: services.collect(),
             egress: v1::Egress::from(routes.egress).into(),
+            resting: routes.resting.iter().map(Into::into).collect(),
         }
     }
 }

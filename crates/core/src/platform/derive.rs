@@ -4,7 +4,7 @@ use super::State;
 use crate::address::Address;
 use crate::health;
 use crate::id::{InstanceId, ServiceRef};
-use crate::manifest::Egress;
+use crate::manifest::{Egress, Service, Workload};
 use crate::registry::{self, Origin};
 use crate::runtime;
 use crate::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
@@ -27,8 +27,15 @@ pub fn routes(state: &State) -> Routes {
         revision: state.revision,
         gateway: system.and_then(|it| it.gateway.clone()),
         services: state.catalog.services().map(|(name, _)| treated(name)).collect(),
+        resting: state.catalog.services().map(|(name, _)| name).filter(|it| is_resting(state, it)).collect(),
         egress: system.map_or(Egress::Deny, |it| it.egress),
     }
+}
+
+/// Whether a service is to have no instance now. One that Tenon does not run may get some at any time.
+pub(super) fn is_resting(state: &State, service: &ServiceRef) -> bool {
+    let run = |it: &Service| matches!(it.workload, Workload::Process(_));
+    state.catalog.get(service).is_some_and(run) && state.runtime.wanted(&state.catalog, service) == 0
 }
 
 /// Who may be called: what lookups answer, for every service that has an answer.

@@ -1,5 +1,6 @@
 //! How the platform's state follows from what was recorded.
 
+use super::derive::is_resting;
 use super::{Changes, Event, State};
 use crate::stamp::Stamp;
 use crate::{catalog, registry, runtime};
@@ -41,8 +42,17 @@ impl State {
     }
 
     fn evolve_runtime(&mut self, changes: &mut Changes, stamp: &Stamp, event: &runtime::Event) {
-        use runtime::Event::{InstanceExited, InstanceStarting};
+        use runtime::Event::{
+            InstanceExited, InstanceStarting, ServiceScaled, ServiceStarted, ServiceStopped,
+        };
         changes.sidecars = matches!(event, InstanceStarting { .. } | InstanceExited { .. });
+        let ordered = match event {
+            ServiceStarted { service } | ServiceStopped { service } | ServiceScaled { service, .. } => {
+                Some((service, is_resting(self, service)))
+            }
+            _ => None,
+        };
         changes.runtime.extend(self.runtime.evolve(stamp, event));
+        changes.routes = ordered.is_some_and(|(service, before)| is_resting(self, service) != before);
     }
 }

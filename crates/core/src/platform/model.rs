@@ -27,7 +27,7 @@ struct World {
     state: State,
     steps: usize,
     started: u16,
-    /// Endpoints changed and it was not told.
+    /// Endpoints or routes changed and it was not told.
     untold: bool,
 }
 
@@ -104,7 +104,9 @@ impl Model for Platform {
         }
         let (a, b) = (endpoints(&before.state).services, endpoints(&world.state).services);
         let differs = |of: &&ServiceRef| a.get(*of) != b.get(*of);
-        world.untold = a.keys().chain(b.keys()).filter(differs).any(|of| !told.endpoints.contains(of));
+        let rests = |state: &State| routes(state).resting;
+        world.untold = rests(&before.state) != rests(&world.state) && !told.routes;
+        world.untold |= a.keys().chain(b.keys()).filter(differs).any(|of| !told.endpoints.contains(of));
         (!events.is_empty()).then_some(world)
     }
 
@@ -117,7 +119,9 @@ impl Model for Platform {
             Property::always("the invariants hold", |_, it: &World| {
                 invariants::violated(&it.state).is_empty()
             }),
-            Property::always("every change of endpoints is told", |_, it: &World| !it.untold),
+            Property::always("every change of endpoints and of what rests is told", |_, it: &World| {
+                !it.untold
+            }),
             Property::always("of removed services only what still ends is known", |_, it: &World| {
                 let State { catalog, registry, .. } = &it.state;
                 registry

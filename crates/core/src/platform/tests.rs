@@ -241,6 +241,29 @@ fn an_instance_with_a_time_to_live_is_not_asked_and_does_not_stay_forever() {
 }
 
 #[test]
+fn a_service_rests_while_it_is_to_have_no_instance() {
+    let mut world = World::of(system(vec![
+        managed("payment", 1, "pay"),
+        managed("batch", 0, "batch"),
+        external("ledger", &[9_000]),
+    ]));
+    let payment = || service("payment");
+    let order = |world: &mut World, command| world.order(&Command::Runtime(command)).unwrap().routes;
+    let resting = |world: &World| routes(&world.state).resting;
+    assert_eq!(resting(&world), [service("batch")].into(), "others may get instances at any time");
+
+    assert!(order(&mut world, runtime::Command::StopService { service: payment() }));
+    assert_eq!(resting(&world), [service("batch"), payment()].into());
+    let scaled = |replicas| runtime::Command::ScaleService { service: payment(), replicas };
+    assert!(!order(&mut world, scaled(0)), "it is stopped anyway");
+    assert!(!order(&mut world, runtime::Command::StartService { service: payment() }));
+    assert_eq!(resting(&world), [service("batch"), payment()].into());
+    assert!(order(&mut world, scaled(2)));
+    assert!(!order(&mut world, scaled(3)));
+    assert_eq!(resting(&world), [service("batch")].into());
+}
+
+#[test]
 fn events_go_to_the_stream_of_their_area_and_service() {
     let mut world = World::of(with_config(shop(), "payment", &[("limit", "1")]));
     world.execute(0);

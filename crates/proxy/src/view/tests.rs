@@ -15,6 +15,7 @@ pub(crate) fn view(services: &[(&str, &[(&str, &str)])]) -> View {
         revision: revision(1),
         gateway: None,
         services: services.iter().map(|(name, _)| (service(name), Traffic::default())).collect(),
+        resting: Default::default(),
         egress: Egress::Deny,
     };
     let endpoint = |(instance, address): &(&str, &str)| Endpoint {

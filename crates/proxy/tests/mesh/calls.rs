@@ -146,7 +146,7 @@ async fn wrong_or_missing_credentials_are_refused() {
 #[tokio::test]
 async fn names_that_are_not_in_the_mesh_are_refused() {
     let app = echo().await;
-    let mut mesh = Mesh::new().service("payment", Traffic::default(), &[]).applied().await;
+    let mut mesh = Mesh::new().service("payment", Traffic::default(), &[]).resting("payment").applied().await;
     let outside = format!("http://{}/", app.address);
     for (uri, status, code) in [
         ("http://paymint/", 404, "mesh.service-not-found"),

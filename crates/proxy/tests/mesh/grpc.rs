@@ -99,7 +99,7 @@ async fn many_calls_share_a_connection() {
 
 #[tokio::test]
 async fn a_refusal_is_one_that_grpc_understands() {
-    let mesh = Mesh::new().service("payment", Traffic::default(), &[]).applied().await;
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[]).resting("payment").applied().await;
     let response = connect(&mesh).await.send_request(call(full("message"))).await.unwrap();
     assert_eq!(response.status(), 200);
     let headers = response.headers();

@@ -9,6 +9,7 @@ mod changes;
 mod clients;
 mod gateway;
 mod grpc;
+mod holding;
 mod malformed;
 mod retries;
 mod streams;

@@ -4,10 +4,12 @@ use crate::support::*;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tenon_api::proto::snapshot::v1;
 use tenon_api::snapshot::{Part, ServiceEndpoints, SnapshotService, SnapshotServiceServer, Watch};
 use tenon_core::manifest::Traffic;
 use tenon_core::snapshot::Sidecars;
+use tenon_proxy::Limits;
 use tenon_proxy::subscribe::{Server, follow, restore};
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::{BroadcastStream, TcpListenerStream};
@@ -87,7 +89,8 @@ fn following(
 async fn what_the_server_says_is_applied_kept_and_followed_up() {
     let (folder, at) = (tempfile::tempdir().unwrap(), Reserved::new());
     let app = App::saying("paid").await;
-    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]);
+    let limits = Limits { hold: Duration::ZERO, ..Limits::default() };
+    let mesh = Mesh::with_limits(limits).service("payment", Traffic::default(), &[&app]);
     let (sidecars, routes, all) = (mesh.sidecars(), mesh.routes.clone(), mesh.endpoints.clone());
     let outbound = mesh.outbound.address;
     let mut first = Running::start(&at);

@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sha2::{Digest, Sha256};
 use socket2::{Domain, Socket, Type};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -153,6 +153,7 @@ impl Mesh {
                 revision: revision(1),
                 gateway: None,
                 services: BTreeMap::from([(service("order"), Traffic::default())]),
+                resting: BTreeSet::new(),
                 egress: Egress::Deny,
             },
             endpoints: Endpoints { revision: revision(1), services: BTreeMap::new() },
@@ -173,6 +174,13 @@ impl Mesh {
     pub(crate) fn service_at(mut self, name: &str, traffic: Traffic, addresses: &[SocketAddr]) -> Self {
         self.routes.services.insert(service(name), traffic);
         self.endpoints.services.insert(service(name), endpoints(name, addresses));
+        self
+    }
+
+    /// Says that a service is to have no instance.
+    #[must_use]
+    pub(crate) fn resting(mut self, name: &str) -> Self {
+        self.routes.resting.insert(service(name));
         self
     }
 

@@ -38,6 +38,7 @@ fn routes(position: u64) -> Routes {
         revision: revision(position),
         gateway: None,
         services: [("payment".parse::<ServiceRef>().unwrap(), Default::default())].into(),
+        resting: Default::default(),
         egress: Egress::Deny,
     }
 }
