@@ -210,6 +210,7 @@ pub(crate) enum ConfigCommand {
         /// The key
         key: String,
         /// The value
+        #[arg(allow_negative_numbers = true)]
         value: String,
         /// Only if the key is still at this revision
         #[arg(long, value_name = "REVISION")]

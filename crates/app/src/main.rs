@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod data_dir;
 mod failure;
+mod logging;
 mod render;
 mod session;
 mod supervisor;
@@ -13,6 +14,10 @@ use clap::Parser;
 use cli::Cli;
 use std::io::Write;
 use std::process::ExitCode;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();

@@ -4,6 +4,7 @@ use crate::cli::Global;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use tenon_core::Code;
 
@@ -17,6 +18,17 @@ pub(crate) struct Endpoints {
     /// The gateway's URL, if there is a gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gateway: Option<String>,
+}
+
+/// How a program on this machine reaches what listens on `address`: an address that stands for all of them is no
+/// place to connect to, and no name that the server answers to.
+pub(crate) fn url_of(address: SocketAddr) -> String {
+    let reachable = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
+        _ => address,
+    };
+    format!("http://{reachable}")
 }
 
 /// The data folder of a manifest: `--data`, or `.tenon` beside it.
@@ -82,3 +94,6 @@ pub(crate) fn actor() -> String {
     let plain: String = user.chars().filter(char::is_ascii_graphic).take(64).collect();
     if plain.is_empty() { "cli".to_owned() } else { format!("cli:{plain}") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ mod services;
 pub(crate) mod shim;
 
 use crate::data_dir::DataDir;
+use crate::session;
+pub(crate) use output::last_line;
 use process::{Launcher, Program};
 use role::keep_running;
 use services::Services;
@@ -34,6 +36,12 @@ use tokio::task::JoinHandle;
 
 /// How long an instance may take to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// So many ends in a row, each soon after the start, mean that the next start will fail like those before.
+const HOPELESS: u32 = 3;
+
+/// The server's output in the data folder's `logs`.
+pub(crate) const SERVER_LOG: &str = "tenon.server.log";
 
 /// What to supervise.
 #[derive(Debug, Clone)]
@@ -53,10 +61,13 @@ pub(crate) struct Settings {
 /// A running system.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
+    launcher: Rc<Launcher>,
+    reaper: JoinHandle<()>,
     services: Rc<Services>,
     closing: watch::Sender<bool>,
     stop_server: watch::Sender<bool>,
     stop_proxy: watch::Sender<bool>,
+    server_failures: watch::Receiver<u32>,
     server: JoinHandle<()>,
     proxy: JoinHandle<()>,
 }
@@ -70,19 +81,34 @@ impl Supervisor {
         let listener = link::listen(&settings.data.supervisor_socket())?;
         let (closing, closes) = watch::channel(false);
         tokio::task::spawn_local(link::serve(listener, Rc::clone(&services), closes));
-        tokio::task::spawn_local(watch_reaper(Rc::clone(&launcher)));
+        let reaper = tokio::task::spawn_local(watch_reaper(Rc::clone(&launcher)));
         let (stop_server, stops_server) = watch::channel(false);
         let (stop_proxy, stops_proxy) = watch::channel(false);
-        let server = keep_running("server", settings.server()?, Rc::clone(&launcher), stops_server);
-        let proxy = keep_running("proxy", settings.proxy()?, launcher, stops_proxy);
+        let (failed_server, server_failures) = watch::channel(0);
+        let (failed_proxy, _) = watch::channel(0);
+        let server =
+            keep_running("server", settings.server()?, Rc::clone(&launcher), failed_server, stops_server);
+        let proxy = keep_running("proxy", settings.proxy()?, Rc::clone(&launcher), failed_proxy, stops_proxy);
         Ok(Self {
+            launcher,
+            reaper,
             services,
             closing,
             stop_server,
             stop_proxy,
+            server_failures,
             server: tokio::task::spawn_local(server),
             proxy: tokio::task::spawn_local(proxy),
         })
+    }
+
+    /// Returns when the server has ended soon after its start so often that it will hardly ever start. Cancel safe.
+    pub(crate) async fn server_fails_to_start(&self) {
+        let mut failures = self.server_failures.clone();
+        if failures.wait_for(|count| *count >= HOPELESS).await.is_err() {
+            // Nobody starts it any more: the system is ending, and whoever waits is told otherwise.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Ends everything: first the data plane, which finishes what is in flight, then the services, then the
@@ -94,6 +120,10 @@ impl Supervisor {
         self.services.end_all(GRACE).await;
         self.stop_server.send_replace(true);
         let _ = self.server.await;
+        self.reaper.abort();
+        if let Err(error) = self.launcher.end_reaper() {
+            tracing::warn!(%error, "the reaper cannot be ended");
+        }
     }
 }
 
@@ -105,12 +135,12 @@ impl Settings {
         if let Some(gateway) = self.gateway {
             command.extend(["--gateway".into(), gateway.to_string()]);
         }
-        Ok(self.program(command, "tenon.server.log"))
+        Ok(self.program(command, SERVER_LOG))
     }
 
     fn proxy(&self) -> io::Result<Program> {
         let mut command = self.role("proxy")?;
-        command.extend(["--api".into(), format!("http://{}", self.api)]);
+        command.extend(["--api".into(), session::url_of(self.api)]);
         command.extend(["--admin-listen".into(), self.admin.to_string()]);
         Ok(self.program(command, "tenon.proxy.log"))
     }

@@ -3,6 +3,7 @@
 use crate::cli::{self, Global};
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, Outcome, chain};
+use crate::logging;
 use crate::session;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +16,6 @@ use tenon_core::Code;
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::segment::{OpenReport, SegmentLog};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// How long requests in hand may take when a data plane ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Runs the log, the control plane and the API until told to end.
 pub(crate) fn server(global: &Global, options: &cli::Server) -> Outcome {
     let data = open_data(global)?;
-    log_to_stderr();
+    logging::to_stderr("info");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(&data, options))
 }
@@ -103,17 +103,11 @@ fn open_data(global: &Global) -> Result<DataDir, Failure> {
     Ok(DataDir::open(&session::data_folder_of(Path::new("tenon.yaml"), global))?)
 }
 
-/// What a role has to say goes to standard error: `TENON_LOG` has tracing's filter syntax, `info` unless set.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("TENON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-}
-
 /// Runs sidecars and gateway until told to end: on the last snapshot at once, and on the server's as soon as it
 /// answers.
 pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
     let data = open_data(global)?;
-    log_to_stderr();
+    logging::to_stderr("info");
     let defaults = PlaneConfig::default();
     let workers = options.workers.unwrap_or(defaults.workers).max(1);
     let config = PlaneConfig { workers, admin: options.admin_listen, ..defaults };

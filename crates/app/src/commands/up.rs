@@ -6,9 +6,10 @@ use super::ready::{self, Progress};
 use crate::cli::{self, Global};
 use crate::data_dir::{DataDir, DataDirError, Lock};
 use crate::failure::{Failure, Outcome};
+use crate::logging;
 use crate::render::{Screen, Tone, span};
 use crate::session::{self, Endpoints};
-use crate::supervisor::{Settings, Supervisor};
+use crate::supervisor::{SERVER_LOG, Settings, Supervisor, last_line};
 use std::fs::File;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -23,6 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Starts the system that a manifest describes, or applies the manifest to the one that runs.
 pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome {
     let begun = Instant::now();
+    logging::to_stderr("warn");
     let (manifest, system) = check::load(screen, &options.file)?;
     let data = DataDir::open(&session::data_folder_of(&options.file, global))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -37,7 +39,7 @@ pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome 
     };
     if options.detach {
         drop(lock);
-        return runtime.block_on(detach(screen, global, &data, options));
+        return runtime.block_on(detach(screen, global, &data, &manifest, options));
     }
     let gateway = match (options.gateway, &system.gateway) {
         (Some(wanted), Some(_)) => Some(wanted),
@@ -99,7 +101,7 @@ async fn supervise(
     let supervisor = Supervisor::start(settings)?;
     write_endpoints(settings)?;
     let (opened, told_to_end) = tokio::select! {
-        opened = open(screen, &settings.data, manifest, options, begun) => (opened, false),
+        opened = open(screen, &supervisor, &settings.data, manifest, options, begun) => (opened, false),
         () = either(&mut interrupts, &mut terminations) => (Ok(()), true),
     };
     if opened.is_ok() && !told_to_end {
@@ -119,9 +121,19 @@ async fn supervise(
 }
 
 /// Applies the manifest once the server answers, and waits until everything is healthy.
-async fn open(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up, begun: Instant) -> Outcome {
+async fn open(
+    screen: Screen,
+    supervisor: &Supervisor,
+    data: &DataDir,
+    manifest: &str,
+    options: &cli::Up,
+    begun: Instant,
+) -> Outcome {
     let patience = Duration::from_secs(options.wait);
-    let client = reach(data, options).await?;
+    let client = tokio::select! {
+        client = reach(data, options) => client?,
+        () = supervisor.server_fails_to_start() => return Err(no_start(data)),
+    };
     let outcome = connect::apply(&client, manifest).await?;
     let mut progress = Progress::new(screen);
     let plane = connect::data_plane(data)?;
@@ -162,7 +174,10 @@ async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &str, option
     let plane = connect::data_plane(data)?;
     let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &plane, &mut progress)).await;
     progress.end();
-    ready.map_err(|_| too_slow(options))??;
+    match ready {
+        Ok(ready) => ready?,
+        Err(_) => return Err(incomplete(&client, options).await),
+    }
     if screen.is_json() { Ok(screen.json(&outcome)?) } else { Ok(()) }
 }
 
@@ -173,7 +188,13 @@ async fn reach(data: &DataDir, options: &cli::Up) -> Result<Client, Failure> {
 }
 
 /// Starts the same command as a process of its own and waits until everything is healthy.
-async fn detach(screen: Screen, global: &Global, data: &DataDir, options: &cli::Up) -> Outcome {
+async fn detach(
+    screen: Screen,
+    global: &Global,
+    data: &DataDir,
+    manifest: &str,
+    options: &cli::Up,
+) -> Outcome {
     let log = data.logs().join("tenon.up.log");
     let mut child = background(global, data, options, &log)?;
     let deadline = Instant::now() + Duration::from_secs(options.wait);
@@ -186,15 +207,21 @@ async fn detach(screen: Screen, global: &Global, data: &DataDir, options: &cli::
             return Err(Failure::new(Code::ServerUnavailable, message));
         }
         if Instant::now() > deadline {
-            return Err(too_slow(options));
+            progress.end();
+            return Err(match connect::to(data) {
+                Ok(client) => incomplete(&client, options).await,
+                Err(_) => too_slow(options),
+            });
         }
         if let (Ok(client), Ok(plane)) = (connect::to(data), connect::data_plane(data))
+            && client.system().await.is_ok_and(|applied| applied.manifest == manifest)
             && ready::is_all_healthy(&client, &plane, &mut progress).await.unwrap_or(false)
         {
             progress.end();
             if screen.is_json() {
                 return Ok(screen.json(&session::endpoints(data)?)?);
             }
+            tell_addresses(screen, &session::endpoints(data)?);
             screen.remark(&format!("running in the background (pid {}); `tenon down` ends it", child.id()));
             return Ok(());
         }
@@ -230,20 +257,24 @@ fn announce(screen: Screen, data: &DataDir, headline: &str) -> Outcome {
         return Ok(screen.json(&endpoints)?);
     }
     screen.remark(headline);
+    tell_addresses(screen, &endpoints);
+    screen.remark("Try `tenon status` in another terminal. Ctrl-C drains and ends.");
+    Ok(())
+}
+
+fn tell_addresses(screen: Screen, endpoints: &Endpoints) {
     if let Some(gateway) = &endpoints.gateway {
         screen.remark(&format!("  gateway  {gateway}"));
     }
     screen.remark(&format!("  API      {}/openapi.json", endpoints.api));
     screen.remark(&format!("  metrics  {}/metrics", endpoints.admin));
-    screen.remark("Try `tenon status` in another terminal. Ctrl-C drains and ends.");
-    Ok(())
 }
 
 fn write_endpoints(settings: &Settings) -> Outcome {
     let endpoints = Endpoints {
-        api: format!("http://{}", settings.api),
-        admin: format!("http://{}", settings.admin),
-        gateway: settings.gateway.map(|gateway| format!("http://{gateway}")),
+        api: session::url_of(settings.api),
+        admin: session::url_of(settings.admin),
+        gateway: settings.gateway.map(session::url_of),
     };
     let path = settings.data.endpoints_file();
     let text = serde_json::to_vec(&endpoints).map_err(std::io::Error::other)?;
@@ -269,6 +300,25 @@ async fn either(one: &mut Signal, other: &mut Signal) {
         _ = one.recv() => {}
         _ = other.recv() => {}
     }
+}
+
+/// The server ends whenever it is started; its last words say why.
+fn no_start(data: &DataDir) -> Failure {
+    let log = data.logs().join(SERVER_LOG);
+    let said = last_line(&log).unwrap_or_else(|| "it said nothing".to_owned());
+    let message = format!("the server does not start: {said}\nmore is in {}", log.display());
+    Failure::new(Code::ServerUnavailable, message)
+}
+
+/// The system runs, but not all of it within the time.
+async fn incomplete(client: &Client, options: &cli::Up) -> Failure {
+    let missing = ready::what_is_missing(client).await;
+    let message = format!(
+        "not everything is healthy after {} s; {missing}\nThe system runs and goes on trying. `tenon instances` says \
+         why, `tenon logs SERVICE` what they print.",
+        options.wait
+    );
+    Failure::new(Code::ServerTimeout, message)
 }
 
 fn too_slow(options: &cli::Up) -> Failure {

@@ -8,7 +8,7 @@
 use crate::clock;
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -82,6 +82,19 @@ pub(crate) fn prune(folder: &Path, runs: impl Fn(&str) -> bool) -> io::Result<()
         std::fs::remove_file(path).or_else(ignore_missing)?;
     }
     Ok(())
+}
+
+/// The last line in a log file, without its time and stream, if there is one.
+pub(crate) fn last_line(log: &Path) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(2 * MAX_LINE))).ok()?;
+    let mut tail = Vec::new();
+    file.take(2 * MAX_LINE).read_to_end(&mut tail).ok()?;
+    let text = String::from_utf8_lossy(&tail);
+    let line = text.lines().rfind(|line| !line.trim().is_empty())?;
+    let said = line.splitn(3, ' ').nth(2)?;
+    Some(said.strip_prefix("tenon: ").unwrap_or(said).to_owned())
 }
 
 fn rotated(path: &Path) -> PathBuf {

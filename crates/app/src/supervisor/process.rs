@@ -146,6 +146,13 @@ impl Launcher {
         Ok(())
     }
 
+    /// Ends the reaper, once nothing is left for it to end.
+    pub(crate) fn end_reaper(&self) -> io::Result<()> {
+        let mut reaper = self.reaper.borrow_mut();
+        reaper.process.kill()?;
+        reaper.process.wait().map(drop)
+    }
+
     /// The supervisor's `PATH`, and after it the folder of this very program, so that what is shipped beside it is
     /// found.
     fn search_path(&self) -> OsString {

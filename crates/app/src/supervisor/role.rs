@@ -15,11 +15,13 @@ const STEADY: Duration = Duration::from_secs(10);
 /// How long a role may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// Runs `program` until `stop` turns true, restarting it whenever it ends by itself. Returns once it has ended.
+/// Runs `program` until `stop` turns true, restarting it whenever it ends by itself, and tells `failures` how often in
+/// a row it ended soon. Returns once it has ended.
 pub(super) async fn keep_running(
     name: &'static str,
     program: Program,
     launcher: Rc<Launcher>,
+    failures: watch::Sender<u32>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut delay = FIRST_DELAY;
@@ -29,7 +31,9 @@ pub(super) async fn keep_running(
         if *stop.borrow() {
             return;
         }
-        delay = if begun.elapsed() >= STEADY { FIRST_DELAY } else { (delay * 2).min(LONGEST_DELAY) };
+        let was_steady = begun.elapsed() >= STEADY;
+        delay = if was_steady { FIRST_DELAY } else { (delay * 2).min(LONGEST_DELAY) };
+        failures.send_modify(|count| *count = if was_steady { 0 } else { count.saturating_add(1) });
         // A stop that comes now ends the wait; a sender that is gone means the supervisor is ending.
         let _ = tokio::time::timeout(delay, stop.wait_for(|stop| *stop)).await;
     }
