@@ -12,6 +12,7 @@ mod clients;
 mod commands;
 mod ending;
 mod failures;
+mod only_replica;
 mod recovery;
 mod shop;
 mod starting;
