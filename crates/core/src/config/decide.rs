@@ -123,7 +123,7 @@ fn removed(service: &ServiceRef, key: &ConfigKey, origin: Origin) -> Event {
 
 fn unknown_key(service: &ServiceRef, key: &ConfigKey) -> Refusal {
     let detail =
-        format!("{service} has no value for {key}; `tenon config list {service}` shows what there is");
+        format!("{service} has no value for {key}; `tenon config get {service}` shows what there is");
     Refusal::new(Code::ConfigUnknownKey, detail)
 }
 

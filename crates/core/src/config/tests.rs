@@ -76,6 +76,13 @@ fn what_changes_nothing_is_no_event_and_what_is_not_there_cannot_be_removed() {
 }
 
 #[test]
+fn a_refusal_names_a_command_that_there_is() {
+    let refused = decide(&State::default(), &remove("limit")).unwrap_err();
+    assert_eq!(refused.code, Code::ConfigUnknownKey);
+    assert!(refused.detail.contains("`tenon config get payment`"), "{}", refused.detail);
+}
+
+#[test]
 fn too_large_a_value_and_too_many_keys_are_refused() {
     let large = format!("\"{}\"", "x".repeat(Value::MAX_BYTES));
     let refused = |state: &State, command: &Command| decide(state, command).unwrap_err().code;
