@@ -65,7 +65,10 @@ impl DataDirError {
     /// The stable code.
     pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Io { .. } => Code::Internal,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Code::AccessForbidden,
+                _ => Code::Internal,
+            },
             Self::Version { .. } => Code::DataNewerVersion,
             Self::Locked { .. } => Code::ServerLocked,
             Self::TooLong { .. } => Code::RequestInvalid,

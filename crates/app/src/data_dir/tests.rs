@@ -44,3 +44,11 @@ fn keys_can_be_read_by_their_owner_only() {
     let dir = DataDir::open(folder.path()).unwrap();
     assert_eq!(fs::metadata(dir.keys()).unwrap().permissions().mode() & 0o777, 0o700);
 }
+
+#[test]
+fn a_folder_that_may_not_be_written_is_no_fault_of_tenon() {
+    let refused =
+        |kind: io::ErrorKind| DataDirError::Io { what: "make", path: "x".into(), source: kind.into() };
+    assert_eq!(refused(io::ErrorKind::PermissionDenied).code(), Code::AccessForbidden);
+    assert_eq!(refused(io::ErrorKind::ReadOnlyFilesystem).code(), Code::AccessForbidden);
+}
