@@ -310,3 +310,6 @@ pub(crate) struct Launch {
     #[arg(last = true, required = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;
