@@ -16,6 +16,7 @@ use crate::failure::{Failure, Outcome};
 use crate::render::Screen;
 use clap::CommandFactory;
 use connect::Connection;
+use std::io::Write;
 
 /// Carries out a command.
 pub(crate) fn run(command: Command, global: &Global) -> Outcome {
@@ -26,8 +27,10 @@ pub(crate) fn run(command: Command, global: &Global) -> Outcome {
         Command::Check(options) => check::check(screen, &options),
         Command::Schema => check::schema(screen),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut crate::cli::Cli::command(), "tenon", &mut std::io::stdout());
-            Ok(())
+            // Not straight to standard output: the generator panics if that cannot be written.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut crate::cli::Cli::command(), "tenon", &mut script);
+            Ok(std::io::stdout().write_all(&script)?)
         }
         Command::Server(options) => roles::server(global, &options),
         Command::Proxy(options) => roles::proxy(global, &options),
