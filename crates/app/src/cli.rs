@@ -185,9 +185,9 @@ pub(crate) struct Scale {
     /// The service, `service[.namespace]`
     #[arg(value_name = "SERVICE")]
     pub(crate) service: String,
-    /// How many replicas
+    /// How many replicas; as many as the manifest says if not given
     #[arg(value_name = "N")]
-    pub(crate) replicas: u32,
+    pub(crate) replicas: Option<u32>,
 }
 
 /// `tenon config …`

@@ -7,6 +7,16 @@ fn the_definition_of_the_commands_is_consistent() {
 }
 
 #[test]
+fn the_number_of_replicas_is_the_manifests_unless_it_is_given() {
+    let replicas = |words: &[&str]| match Cli::try_parse_from(words).map(|cli| cli.command) {
+        Ok(Command::Scale(scale)) => scale.replicas,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(replicas(&["tenon", "scale", "payment", "3"]), Some(3));
+    assert_eq!(replicas(&["tenon", "scale", "payment"]), None);
+}
+
+#[test]
 fn a_negative_number_is_a_value_and_no_option() {
     let parsed = Cli::try_parse_from(["tenon", "config", "set", "payment", "limit", "-5"]);
     let Ok(Cli { command: Command::Config { command: ConfigCommand::Set { value, .. } }, .. }) = parsed

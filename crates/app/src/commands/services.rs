@@ -115,8 +115,9 @@ pub(crate) async fn stop(screen: Screen, client: &Client, options: &cli::Service
 
 /// Changes how many replicas of a service run.
 pub(crate) async fn scale(screen: Screen, client: &Client, options: &cli::Scale) -> Outcome {
-    let changed = client.scale(&connect::service(&options.service)?, Some(options.replicas)).await?;
-    say(screen, &changed, &format!("{} is being scaled to {}", options.service, options.replicas))
+    let changed = client.scale(&connect::service(&options.service)?, options.replicas).await?;
+    let to = options.replicas.map_or("what the manifest says".to_owned(), |replicas| replicas.to_string());
+    say(screen, &changed, &format!("{} is being scaled to {to}", options.service))
 }
 
 fn say(screen: Screen, changed: &Changed, sentence: &str) -> Outcome {
