@@ -15,10 +15,6 @@ use cli::Cli;
 use std::io::Write;
 use std::process::ExitCode;
 
-#[cfg(feature = "mimalloc")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     match commands::run(command, &global) {
