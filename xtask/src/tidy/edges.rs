@@ -81,3 +81,6 @@ fn misplaced(package: &Package) -> Option<String> {
     (package.name.as_str() != expected)
         .then(|| format!("the package of crates/{name} must be called {expected}, not {}", package.name))
 }
+
+#[cfg(test)]
+mod tests;
