@@ -130,6 +130,9 @@ pub(crate) struct Up {
     /// Where the API listens; port 0 takes a free one
     #[arg(long, env = "TENON_API_LISTEN", default_value = "127.0.0.1:7420", value_name = "ADDRESS")]
     pub(crate) api_listen: SocketAddr,
+    /// A name, besides those that mean this machine, that the API answers to; may be repeated
+    #[arg(long, env = "TENON_API_HOST", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) api_host: Vec<String>,
     /// Where the data plane answers for metrics and explanations; port 0 takes a free one
     #[arg(long, env = "TENON_ADMIN_LISTEN", default_value = "127.0.0.1:7421", value_name = "ADDRESS")]
     pub(crate) admin_listen: SocketAddr,
@@ -282,6 +285,9 @@ pub(crate) struct Server {
     /// Where the API listens
     #[arg(long, env = "TENON_API_LISTEN", default_value = "127.0.0.1:7420", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
+    /// A name, besides those that mean this machine, that the API answers to; may be repeated
+    #[arg(long, env = "TENON_API_HOST", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) api_host: Vec<String>,
     /// Where the gateway of every data plane listens, instead of what manifests say
     #[arg(long, env = "TENON_GATEWAY", value_name = "ADDRESS")]
     pub(crate) gateway: Option<SocketAddr>,

@@ -97,7 +97,7 @@ impl DataDir {
             (dir.snapshots(), 0o700),
             (dir.keys(), 0o700),
             (dir.run(), 0o700),
-            (dir.logs(), 0o755),
+            (dir.logs(), 0o700),
         ] {
             make_dir(&path, mode)?;
         }
@@ -190,7 +190,11 @@ impl DataDir {
             Ok(found) if found.trim() == LAYOUT.to_string() => Ok(()),
             Ok(found) => Err(DataDirError::Version { path, found: found.trim().chars().take(40).collect() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::write(&path, format!("{LAYOUT}\n")).map_err(io_error("write", &path))
+                // Written beside its place and moved there: a crash must not leave an empty version.
+                let draft = self.root.join("VERSION.draft");
+                let written =
+                    fs::write(&draft, format!("{LAYOUT}\n")).and_then(|()| fs::rename(&draft, &path));
+                written.map_err(io_error("write", &path))
             }
             Err(source) => Err(DataDirError::Io { what: "read", path, source }),
         }

@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) manifest_folder: PathBuf,
     /// Where the API listens.
     pub(crate) api: SocketAddr,
+    /// Names, besides those that mean this machine, that the API answers to.
+    pub(crate) api_hosts: Vec<String>,
     /// Where the data plane's admin listens.
     pub(crate) admin: SocketAddr,
     /// Where the gateway listens, if not where the manifest says.
@@ -132,6 +134,9 @@ impl Settings {
         let mut command = self.role("server")?;
         command.extend(["--listen".into(), self.api.to_string()]);
         command.extend(["--supervisor".into(), self.data.supervisor_socket().display().to_string()]);
+        for name in &self.api_hosts {
+            command.extend(["--api-host".into(), name.clone()]);
+        }
         if let Some(gateway) = self.gateway {
             command.extend(["--gateway".into(), gateway.to_string()]);
         }

@@ -5,7 +5,8 @@ use crate::listener::{self, ListenerStatus, Plan};
 use crate::view::View;
 use crate::worker::Shared;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::uri::Authority;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -107,6 +108,10 @@ async fn serve_connection(shared: &Shared, stream: TcpStream) {
 }
 
 fn answer<B>(shared: &Shared, request: &Request<B>) -> Response<Bytes> {
+    if shared.config.admin.ip().is_loopback() && !is_asked_for_by_name(request) {
+        let detail = "the admin address answers to localhost, 127.0.0.1 and [::1] only";
+        return problem(Code::AccessOrigin, detail);
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return problem(Code::RequestUnknown, "the admin address answers to GET only");
     }
@@ -122,6 +127,23 @@ fn answer<B>(shared: &Shared, request: &Request<B>) -> Response<Bytes> {
             ),
         },
     }
+}
+
+/// Whether the request names an address of this machine as its host, and comes from no page of another origin: a page
+/// in a browser may get any name resolved to this address (DNS rebinding), but cannot choose these.
+fn is_asked_for_by_name<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let is_local = |host: &str| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let origin = headers.get(header::ORIGIN).map(|it| it.to_str().ok()?.parse::<Uri>().ok());
+    let same_origin = match origin {
+        None => true,
+        Some(origin) => origin.as_ref().and_then(Uri::host).is_some_and(is_local),
+    };
+    host.is_some_and(|host| is_local(host.host())) && same_origin
 }
 
 fn explanation(shared: &Shared, id: &str) -> Response<Bytes> {

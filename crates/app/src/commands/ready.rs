@@ -9,7 +9,7 @@ use tenon_api::client::{Client, DataPlane, Error};
 use tenon_api::http::{HealthStatus, Instance, ServiceSummary};
 
 /// How often the server is asked.
-const EVERY: Duration = Duration::from_millis(10);
+const EVERY: Duration = Duration::from_millis(20);
 
 /// One line that is rewritten on a terminal, and silent elsewhere.
 #[derive(Debug)]

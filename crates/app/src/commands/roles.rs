@@ -33,7 +33,7 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
     let log = open_log(&data.log())?;
     let config = ServerConfig {
         listen: options.listen,
-        hosts: std::collections::BTreeSet::new(),
+        hosts: options.api_host.iter().cloned().collect(),
         log: log.clone().into_log(),
         keys,
         supervisor: options.supervisor.clone(),

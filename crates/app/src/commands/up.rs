@@ -55,6 +55,7 @@ pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome 
     let settings = Settings {
         manifest_folder: session::folder_of(&options.file).canonicalize()?,
         api: api.local_addr()?,
+        api_hosts: options.api_host.clone(),
         admin: admin.local_addr()?,
         gateway: gateway.as_ref().map(TcpListener::local_addr).transpose()?,
         data,
@@ -241,6 +242,9 @@ fn background(
     command.arg("--api-listen").arg(options.api_listen.to_string());
     command.arg("--admin-listen").arg(options.admin_listen.to_string());
     command.arg("--wait").arg(options.wait.to_string());
+    for name in &options.api_host {
+        command.arg("--api-host").arg(name);
+    }
     if let Some(gateway) = options.gateway {
         command.arg("--gateway").arg(gateway.to_string());
     }

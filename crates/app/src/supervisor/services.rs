@@ -17,8 +17,15 @@ use tokio::sync::{mpsc, watch};
 const MOST_UNHEARD: usize = 1_000;
 
 /// Variables of the supervisor that say how *it* was started; services get those that are meant for them.
-pub(super) const OWN_VARIABLES: [&str; 6] =
-    ["TENON_DATA", "TENON_OUTPUT", "TENON_FILE", "TENON_API_LISTEN", "TENON_ADMIN_LISTEN", "TENON_GATEWAY"];
+pub(super) const OWN_VARIABLES: [&str; 7] = [
+    "TENON_DATA",
+    "TENON_OUTPUT",
+    "TENON_FILE",
+    "TENON_API_LISTEN",
+    "TENON_API_HOST",
+    "TENON_ADMIN_LISTEN",
+    "TENON_GATEWAY",
+];
 
 /// Every instance of the system. Lives on the main thread, where all spawning happens.
 #[derive(Debug)]

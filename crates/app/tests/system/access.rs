@@ -1,7 +1,7 @@
 //! Who may do what at the API.
 
 use crate::support::process::environment;
-use crate::support::{Answer, System, payment, system_of, worker};
+use crate::support::{Answer, Folder, System, payment, system_of, worker};
 use reqwest::Method;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
@@ -40,6 +40,18 @@ async fn the_api_wants_its_token_and_its_own_host_and_origin() {
     }
     let token = system.folder.data().join("keys/api-token").metadata().unwrap();
     assert_eq!(token.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn the_api_answers_to_a_name_that_it_was_given() {
+    let folder = Folder::with(&system_of(&[payment(1)], ""));
+    let system = System::begin(folder, &["--api-host", "tenon.example"]).await;
+    let bearer = format!("Bearer {}", system.token);
+    let asked = async |host: &str| {
+        call(&system, Method::GET, "/v1/status", &[("authorization", &bearer), ("host", host)]).await
+    };
+    asked("tenon.example:7420").await.expect(200);
+    assert_eq!(asked("other.example:7420").await.problem(403), "access.origin");
 }
 
 #[tokio::test]

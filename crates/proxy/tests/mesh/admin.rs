@@ -38,6 +38,22 @@ async fn metrics_count_by_source_destination_and_outcome() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_is_told_nothing() {
+    let mesh = Mesh::new().applied().await;
+    for local in ["localhost:7421", "127.0.0.1:7421", "[::1]:7421", "127.0.0.1"] {
+        assert_eq!(mesh.admin_with("/metrics", &[("host", local)]).await.status, 200, "{local}");
+    }
+    for headers in [
+        &[("host", "evil.example")][..],
+        &[("host", "localhost.evil.example:7421")],
+        &[("host", "localhost"), ("origin", "http://evil.example")],
+        &[("host", "localhost"), ("origin", "null")],
+    ] {
+        assert_eq!(mesh.admin_with("/snapshot", headers).await.code(), "access.origin", "{headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_request_is_explained_with_its_attempts() {
     let (gone, broken) = (nobody(), RawApp::answering("").await);
     let mesh = Mesh::new();
@@ -108,6 +124,6 @@ async fn other_pages_and_methods_are_refused() {
     assert_eq!(mesh.admin("/nothing").await.status, 404);
     assert_eq!(mesh.admin("/explain/nonsense").await.status, 400);
     let mut client = Client::connect(mesh.plane.admin().await.unwrap()).await;
-    let post = http::Request::post("/metrics").header("host", "x").body(full("")).unwrap();
+    let post = http::Request::post("/metrics").header("host", "localhost").body(full("")).unwrap();
     assert_eq!(client.send(post).await.code(), "request.unknown");
 }

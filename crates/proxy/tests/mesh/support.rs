@@ -234,10 +234,15 @@ impl Mesh {
 
     /// What the admin address says.
     pub(crate) async fn admin(&self, path: &str) -> Reply {
+        self.admin_with(path, &[("host", "localhost")]).await
+    }
+
+    pub(crate) async fn admin_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         let address = self.plane.admin().await.unwrap();
         let mut client = Client::connect(address).await;
-        let request = Request::get(path).header("host", "admin").body(full("")).unwrap();
-        client.send(request).await
+        let request = Request::get(path);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        client.send(request.body(full("")).unwrap()).await
     }
 }
 
