@@ -9,6 +9,7 @@ mod ready;
 pub(crate) mod roles;
 pub(crate) mod services;
 pub(crate) mod status;
+mod streaming;
 pub(crate) mod up;
 
 use crate::cli::{Command, Global};

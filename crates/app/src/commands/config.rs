@@ -1,6 +1,7 @@
 //! `tenon config …`.
 
 use super::connect;
+use super::streaming::{Ended, Patience};
 use crate::cli::ConfigCommand;
 use crate::failure::{Failure, Outcome};
 use crate::render::{Cell, Screen, Tone, plain, toned};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use tenon_api::client::Client;
 use tenon_api::http::{ConfigChange, ConfigEntry, ConfigOrigin, ConfigRecord, ServiceConfig};
 use tenon_core::manifest::ConfigKey;
-use tenon_core::{Code, Revision};
+use tenon_core::{Code, Revision, ServiceRef};
 
 /// How many changes a history shows.
 const HISTORY: u32 = 100;
@@ -105,19 +106,40 @@ fn by(origin: ConfigOrigin, actor: &str) -> String {
     }
 }
 
-/// Prints each change on a line of its own, as JSON or for people.
+/// Prints each change on a line of its own, as JSON or for people. A server that is restarted meanwhile is waited for,
+/// and no change is missed: the watch resumes after the last revision that it has seen.
 async fn watch(screen: Screen, client: &Client, service: &str) -> Outcome {
-    let mut changes = client.watch_config(&connect::service(service)?, None).await?;
-    while let Some(change) = changes.next().await? {
-        let change = change.data;
-        if screen.is_json() {
-            screen.line(&serde_json::to_string(&change).map_err(std::io::Error::other)?)?;
-        } else {
-            let shown = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), Value::to_string);
-            screen.line(&format!("{}: {} → {}", change.key, shown(&change.old), shown(&change.new)))?;
-        }
+    let service = connect::service(service)?;
+    let mut seen = client.service_config(&service).await?.revision;
+    let mut patience = Patience::default();
+    loop {
+        let ended = print_changes(screen, client, &service, &mut seen, &mut patience).await;
+        patience.after(ended).await?;
+    }
+}
+
+async fn print_changes(
+    screen: Screen,
+    client: &Client,
+    service: &ServiceRef,
+    seen: &mut Revision,
+    patience: &mut Patience,
+) -> Result<(), Ended> {
+    let mut changes = client.watch_config(service, Some(*seen)).await?;
+    patience.renew();
+    while let Some(event) = changes.next().await? {
+        *seen = event.id.unwrap_or(event.data.revision);
+        print_change(screen, &event.data)?;
     }
     Ok(())
+}
+
+fn print_change(screen: Screen, change: &ConfigChange) -> std::io::Result<()> {
+    if screen.is_json() {
+        return screen.line(&serde_json::to_string(change).map_err(std::io::Error::other)?);
+    }
+    let shown = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), Value::to_string);
+    screen.line(&format!("{}: {} → {}", change.key, shown(&change.old), shown(&change.new)))
 }
 
 fn key(text: &str) -> Result<ConfigKey, Failure> {

@@ -1,5 +1,6 @@
 //! The commands: what they print, where to, and how they exit.
 
+use crate::support::process::{Signal, send};
 use crate::support::{Folder, System, eventually, payment, quote_route, system_of, worker};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -117,6 +118,32 @@ async fn logs_show_what_was_printed_and_follow_what_comes() {
     let last = tenon.run(&["logs", "worker", "-n", "1"]).await.succeeded();
     assert_eq!(last.out.lines().count(), 1, "{last:?}");
     assert!(last.out.contains("line-two"), "{last:?}");
+}
+
+#[tokio::test]
+async fn what_is_followed_goes_on_over_a_restart_of_the_server() {
+    let system = System::start(&manifest()).await;
+    let tenon = system.tenon();
+    let instance = system.instances("worker").await[0].clone();
+    let mut logs = tenon.follow(&["logs", "-f", "worker", "-o", "json"]);
+    logs.find("started").await;
+    let mut watch = tenon.follow(&["config", "watch", "worker", "-o", "json"]);
+    let set = async |value: u32| tenon.json(&["config", "set", "worker", "limit", &value.to_string()]).await;
+    // The watch has begun once it tells a change; what was set before it began it need not tell.
+    let mut value = 0;
+    while !watch.has("\"limit\"").await {
+        value += 1;
+        set(value).await;
+    }
+
+    let first = system.role("server").await;
+    send(first, Signal::KILL);
+    system.role_other_than("server", first).await;
+    eventually("the server answers", async || system.api.health().await.ok()).await;
+    set(1_000).await;
+    watch.find("\"new\":1000").await;
+    system.http.get(&format!("http://{}/print?text=line-after", instance.address)).await.expect(200);
+    logs.find("line-after").await;
 }
 
 #[tokio::test]

@@ -95,6 +95,12 @@ impl Lines {
         line.expect("no further line came in time").unwrap().expect("the command ended")
     }
 
+    /// Whether the next line comes soon and contains a text.
+    pub(crate) async fn has(&mut self, text: &str) -> bool {
+        let soon = std::time::Duration::from_millis(100);
+        tokio::time::timeout(soon, self.next()).await.is_ok_and(|line| line.contains(text))
+    }
+
     /// The first line from here on that contains a text.
     pub(crate) async fn find(&mut self, text: &str) -> String {
         loop {
