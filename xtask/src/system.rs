@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Builds the binary and the shop's services.
+/// Builds the binary and the shop's services, in the way that the tests are built, so that nothing is built twice.
 pub(crate) fn build(profile: &str) -> Outcome {
-    run(&mut cargo(&["build", "--profile", profile, "--package", "tenon", "--package", "shop", "--bins"]))
+    run(&mut cargo(&["build", "--quiet", "--profile", profile, "--workspace", "--bins"]))
 }
 
 /// Where a system is to listen.

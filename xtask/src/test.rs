@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test, in one go.
 
 use crate::shell::{self, Outcome, PROFILE, cargo};
-use crate::{prepare, tidy};
+use crate::{prepare, system, tidy};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     prepare::tools()?;
     let python = prepare::python_clients()?;
     let node = prepare::node_with_proxy_support()?;
-    shell::run(&mut cargo(&["build", "--profile", PROFILE, "--workspace", "--bins"]))?;
+    system::build(PROFILE)?;
     let mut tests = cargo(&["test", "--profile", PROFILE, "--workspace", "--no-fail-fast"]);
     tests.env("TENON_TEST_PYTHON", python).env("TENON_TEST_NODE", node);
     if options.long {

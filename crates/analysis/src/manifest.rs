@@ -5,7 +5,7 @@
 //! values of a wrong form; a [`System`] is built of it (`build`); then the system as a whole is checked
 //! (`checks`). No step stops at the first problem, and only a manifest without errors gives a system.
 //!
-//! The tables are the one description of the format: [`schema`] and [`reference()`] are made from them too.
+//! The tables are the one description of the format: [`schema()`] and [`reference()`] are made from them too.
 //!
 //! Bounds: a manifest has at most 1 MiB, 100,000 values after aliases are resolved, 64 levels, and 500
 //! problems are kept. The time that reading takes is bounded by these.

@@ -1,7 +1,7 @@
 //! Configuration of services: versioned by log position, watched, rolled back.
 //!
 //! Life cycle: a key has a value once it was set, by a manifest or by hand, and none once it was removed.
-//! [`decide`] holds what is permitted, [`State::evolve`] folds what was recorded and tells each [`Change`] with
+//! [`decide()`] holds what is permitted, [`State::evolve`] folds what was recorded and tells each [`Change`] with
 //! the old and the new value. Past states are not kept: they are folded anew from the log.
 //!
 //! A manifest that is applied again overrides only the keys whose value in the manifest changed since it was

@@ -1,7 +1,7 @@
 //! The platform: the catalog, the registry, the configuration and the runtime as one machine.
 //!
 //! Life cycle: a server folds every event of the control streams into one [`State`]. For a change it asks
-//! [`decide`], appends the events that it answers with in one append, under the condition that no other control
+//! [`decide()`], appends the events that it answers with in one append, under the condition that no other control
 //! event came in between, and folds them. What a data plane is told is derived from the state by [`routes`],
 //! [`endpoints`] and [`sidecars`]; [`Changes`] says which of them to derive anew.
 //!

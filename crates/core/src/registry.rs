@@ -1,7 +1,7 @@
 //! The registry: which instances there are of each service, and which of them may be called.
 //!
 //! Life cycle: an instance is registered as [`Unknown`](crate::health::Status::Unknown), turns healthy and
-//! unhealthy as the verdicts of its checks are recorded, may be drained, and is deregistered. [`decide`]
+//! unhealthy as the verdicts of its checks are recorded, may be drained, and is deregistered. [`decide()`]
 //! holds what is permitted, [`State::evolve`] folds what was recorded; lookups read the state and nothing else,
 //! so they answer the healthy instances of the named service and no others.
 //!

@@ -3,7 +3,7 @@
 //! Life cycle of an instance: *starting* (announced in the log before the supervisor is asked, so that no
 //! process is unknown), *running*, *stopping* (out of rotation, then told to end) and gone, once its end was
 //! recorded. What should run follows from the manifest and from what was asked by hand: services are stopped,
-//! started and scaled. [`plan`] compares both and answers with actions that the shell executes with no choices
+//! started and scaled. [`plan()`] compares both and answers with actions that the shell executes with no choices
 //! left; it takes no input but the state, so that a plan after a signal, a timer or a restart is the same plan.
 //!
 //! - A process that ends unasked is started again after a back-off, which is folded from the log: 100 ms,
