@@ -21,6 +21,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let python = prepare::python_clients()?;
     let node = prepare::node_with_proxy_support()?;
     system::build(PROFILE)?;
+    interleavings()?;
     let mut tests = cargo(&["test", "--profile", PROFILE, "--workspace", "--no-fail-fast"]);
     tests.env("TENON_TEST_PYTHON", python).env("TENON_TEST_NODE", node);
     if options.long {
@@ -30,4 +31,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
         tests.arg("--").arg(filter);
     }
     shell::run(&mut tests)
+}
+
+/// What threads share, in every order that they may use it in. A build of its own, because it has other atomics.
+fn interleavings() -> Outcome {
+    let features = ["--package", "tenon-core", "--lib", "--features", "loom"];
+    shell::run(cargo(&["test", "--profile", PROFILE]).args(features).args(["--", "loom::"]))
 }

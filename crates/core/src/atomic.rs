@@ -1,6 +1,15 @@
 //! One machine's state in one atomic word, so that no lock is held while a call is in flight.
+//!
+//! Every atomic of this crate comes from here. With the feature `loom`, which only tests turn on, they are those of the
+//! crate loom, which runs a test in every order that its threads may interleave in. Such tests stand beside their
+//! machine in `x/loom.rs`, declared as `#[cfg(all(test, feature = "loom"))] mod loom;`, and every one of them calls
+//! `::loom::model`; two threads with two steps each are enough to see a race, and more take too long. To run them, and no
+//! others, which cannot run with loom's atomics: `cargo test -p tenon-core --features loom loom::`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "loom")]
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(feature = "loom"))]
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Replaces the word by what `step` makes of it and answers with what `step` answered for the replacement
 /// that took effect. `step` may run several times, and nothing is written when it changes nothing, so that

@@ -345,6 +345,8 @@ fn abandon(state: State) -> (State, Output) {
     }
 }
 
+#[cfg(all(test, feature = "loom"))]
+mod loom;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -6,9 +6,8 @@
 //!
 //! Left out on purpose: limits over time (requests per second).
 
-use crate::atomic;
+use crate::atomic::{self, AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What happens to a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +79,8 @@ impl Drop for Held {
     }
 }
 
+#[cfg(all(test, feature = "loom"))]
+mod loom;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! A breaker that many threads use at once.
 
 use super::{Answer, Config, Generation, Input, Output, Refused, State, Transition, step};
-use crate::atomic;
+use crate::atomic::{self, AtomicU64, Ordering};
 use crate::time::Timestamp;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A breaker in one atomic word. A closed breaker that sees successes only is read and never written.
 ///

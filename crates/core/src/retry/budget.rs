@@ -7,10 +7,9 @@
 //!
 //! A state packs into one word, which [`Shared`] keeps in an atomic.
 
-use crate::atomic;
+use crate::atomic::{self, AtomicU64, Ordering};
 use crate::time::Timestamp;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many retries there may be. Values outside the stated ranges are taken as the nearest one within.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
