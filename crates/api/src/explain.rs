@@ -1,5 +1,4 @@
-//! The story of a request that was refused or failed, as the data plane's admin address tells it and `tenon
-//! explain` prints it.
+//! The story of a request, as the data plane's admin address tells it and `tenon explain` prints it.
 
 use crate::problem::Component;
 use crate::text;
@@ -15,7 +14,7 @@ pub struct Explanation {
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub request_id: RequestId,
-    /// What happened to it at each gateway or sidecar that refused it, retried it or saw it fail, by time.
+    /// What happened to it at each gateway or sidecar that it came to, by time.
     pub hops: Vec<Hop>,
 }
 

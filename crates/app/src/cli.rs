@@ -96,7 +96,7 @@ pub(crate) enum Command {
     },
     /// What services print
     Logs(Logs),
-    /// Why a request was refused or failed, step by step
+    /// What became of a request, step by step: who answered, or why it was refused or failed
     Explain(Explain),
     /// Print a completion script for a shell
     Completions {

@@ -154,7 +154,7 @@ fn explanation(shared: &Shared, id: &str) -> Response<Bytes> {
         Some(explanation) => json(&explanation),
         None => problem(
             Code::ExplainUnknownRequest,
-            "nothing is remembered of this request: it succeeded at once, or is among the older ones",
+            "nothing is remembered of this request: it is none of the last ones",
         ),
     }
 }

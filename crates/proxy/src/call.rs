@@ -246,7 +246,7 @@ impl Call<'_> {
             && destination.in_use().all(|it| it.cells.contact() == Contact::Refuses)
     }
 
-    /// Remembers an attempt that went wrong, or one after such.
+    /// Remembers an attempt: one that went wrong, or one after such, with what was decided.
     fn note(
         &mut self,
         service: &ServiceRef,
@@ -255,14 +255,14 @@ impl Call<'_> {
         result: Result<&Answer, &Failure>,
         next: Next,
     ) {
-        let (status, outcome) = match result {
-            Ok(answer) => (Some(answer.head.status.as_u16()), answer.head.status.to_string()),
-            Err(failure) => (None, failure.why.clone()),
-        };
-        let went_wrong = status.is_none_or(|status| status >= 500);
-        if !went_wrong && self.story.attempts.is_empty() {
-            return;
+        let status = result.ok().map(|answer| answer.head.status.as_u16());
+        if let Some(status) = status.filter(|status| *status < 500 && self.story.attempts.is_empty()) {
+            return self.story.served(Some(&target.instance), &target.address, began, status);
         }
+        let outcome = match result {
+            Ok(answer) => answer.head.status.to_string(),
+            Err(failure) => failure.why.clone(),
+        };
         let decision = match next {
             Next::Decided(Decision::Retry { after }) => format!("retry after {} ms", after.as_millis()),
             Next::Decided(Decision::GiveUp { reason }) => reason.to_string(),

@@ -10,7 +10,8 @@ pub struct PlaneConfig {
     pub workers: usize,
     /// Where `/metrics`, `/explain`, `/health` and `/snapshot` are served.
     pub admin: SocketAddr,
-    /// How many refused or failed requests are remembered, all workers together.
+    /// How many requests are remembered, all workers together: so many that were refused, retried or failed, and so many
+    /// others.
     pub explanations: usize,
     /// What one connection or request may use.
     pub limits: Limits,

@@ -1,36 +1,230 @@
-//! The last requests that were refused, retried or seen to fail, kept for whoever asks why.
+//! What became of the last requests, kept for whoever asks why.
 //!
-//! Each worker has a ring of its own behind a lock that it takes only when there is something to remember; nobody
-//! else takes it but a reader on the admin address.
+//! Each worker has a [`Ring`] with two shelves, so that a flood of requests that went well does not push out the few that
+//! did not. A [`Record`] holds what the request's story held; it becomes text when somebody asks. A worker never waits for
+//! a reader: while one looks, what is to be remembered waits in the worker's [`Recorder`].
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-use tenon_api::explain::{Explanation, Hop};
-use tenon_core::RequestId;
+use crate::metrics::Labels;
+use http::Method;
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+use tenon_api::explain::{Attempt, Explanation, Hop};
+use tenon_core::{Address, Code, InstanceId, RequestId, Revision, Timestamp};
 
-/// One worker's memory of hops. When full it forgets the oldest.
+/// Characters of a text from outside that are remembered.
+const LONGEST_TEXT: usize = 200;
+
+/// What may wait while a reader looks; what comes after it is forgotten.
+const MOST_WAITING: usize = 1_024;
+
+/// What is remembered of one request at one gateway or sidecar.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) labels: Labels,
+    pub(crate) sidecar: Option<InstanceId>,
+    pub(crate) at: Timestamp,
+    pub(crate) duration: Duration,
+    pub(crate) method: Method,
+    pub(crate) status: u16,
+    pub(crate) why: Why,
+    pub(crate) policy: Option<&'static str>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) revision: Option<Revision>,
+    /// Every attempt, if one went wrong.
+    pub(crate) attempts: Vec<Attempt>,
+    /// The only attempt, if it went well.
+    pub(crate) served: Option<Served>,
+}
+
+/// Why a request ended as it did.
+#[derive(Debug)]
+pub(crate) enum Why {
+    /// The service answered with this status, and this one of gRPC.
+    Answered { status: u16, grpc: Option<u8> },
+    /// Tenon refused it or gave it up.
+    Failed { code: Code, reason: String },
+    /// The caller went away before the end.
+    CallerLeft,
+}
+
+/// An attempt that went well at once.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) instance: Option<InstanceId>,
+    pub(crate) address: Address,
+    pub(crate) after: Duration,
+    pub(crate) duration: Duration,
+    pub(crate) status: u16,
+}
+
+/// One worker's memory of requests.
 pub(crate) struct Ring {
+    /// Those that were refused, retried, failed or given up by their callers.
+    remarkable: Mutex<Shelf>,
+    /// The others.
+    ordinary: Mutex<Shelf>,
+}
+
+/// The last so many; the oldest makes room for the newest.
+#[derive(Debug)]
+struct Shelf {
     capacity: usize,
-    hops: Mutex<VecDeque<(RequestId, Hop)>>,
+    slots: Vec<Slot>,
+    /// Where the next goes once all slots are in use.
+    oldest: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    request: RequestId,
+    record: Record,
+    /// Its room is used again by the next record in this slot.
+    path: String,
+}
+
+/// A worker's side of its ring.
+pub(crate) struct Recorder {
+    ring: Arc<Ring>,
+    waiting: RefCell<Vec<Slot>>,
+}
+
+impl Record {
+    /// Whether whoever looks for what went wrong would want to see it.
+    fn is_remarkable(&self) -> bool {
+        !matches!(self.why, Why::Answered { .. }) || self.status >= 500 || self.attempts.len() > 1
+    }
+
+    fn to_hop(&self, path: &str) -> Hop {
+        let mut attempts = self.attempts.clone();
+        if attempts.is_empty() {
+            attempts.extend(self.served.as_ref().map(Served::to_attempt));
+        }
+        Hop {
+            component: self.labels.component,
+            sidecar: self.sidecar.clone(),
+            at: self.at,
+            duration: self.duration,
+            source: self.labels.source.clone(),
+            destination: self.labels.destination.clone(),
+            method: cut(self.method.as_str()).to_owned(),
+            path: path.to_owned(),
+            status: self.status,
+            code: self.why.code(),
+            reason: self.why.to_string(),
+            route: self.labels.route.as_ref().map(ToString::to_string),
+            policy: self.policy.map(Into::into),
+            timeout: self.timeout,
+            revision: self.revision,
+            attempts,
+        }
+    }
+}
+
+impl Why {
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Failed { code, .. } => Some(*code),
+            Self::Answered { .. } | Self::CallerLeft => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Answered { status, grpc: None } => write!(f, "the service answered {status}"),
+            Self::Answered { grpc: Some(grpc), .. } => write!(f, "the service answered gRPC status {grpc}"),
+            Self::Failed { reason, .. } => f.write_str(reason),
+            Self::CallerLeft => f.write_str("the caller went away before the answer had ended"),
+        }
+    }
+}
+
+impl Served {
+    fn to_attempt(&self) -> Attempt {
+        Attempt {
+            instance: self.instance.clone(),
+            address: Some(self.address.clone()),
+            after: self.after,
+            duration: self.duration,
+            status: Some(self.status),
+            outcome: self.status.to_string(),
+            decision: "passed on".into(),
+        }
+    }
 }
 
 impl Ring {
+    /// A ring that remembers so many of each kind.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), hops: Mutex::default() }
+        let shelf = || Mutex::new(Shelf { capacity: capacity.max(1), slots: Vec::new(), oldest: 0 });
+        Self { remarkable: shelf(), ordinary: shelf() }
     }
 
-    /// Remembers what happened to a request.
-    pub(crate) fn push(&self, request: RequestId, hop: Hop) {
-        let mut hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
-        if hops.len() >= self.capacity {
-            hops.pop_front();
-        }
-        hops.push_back((request, hop));
+    fn shelf_of(&self, record: &Record) -> &Mutex<Shelf> {
+        if record.is_remarkable() { &self.remarkable } else { &self.ordinary }
     }
 
     fn of(&self, request: RequestId) -> Vec<Hop> {
-        let hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
-        hops.iter().filter(|(id, _)| *id == request).map(|(_, hop)| hop.clone()).collect()
+        let mut hops = lock(&self.remarkable).of(request);
+        hops.extend(lock(&self.ordinary).of(request));
+        hops
+    }
+}
+
+impl Shelf {
+    fn push(&mut self, request: RequestId, record: Record, path: &str) {
+        if self.slots.len() < self.capacity {
+            self.slots.push(Slot { request, record, path: cut(path).to_owned() });
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(self.oldest) {
+            slot.request = request;
+            slot.record = record;
+            slot.path.clear();
+            slot.path.push_str(cut(path));
+        }
+        self.oldest = (self.oldest + 1) % self.capacity;
+    }
+
+    fn of(&self, request: RequestId) -> Vec<Hop> {
+        let its = self.slots.iter().filter(|slot| slot.request == request);
+        its.map(|slot| slot.record.to_hop(&slot.path)).collect()
+    }
+}
+
+impl Recorder {
+    pub(crate) fn new(ring: Arc<Ring>) -> Self {
+        Self { ring, waiting: RefCell::default() }
+    }
+
+    /// Remembers what happened to a request.
+    pub(crate) fn push(&self, request: RequestId, record: Record, path: &str) {
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.is_empty() {
+            let still = waiting.drain(..).filter_map(|slot| self.try_push(slot)).collect();
+            *waiting = still;
+        }
+        match self.ring.shelf_of(&record).try_lock() {
+            Ok(mut shelf) => shelf.push(request, record, path),
+            Err(TryLockError::Poisoned(shelf)) => shelf.into_inner().push(request, record, path),
+            Err(TryLockError::WouldBlock) if waiting.len() >= MOST_WAITING => {}
+            Err(TryLockError::WouldBlock) => {
+                waiting.push(Slot { request, record, path: cut(path).to_owned() });
+            }
+        }
+    }
+
+    /// Gives back what must wait on.
+    fn try_push(&self, slot: Slot) -> Option<Slot> {
+        let mut shelf = match self.ring.shelf_of(&slot.record).try_lock() {
+            Ok(shelf) => shelf,
+            Err(TryLockError::Poisoned(shelf)) => shelf.into_inner(),
+            Err(TryLockError::WouldBlock) => return Some(slot),
+        };
+        shelf.push(slot.request, slot.record, &slot.path);
+        None
     }
 }
 
@@ -39,6 +233,19 @@ pub(crate) fn explain<'a>(rings: impl Iterator<Item = &'a Ring>, request: Reques
     let mut hops: Vec<_> = rings.flat_map(|ring| ring.of(request)).collect();
     hops.sort_by_key(|hop| hop.at);
     (!hops.is_empty()).then_some(Explanation { request_id: request, hops })
+}
+
+/// As much of a text from outside as is remembered.
+pub(crate) fn cut(text: &str) -> &str {
+    if text.len() <= LONGEST_TEXT {
+        return text;
+    }
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or(text)
+}
+
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::worker::Worker;
 use http::Response;
 use std::time::Duration;
 use tenon_api::explain;
+use tenon_api::problem::Component;
 use tenon_core::retry::Outcome;
 use tenon_core::{Address, Code};
 
@@ -26,8 +27,13 @@ pub(crate) async fn carry(
     let deadline = call::deadline(outgoing.headers_mut(), timeout, story.at);
     let most = deadline.remaining(worker.now());
     story.timeout = Some(deadline.remaining(story.at));
+    let began = worker.now();
     match attempt(worker, address, &outgoing, most).await {
-        Ok(answer) => pass_on(worker, story, outgoing, answer, Holds::default()),
+        Ok(answer) => {
+            let instance = story.sidecar.clone().filter(|_| story.labels.component == Component::Inbound);
+            story.served(instance.as_ref(), address, began, answer.head.status.as_u16());
+            pass_on(worker, story, outgoing, answer, Holds::default())
+        }
         Err(failure) => {
             note(worker, &mut story, address, &failure);
             story.refuse(&refusal(address, &failure))

@@ -1,10 +1,10 @@
-//! What is told of one request when it ends: to the metrics always, and to whoever asks why when it was refused, was
-//! retried or failed.
+//! What is told of one request when it ends: to the metrics, and to whoever asks later what became of it.
 
 use crate::body::{Body, BodyError};
 use crate::connection::Connection;
 use crate::correlation;
 use crate::drain::Drain;
+use crate::explain::{Record, Served, Why};
 use crate::metrics::{InFlight, Labels};
 use crate::refusal::Refused;
 use crate::response::Holds;
@@ -12,9 +12,9 @@ use crate::worker::Worker;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use std::rc::Rc;
 use std::time::Duration;
-use tenon_api::explain::{Attempt, Hop};
+use tenon_api::explain::Attempt;
 use tenon_api::headers::REQUEST_ID;
-use tenon_core::{Code, InstanceId, RequestId, Revision, RouteName, ServiceRef, Timestamp};
+use tenon_core::{Address, Code, InstanceId, RequestId, Revision, RouteName, ServiceRef, Timestamp};
 
 /// One request at one sidecar or gateway, from its head on. Ended exactly once: by a refusal, by an answer, or, when
 /// dropped, by its caller's going away.
@@ -27,7 +27,10 @@ pub(crate) struct Story {
     pub(crate) grpc: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) revision: Option<Revision>,
+    /// Every attempt, once one went wrong.
     pub(crate) attempts: Vec<Attempt>,
+    /// The first attempt, if it went well.
+    served: Option<Served>,
     /// Of the listener that it came in by.
     pub(crate) drain: Rc<Drain>,
     method: Method,
@@ -65,6 +68,7 @@ impl Story {
             timeout: None,
             revision: None,
             attempts: Vec::new(),
+            served: None,
             drain: Rc::clone(&connection.drain),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -104,6 +108,19 @@ impl Story {
         });
     }
 
+    /// The first attempt, which began then, was answered with this status.
+    pub(crate) fn served(
+        &mut self,
+        instance: Option<&InstanceId>,
+        address: &Address,
+        began: Timestamp,
+        status: u16,
+    ) {
+        let duration = self.worker.now().since(began);
+        let (instance, address) = (instance.cloned(), address.clone());
+        self.served = Some(Served { instance, address, after: began.since(self.at), duration, status });
+    }
+
     /// How often it was sent on, as far as is remembered; waiting for an instance is no sending.
     pub(crate) fn sent(&self) -> usize {
         self.attempts.iter().filter(|attempt| attempt.address.is_some()).count()
@@ -114,7 +131,8 @@ impl Story {
         let mut response = refused.to_response(&self);
         self.mark(&mut response);
         self.worker.metrics.error(self.labels.component, refused.code);
-        self.end(refused.code.http_status(), Some(refused.code), refused.detail.clone(), refused.policy);
+        let why = Why::Failed { code: refused.code, reason: refused.detail.clone() };
+        self.end(refused.code.http_status(), why, refused.policy);
         response
     }
 
@@ -122,7 +140,7 @@ impl Story {
     pub(crate) fn answer(mut self, mut response: Response<Body>, grpc_status: Option<u8>) -> Response<Body> {
         self.mark(&mut response);
         let status = response.status().as_u16();
-        self.end(class_status(status, grpc_status), None, answered(status, grpc_status), None);
+        self.end(class_status(status, grpc_status), Why::Answered { status, grpc: grpc_status }, None);
         response
     }
 
@@ -138,51 +156,45 @@ impl Story {
         Box::new(Ending { story: self, status, grpc_status: None, holds })
     }
 
-    fn end(&mut self, status: u16, code: Option<Code>, reason: String, policy: Option<&'static str>) {
+    fn end(&mut self, status: u16, why: Why, policy: Option<&'static str>) {
         self.ended = true;
         let duration = self.worker.now().since(self.at);
         self.worker.metrics.end(&self.labels, status, duration);
         self.in_flight = None;
-        if code.is_some() || status >= 500 || self.attempts.len() > 1 {
-            let hop = self.hop(status, duration, code, reason, policy);
-            self.worker.ring.push(self.request_id, hop);
-        }
+        let record = self.record(status, duration, why, policy);
+        self.worker.recorder.push(self.request_id, record, self.uri.path());
     }
 
-    fn hop(
-        &mut self,
-        status: u16,
-        duration: Duration,
-        code: Option<Code>,
-        reason: String,
-        policy: Option<&'static str>,
-    ) -> Hop {
-        Hop {
+    /// What is remembered of it. Takes what the story holds, so that nothing is copied.
+    fn record(&mut self, status: u16, duration: Duration, why: Why, policy: Option<&'static str>) -> Record {
+        let labels = Labels {
             component: self.labels.component,
-            sidecar: self.sidecar.clone(),
+            source: self.labels.source.take(),
+            destination: self.labels.destination.take(),
+            route: self.labels.route.take(),
+        };
+        Record {
+            labels,
+            sidecar: self.sidecar.take(),
             at: self.at,
             duration,
-            source: self.labels.source.clone(),
-            destination: self.labels.destination.clone(),
-            method: cut(self.method.as_str()),
-            path: cut(self.uri.path()),
+            method: std::mem::take(&mut self.method),
             status,
-            code,
-            reason,
-            route: self.labels.route.as_ref().map(ToString::to_string),
-            policy: policy.map(Into::into),
+            why,
+            policy,
             timeout: self.timeout,
             revision: self.revision,
             attempts: std::mem::take(&mut self.attempts),
+            served: self.served.take(),
         }
     }
 }
 
 impl Drop for Story {
-    /// The caller went away. There is nobody to tell; it is counted.
+    /// The caller went away. There is nobody to tell; it is counted and remembered.
     fn drop(&mut self) {
         if !self.ended {
-            self.worker.metrics.end(&self.labels, 0, self.worker.now().since(self.at));
+            self.end(0, Why::CallerLeft, None);
         }
     }
 }
@@ -197,7 +209,7 @@ impl Ending {
     pub(crate) fn complete(mut self) {
         let status = class_status(self.status, self.grpc_status);
         self.holds.record(!is_failure(self.status, self.grpc_status));
-        self.story.end(status, None, answered(self.status, self.grpc_status), None);
+        self.story.end(status, Why::Answered { status: self.status, grpc: self.grpc_status }, None);
     }
 
     /// The instance failed halfway. The caller has seen the head, so it sees this too.
@@ -207,7 +219,7 @@ impl Ending {
             format!("the response had begun with {}, then: {}", self.status, crate::pool::chain(error));
         let code = Code::MeshNetwork;
         self.story.worker.metrics.error(self.story.labels.component, code);
-        self.story.end(code.http_status(), Some(code), reason, None);
+        self.story.end(code.http_status(), Why::Failed { code, reason }, None);
     }
 }
 
@@ -233,18 +245,6 @@ fn class_status(status: u16, grpc_status: Option<u8>) -> u16 {
         Some(1 | 3 | 5 | 6 | 7 | 9 | 10 | 11 | 16) => 400,
         Some(_) => 500,
     }
-}
-
-fn answered(status: u16, grpc_status: Option<u8>) -> String {
-    match grpc_status {
-        None => format!("the service answered {status}"),
-        Some(grpc) => format!("the service answered gRPC status {grpc}"),
-    }
-}
-
-/// As much of a text from outside as is remembered.
-fn cut(text: &str) -> String {
-    text.chars().take(200).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::clock::Clock;
 use crate::config::PlaneConfig;
-use crate::explain::Ring;
+use crate::explain::{Recorder, Ring};
 use crate::listener::Board;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
@@ -37,7 +37,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) metrics: Metrics,
-    pub(crate) ring: Arc<Ring>,
+    pub(crate) recorder: Recorder,
     view: RefCell<Rc<LocalView>>,
 }
 
@@ -55,7 +55,9 @@ impl Worker {
             pool: Rc::new(Pool::new(&shared.config.limits)),
             metrics: Metrics::new(&shared.registry),
             // There is a ring for each worker; were there not, one that nobody reads does no harm.
-            ring: shared.rings.get(number).cloned().unwrap_or_else(|| Arc::new(Ring::new(1))),
+            recorder: Recorder::new(
+                shared.rings.get(number).cloned().unwrap_or_else(|| Arc::new(Ring::new(1))),
+            ),
             view: RefCell::new(view),
             shared,
         })

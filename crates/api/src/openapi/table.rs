@@ -366,7 +366,7 @@ pub const ADMIN: &[Endpoint] = &[
     Endpoint {
         path: "/explain/{request-id}",
         operation: "explain",
-        summary: "The story of a request that was refused, retried or failed, among the last 10,000",
+        summary: "The story of a request: one of the last 10,000, or of the last 10,000 that were refused, retried or failed",
         access: Access::Public,
         parameters: &[in_path("request-id", "The request's id, from its `x-request-id` header.")],
         answers: &[Answer::Json(of::<Explanation>())],

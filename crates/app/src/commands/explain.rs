@@ -46,15 +46,21 @@ fn hop_lines(screen: Screen, hop: &Hop) -> Vec<String> {
     };
     let from = hop.source.as_ref().map_or("outside".to_owned(), ToString::to_string);
     let to = hop.destination.as_ref().map_or("nowhere".to_owned(), ToString::to_string);
-    let tone = if hop.status >= 500 || hop.code.is_some() { Tone::Bad } else { Tone::Warning };
-    let answered = match hop.code {
-        Some(code) => format!("{} {code}", hop.status),
-        None => hop.status.to_string(),
+    let tone = match hop.status {
+        _ if hop.code.is_some() => Tone::Bad,
+        100..400 => Tone::Good,
+        0 | 400..500 => Tone::Warning,
+        _ => Tone::Bad,
+    };
+    let answered = match (hop.code, hop.status) {
+        (Some(code), status) => format!("answered {status} {code}"),
+        (None, 0) => "not answered".to_owned(),
+        (None, status) => format!("answered {status}"),
     };
     let mut lines = vec![
         format!("{} {at}", screen.tone_out(&hop.at.to_string(), Tone::Faint)),
         format!("  {} {}  {from} → {to}", hop.method, hop.path),
-        format!("  answered {} after {}", screen.tone_out(&answered, tone), millis(hop.duration)),
+        format!("  {} after {}", screen.tone_out(&answered, tone), millis(hop.duration)),
         format!("  because {}", hop.reason),
     ];
     lines.extend(hop.route.as_ref().map(|route| format!("  route {route}")));

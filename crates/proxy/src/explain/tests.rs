@@ -1,51 +1,112 @@
 use super::*;
-use std::time::Duration;
 use tenon_api::problem::Component;
-use tenon_core::Timestamp;
 
 fn id(number: u8) -> RequestId {
     RequestId::from_bytes([number; 16])
 }
 
-fn hop(at: u64) -> Hop {
-    Hop {
-        component: Component::Outbound,
+/// A record of a request that came in then and was answered so.
+fn record(at: u64, status: u16) -> Record {
+    Record {
+        labels: Labels { component: Component::Outbound, source: None, destination: None, route: None },
         sidecar: None,
         at: Timestamp::from_micros(at),
         duration: Duration::ZERO,
-        source: None,
-        destination: None,
-        method: "GET".into(),
-        path: "/".into(),
-        status: 503,
-        code: None,
-        reason: String::new(),
-        route: None,
+        method: Method::GET,
+        status,
+        why: Why::Answered { status, grpc: None },
         policy: None,
         timeout: None,
         revision: None,
         attempts: Vec::new(),
+        served: Some(Served {
+            instance: Some("payment-1".parse().unwrap()),
+            address: "127.0.0.1:80".parse().unwrap(),
+            after: Duration::ZERO,
+            duration: Duration::ZERO,
+            status,
+        }),
     }
+}
+
+fn ring(capacity: usize) -> (Arc<Ring>, Recorder) {
+    let ring = Arc::new(Ring::new(capacity));
+    (Arc::clone(&ring), Recorder::new(ring))
+}
+
+fn times(ring: &Ring, request: RequestId) -> Vec<u64> {
+    let told = explain(std::iter::once(ring), request);
+    told.map(|it| it.hops.iter().map(|hop| hop.at.as_micros()).collect()).unwrap_or_default()
 }
 
 #[test]
 fn hops_of_several_workers_are_told_by_time() {
-    let rings = [Ring::new(10), Ring::new(10)];
-    rings[0].push(id(1), hop(30));
-    rings[0].push(id(2), hop(10));
-    rings[1].push(id(1), hop(20));
-    let told = explain(rings.iter(), id(1)).unwrap();
-    assert_eq!(told.hops, [hop(20), hop(30)]);
-    assert_eq!(explain(rings.iter(), id(3)), None);
+    let [(one, first), (other, second)] = [ring(10), ring(10)];
+    first.push(id(1), record(30, 200), "/");
+    first.push(id(2), record(10, 200), "/");
+    second.push(id(1), record(20, 503), "/");
+    let told = explain([&*one, &*other].into_iter(), id(1)).unwrap();
+    assert_eq!(told.hops.iter().map(|hop| hop.at.as_micros()).collect::<Vec<_>>(), [20, 30]);
+    assert_eq!(explain([&*one, &*other].into_iter(), id(3)), None);
 }
 
 #[test]
 fn a_full_ring_forgets_the_oldest() {
-    let ring = Ring::new(2);
-    for number in 1..=3 {
-        ring.push(id(number), hop(u64::from(number)));
+    let (ring, recorder) = ring(2);
+    for number in 1..=5 {
+        recorder.push(id(number), record(u64::from(number), 200), "/");
     }
-    assert_eq!(explain(std::iter::once(&ring), id(1)), None);
-    assert!(explain(std::iter::once(&ring), id(2)).is_some());
-    assert!(explain(std::iter::once(&ring), id(3)).is_some());
+    let remembered: Vec<_> = (1..=5).map(|number| times(&ring, id(number)).len()).collect();
+    assert_eq!(remembered, [0, 0, 0, 1, 1]);
+}
+
+#[test]
+fn what_went_well_does_not_push_out_what_did_not() {
+    let (ring, recorder) = ring(2);
+    recorder.push(id(1), record(1, 503), "/");
+    for number in 2..=9 {
+        recorder.push(id(number), record(u64::from(number), 200), "/");
+    }
+    assert_eq!(times(&ring, id(1)), [1]);
+}
+
+#[test]
+fn a_request_that_went_well_is_told_with_who_answered() {
+    let (ring, recorder) = ring(2);
+    recorder.push(id(1), record(1, 204), "/quote");
+    let hop = explain(std::iter::once(&*ring), id(1)).unwrap().hops.remove(0);
+    assert_eq!((hop.path.as_str(), hop.reason.as_str()), ("/quote", "the service answered 204"));
+    assert_eq!(hop.attempts.len(), 1);
+    assert_eq!(hop.attempts[0].instance.as_ref().unwrap().as_str(), "payment-1");
+}
+
+#[test]
+fn a_worker_does_not_wait_for_a_reader_and_forgets_nothing() {
+    let (ring, recorder) = ring(10);
+    let reading = ring.ordinary.lock().unwrap();
+    recorder.push(id(1), record(1, 200), "/one");
+    recorder.push(id(2), record(2, 503), "/two");
+    drop(reading);
+    assert_eq!(times(&ring, id(1)), [] as [u64; 0]);
+    assert_eq!(times(&ring, id(2)), [2]);
+    recorder.push(id(3), record(3, 200), "/three");
+    assert_eq!(times(&ring, id(1)), [1]);
+}
+
+#[test]
+fn what_waits_for_a_reader_is_bounded() {
+    let (ring, recorder) = ring(10);
+    let reading = ring.ordinary.lock().unwrap();
+    for _ in 0..2 * MOST_WAITING {
+        recorder.push(id(1), record(1, 200), "/");
+    }
+    drop(reading);
+    assert_eq!(recorder.waiting.borrow().len(), MOST_WAITING);
+}
+
+#[test]
+fn what_is_remembered_of_a_text_is_bounded() {
+    assert_eq!(cut("/short"), "/short");
+    assert_eq!(cut(&"ä".repeat(10_000)), "ä".repeat(200));
+    assert_eq!(cut(&"ä".repeat(150)), "ä".repeat(150));
 }

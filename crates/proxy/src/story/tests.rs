@@ -34,9 +34,3 @@ fn a_malformed_grpc_status_is_none() {
     headers.insert("grpc-status", "14".parse().unwrap());
     assert_eq!(grpc_status(&headers), Some(14));
 }
-
-#[test]
-fn what_is_remembered_of_a_text_is_bounded() {
-    assert_eq!(cut("/short"), "/short");
-    assert_eq!(cut(&"ä".repeat(10_000)), "ä".repeat(200));
-}
