@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Run thousands of seeds where the normal run takes 200
+    /// Run thousands of seeds where the normal run takes 200, and 10 minutes of load (or TENON_SOAK_SECONDS)
     #[arg(long)]
     long: bool,
     /// Only tests whose name contains this

@@ -94,6 +94,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Replace the data plane by a new process, of the program as it is now, without dropping a request
+    Renew(Renew),
     /// What services print
     Logs(Logs),
     /// What became of a request, step by step: who answered, or why it was refused or failed
@@ -254,6 +256,14 @@ pub(crate) enum ConfigCommand {
     },
 }
 
+/// `tenon renew`
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// How long to wait until the new process serves, in seconds
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    pub(crate) wait: u64,
+}
+
 /// `tenon logs`
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
@@ -305,6 +315,9 @@ pub(crate) struct Proxy {
     /// Worker threads [default: one for each core]
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,
+    /// Take over from the data plane that runs on the data folder, if one does
+    #[arg(long)]
+    pub(crate) takeover: bool,
 }
 
 /// The hidden command that children are started by.

@@ -25,6 +25,7 @@ pub(crate) fn run(command: Command, global: &Global) -> Outcome {
     match command {
         Command::Up(options) => up::up(screen, global, &options),
         Command::Down(options) => up::down(screen, global, &options),
+        Command::Renew(options) => up::renew(screen, global, &options),
         Command::Check(options) => check::check(screen, &options),
         Command::Schema => check::schema(screen),
         Command::Completions { shell } => {

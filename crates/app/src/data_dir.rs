@@ -139,6 +139,21 @@ impl DataDir {
         self.run().join("supervisor.sock")
     }
 
+    /// The socket on which the data plane hands over to the next one.
+    pub(crate) fn handover_socket(&self) -> PathBuf {
+        self.run().join("proxy.sock")
+    }
+
+    /// Which process is the data plane that serves.
+    pub(crate) fn proxy_pid_file(&self) -> PathBuf {
+        self.run().join("proxy.pid")
+    }
+
+    /// The process of the data plane that serves, as it says itself; it may have ended.
+    pub(crate) fn proxy_pid(&self) -> Option<u32> {
+        fs::read_to_string(self.proxy_pid_file()).ok()?.trim().parse().ok()
+    }
+
     /// Where the CLI finds the addresses of a running system.
     pub(crate) fn endpoints_file(&self) -> PathBuf {
         self.run().join("endpoints.json")

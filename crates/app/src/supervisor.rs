@@ -23,7 +23,7 @@ use crate::data_dir::DataDir;
 use crate::session;
 pub(crate) use output::last_line;
 use process::{Launcher, Program};
-use role::keep_running;
+use role::{Renewal, keep_running};
 use services::Services;
 use std::collections::BTreeMap;
 use std::io;
@@ -42,6 +42,9 @@ const HOPELESS: u32 = 3;
 
 /// The server's output in the data folder's `logs`.
 pub(crate) const SERVER_LOG: &str = "tenon.server.log";
+
+/// The data plane's.
+pub(crate) const PROXY_LOG: &str = "tenon.proxy.log";
 
 /// What to supervise.
 #[derive(Debug, Clone)]
@@ -69,6 +72,7 @@ pub(crate) struct Supervisor {
     closing: watch::Sender<bool>,
     stop_server: watch::Sender<bool>,
     stop_proxy: watch::Sender<bool>,
+    renew_proxy: watch::Sender<u64>,
     server_failures: watch::Receiver<u32>,
     server: JoinHandle<()>,
     proxy: JoinHandle<()>,
@@ -88,9 +92,29 @@ impl Supervisor {
         let (stop_proxy, stops_proxy) = watch::channel(false);
         let (failed_server, server_failures) = watch::channel(0);
         let (failed_proxy, _) = watch::channel(0);
-        let server =
-            keep_running("server", settings.server()?, Rc::clone(&launcher), failed_server, stops_server);
-        let proxy = keep_running("proxy", settings.proxy()?, Rc::clone(&launcher), failed_proxy, stops_proxy);
+        let server = keep_running(
+            "server",
+            settings.server()?,
+            None,
+            Rc::clone(&launcher),
+            failed_server,
+            stops_server,
+        );
+        let (renew_proxy, renews_proxy) = watch::channel(0);
+        let renewal = Renewal {
+            asked: renews_proxy,
+            successor: settings.next_proxy()?,
+            serving: settings.data.proxy_pid_file(),
+            coming: None,
+        };
+        let proxy = keep_running(
+            "proxy",
+            settings.proxy()?,
+            Some(renewal),
+            Rc::clone(&launcher),
+            failed_proxy,
+            stops_proxy,
+        );
         Ok(Self {
             launcher,
             reaper,
@@ -98,10 +122,16 @@ impl Supervisor {
             closing,
             stop_server,
             stop_proxy,
+            renew_proxy,
             server_failures,
             server: tokio::task::spawn_local(server),
             proxy: tokio::task::spawn_local(proxy),
         })
+    }
+
+    /// To have the data plane replaced by a new process, which takes over from it: whenever the number changes.
+    pub(crate) fn renewal(&self) -> watch::Sender<u64> {
+        self.renew_proxy.clone()
     }
 
     /// Returns when the server has ended soon after its start so often that it will hardly ever start. Cancel safe.
@@ -147,7 +177,14 @@ impl Settings {
         let mut command = self.role("proxy")?;
         command.extend(["--api".into(), session::url_of(self.api)]);
         command.extend(["--admin-listen".into(), self.admin.to_string()]);
-        Ok(self.program(command, "tenon.proxy.log"))
+        Ok(self.program(command, PROXY_LOG))
+    }
+
+    /// The data plane that takes over from the one that runs.
+    fn next_proxy(&self) -> io::Result<Program> {
+        let mut program = self.proxy()?;
+        program.command.push("--takeover".into());
+        Ok(program)
     }
 
     fn role(&self, role: &str) -> io::Result<Vec<String>> {

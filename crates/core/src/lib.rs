@@ -22,6 +22,7 @@ pub mod error;
 #[cfg(test)]
 mod fixtures;
 mod fnv;
+pub mod handover;
 pub mod health;
 pub mod id;
 pub mod limit;

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tenon_api::Problem;
@@ -35,6 +35,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Serves the admin address on a thread of its own, so that a scrape never delays a request.
 pub(crate) fn spawn(
     shared: Arc<Shared>,
+    inherited: Option<std::net::TcpListener>,
     address: watch::Sender<Option<SocketAddr>>,
     plan: watch::Receiver<Arc<Plan>>,
 ) -> io::Result<JoinHandle<()>> {
@@ -42,7 +43,7 @@ pub(crate) fn spawn(
         match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime.block_on(async {
                 tokio::select! {
-                    () = serve(shared, address) => {}
+                    () = serve(shared, inherited, address) => {}
                     () = closing(plan) => {}
                 }
             }),
@@ -56,8 +57,17 @@ async fn closing(mut plan: watch::Receiver<Arc<Plan>>) {
     let _ = plan.wait_for(|plan| plan.closing.is_some()).await;
 }
 
-async fn serve(shared: Arc<Shared>, address: watch::Sender<Option<SocketAddr>>) {
-    let listener = bind(shared.config.admin).await;
+async fn serve(
+    shared: Arc<Shared>,
+    inherited: Option<std::net::TcpListener>,
+    address: watch::Sender<Option<SocketAddr>>,
+) {
+    let inherited = inherited.and_then(|socket| TcpListener::from_std(socket).ok());
+    let listener = match inherited {
+        Some(listener) => Arc::new(listener),
+        None => Arc::new(bind(shared.config.admin).await),
+    };
+    *shared.admin_socket.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&listener);
     address.send_replace(listener.local_addr().ok());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {

@@ -1,7 +1,7 @@
 //! How a listener that is removed lets its connections go.
 //!
-//! Life cycle: it *begins*: no new connections, and each response asks for its connection to be closed, so that requests
-//! that are on their way are still answered. After the time for that it *is over*: idle connections are closed
+//! Life cycle: it *begins*: no new connections, each response of HTTP/1.1 asks for its connection to be closed, and HTTP/2
+//! says GOAWAY, so that requests that are on their way are still answered. After the time for that it *is over*: idle connections are closed
 //! and the others after the request in hand.
 
 use std::cell::Cell;
@@ -18,6 +18,7 @@ pub(crate) struct Drain {
 impl Drain {
     pub(crate) fn begin(&self) {
         self.begun.set(true);
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn end(&self) {
@@ -30,11 +31,18 @@ impl Drain {
         self.begun.get()
     }
 
+    /// Waits until it has begun.
+    pub(crate) async fn begins(&self) {
+        let changed = self.changed.notified();
+        if !self.begun.get() {
+            changed.await;
+        }
+    }
+
     /// Waits until it is over.
     pub(crate) async fn is_over(&self) {
-        let changed = self.changed.notified();
-        if !self.over.get() {
-            changed.await;
+        while !self.over.get() {
+            self.changed.notified().await;
         }
     }
 }

@@ -10,11 +10,13 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// How much a peer may send on one stream, and on one connection, before it is read.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -33,7 +35,8 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for Local {
     }
 }
 
-/// Serves a connection until it ends, or until its listener is drained and all its requests are answered.
+/// Serves a connection until it ends, or until its listener begins to drain and all its requests are answered: GOAWAY
+/// loses none that is on its way.
 ///
 /// # Errors
 /// What broke the connection.
@@ -43,7 +46,9 @@ where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<Body>> + 'static,
 {
+    let first = First::default();
     let service = service_fn(|request| {
+        first.has_come();
         let answer = service(request);
         async { Ok::<_, Infallible>(answer.await) }
     });
@@ -60,9 +65,37 @@ where
     tokio::select! {
         biased;
         ended = &mut connection => return ended,
-        () = drain.is_over() => connection.as_mut().graceful_shutdown(),
+        () = first.then_drained(drain) => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+/// The first request of a connection. Before it, hyper would close the connection instead of saying GOAWAY, and the request
+/// may be on its way.
+#[derive(Default)]
+struct First {
+    come: Cell<bool>,
+    told: Notify,
+}
+
+impl First {
+    fn has_come(&self) {
+        if !self.come.replace(true) {
+            self.told.notify_one();
+        }
+    }
+
+    /// Waits until the drain has begun and a request has come, or until it is over.
+    async fn then_drained(&self, drain: &Drain) {
+        drain.begins().await;
+        if self.come.get() {
+            return;
+        }
+        tokio::select! {
+            () = self.told.notified() => {}
+            () = drain.is_over() => {}
+        }
+    }
 }
 
 /// A connection to an application, for many requests at a time. Clones share it.

@@ -26,6 +26,7 @@ mod drain;
 mod egress;
 mod explain;
 mod gateway;
+pub mod handover;
 mod headers;
 mod hold;
 mod http1;

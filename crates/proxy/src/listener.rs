@@ -6,9 +6,11 @@
 
 mod board;
 mod crowd;
+mod heirlooms;
 
 pub(crate) use board::{Board, ListenerStatus};
 pub(crate) use crowd::Guest;
+pub(crate) use heirlooms::Heirlooms;
 
 use crate::connection::{self, Connection, Role};
 use crate::drain::Drain;
@@ -18,6 +20,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,14 +42,30 @@ pub(crate) type Key = (SocketAddr, Role);
 pub(crate) struct Plan {
     /// Each with the count of its connections in all workers.
     pub(crate) listeners: BTreeMap<Key, Arc<limit::Shared>>,
-    /// Whether the data plane is to end, and how long it may take for that.
-    pub(crate) closing: Option<Duration>,
+    /// Whether the data plane is to end, and how.
+    pub(crate) closing: Option<Closing>,
+}
+
+/// How a data plane ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Closing {
+    /// How long open connections may still bring requests, each of which is told to be the last.
+    pub(crate) linger: Duration,
+    /// How long the requests in hand may take after that.
+    pub(crate) grace: Duration,
 }
 
 /// One worker's open listener.
 struct Open {
     drain: Rc<Drain>,
-    stop: Rc<Notify>,
+    /// One for each of its sockets.
+    stops: Vec<Rc<Notify>>,
+}
+
+impl Open {
+    fn stop(&self) {
+        self.stops.iter().for_each(|stop| stop.notify_one());
+    }
 }
 
 /// Keeps one worker's listeners as the plan says, until it says to close.
@@ -55,8 +74,8 @@ pub(crate) async fn keep(worker: Rc<Worker>, mut plan: watch::Receiver<Arc<Plan>
     let crowd = Rc::new(Crowd::default());
     loop {
         let wanted = Arc::clone(&plan.borrow_and_update());
-        if let Some(grace) = wanted.closing {
-            return close(open, &crowd, grace).await;
+        if let Some(closing) = wanted.closing {
+            return close(open, &crowd, closing, plan).await;
         }
         let complete = reconcile(&worker, &mut open, &wanted, &crowd);
         tokio::select! {
@@ -73,7 +92,7 @@ fn reconcile(worker: &Rc<Worker>, open: &mut BTreeMap<Key, Open>, plan: &Plan, c
         let wanted = plan.listeners.contains_key(key);
         if !wanted {
             worker.shared.board.closed(key);
-            listener.stop.notify_one();
+            listener.stop();
             tokio::task::spawn_local(drain(Rc::clone(&listener.drain), limits.drain));
         }
         wanted
@@ -83,10 +102,10 @@ fn reconcile(worker: &Rc<Worker>, open: &mut BTreeMap<Key, Open>, plan: &Plan, c
         if open.contains_key(key) {
             continue;
         }
-        let listening = listen(key.0);
+        let listening = open_at(worker, key.0);
         worker.shared.board.tried(key, &listening);
         match listening {
-            Ok(listener) => drop(open.insert(key.clone(), begin(worker, key, listener, count, crowd))),
+            Ok(listeners) => drop(open.insert(key.clone(), begin(worker, key, listeners, count, crowd))),
             Err(_) => complete = false,
         }
     }
@@ -99,12 +118,28 @@ async fn drain(drain: Rc<Drain>, most: Duration) {
     drain.end();
 }
 
-/// Lets go of everything, and waits for the requests in hand.
-async fn close(open: BTreeMap<Key, Open>, crowd: &Crowd, grace: Duration) {
+/// Lets go of everything, and waits for the requests in hand. A plan that comes meanwhile can only be a shorter end.
+async fn close(
+    open: BTreeMap<Key, Open>,
+    crowd: &Crowd,
+    Closing { linger, mut grace }: Closing,
+    mut plan: watch::Receiver<Arc<Plan>>,
+) {
     for listener in open.values() {
-        listener.stop.notify_one();
-        listener.drain.end();
+        listener.stop();
+        listener.drain.begin();
     }
+    if !linger.is_zero() {
+        let shorter = plan.wait_for(|plan| plan.closing.is_some_and(|closing| closing.linger < linger));
+        tokio::select! {
+            () = crowd.is_gone() => {}
+            () = tokio::time::sleep(linger) => {}
+            shorter = shorter => {
+                grace = shorter.ok().and_then(|plan| plan.closing).map_or(Duration::ZERO, |closing| closing.grace);
+            }
+        }
+    }
+    open.values().for_each(|listener| listener.drain.end());
     if tokio::time::timeout(grace, crowd.is_gone()).await.is_err() {
         tracing::warn!(connections = crowd.count(), "connections are cut: they did not end in time");
     }
@@ -124,23 +159,35 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// This worker's sockets at an address: those that another process has left to it, or else a new one.
+fn open_at(worker: &Worker, address: SocketAddr) -> io::Result<Vec<Arc<TcpListener>>> {
+    let inherited = worker.shared.heirlooms.take(address, worker.number);
+    if inherited.is_empty() {
+        return Ok(vec![Arc::new(listen(address)?)]);
+    }
+    inherited.into_iter().map(|socket| TcpListener::from_std(socket).map(Arc::new)).collect()
+}
+
 fn begin(
     worker: &Rc<Worker>,
     key: &Key,
-    listener: TcpListener,
+    listeners: Vec<Arc<TcpListener>>,
     count: &Arc<limit::Shared>,
     crowd: &Rc<Crowd>,
 ) -> Open {
-    let open = Open { drain: Rc::default(), stop: Rc::default() };
-    let door = Door {
-        worker: Rc::clone(worker),
-        role: key.1.clone(),
-        count: Arc::clone(count),
-        crowd: Rc::clone(crowd),
-        drain: Rc::clone(&open.drain),
-    };
-    let stop = Rc::clone(&open.stop);
-    tokio::task::spawn_local(async move { door.accept_until(&stop, listener).await });
+    let mut open = Open { drain: Rc::default(), stops: Vec::new() };
+    for listener in listeners {
+        let door = Door {
+            worker: Rc::clone(worker),
+            role: key.1.clone(),
+            count: Arc::clone(count),
+            crowd: Rc::clone(crowd),
+            drain: Rc::clone(&open.drain),
+        };
+        let stop = Rc::<Notify>::default();
+        open.stops.push(Rc::clone(&stop));
+        tokio::task::spawn_local(async move { door.accept_until(&stop, listener).await });
+    }
     open
 }
 
@@ -154,7 +201,7 @@ struct Door {
 }
 
 impl Door {
-    async fn accept_until(&self, stop: &Notify, listener: TcpListener) {
+    async fn accept_until(&self, stop: &Notify, listener: Arc<TcpListener>) {
         loop {
             tokio::select! {
                 biased;
@@ -168,12 +215,14 @@ impl Door {
                 },
             }
         }
-        self.admit_waiting(listener);
+        self.admit_waiting(&listener);
     }
 
     /// Takes the connections that the kernel has made already: closing the listener would reset them.
-    fn admit_waiting(&self, listener: TcpListener) {
-        let Ok(listener) = listener.into_std() else { return };
+    fn admit_waiting(&self, listener: &TcpListener) {
+        let Ok(listener) = listener.as_fd().try_clone_to_owned().map(std::net::TcpListener::from) else {
+            return;
+        };
         while let Ok((stream, peer)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {

@@ -6,7 +6,8 @@ use crate::clock::Clock;
 use crate::config::PlaneConfig;
 use crate::connection::Role;
 use crate::explain::{Ring, explain};
-use crate::listener::{self, Board, Key, Plan};
+use crate::handover::Sockets;
+use crate::listener::{self, Board, Closing, Heirlooms, Key, Plan};
 use crate::metrics;
 use crate::view::{Parts, View};
 use crate::worker::{Shared, Worker};
@@ -14,7 +15,8 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -58,6 +60,15 @@ impl Plane {
     /// # Errors
     /// [`StartError`]. An admin address that is taken is no error: it is tried again until it is free.
     pub fn start(config: PlaneConfig) -> Result<Self, StartError> {
+        Self::inherit(config, Sockets::default())
+    }
+
+    /// The same with the listening sockets of a data plane that is taken over from. Those for clients are used once a
+    /// snapshot asks for their addresses.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn inherit(config: PlaneConfig, sockets: Sockets) -> Result<Self, StartError> {
         let workers = config.workers.max(1);
         let capacity = config.explanations.div_ceil(workers);
         let shared = Arc::new(Shared {
@@ -67,6 +78,8 @@ impl Plane {
             registry: Registry::new(),
             rings: (0..workers).map(|_| Arc::new(Ring::new(capacity))).collect(),
             board: Board::new(workers),
+            heirlooms: Heirlooms::new(sockets.listeners, workers),
+            admin_socket: Mutex::default(),
             config,
         });
         let seen = Arc::clone(&shared);
@@ -77,7 +90,7 @@ impl Plane {
         for number in 0..workers {
             threads.push(spawn_worker(Arc::clone(&shared), number, plan.subscribe())?);
         }
-        threads.push(admin::spawn(Arc::clone(&shared), admin_address, plan.subscribe())?);
+        threads.push(admin::spawn(Arc::clone(&shared), sockets.admin, admin_address, plan.subscribe())?);
         Ok(Self { shared, told: Mutex::default(), plan, admin, threads })
     }
 
@@ -135,10 +148,12 @@ impl Plane {
         explain(self.shared.rings.iter().map(AsRef::as_ref), request)
     }
 
-    /// Ends: no new connections, idle ones are closed, requests in hand are answered for as long as `grace` allows. Blocks
-    /// until the threads have ended.
+    /// Ends: no new connections, idle ones are closed, requests in hand are answered for as long as `grace` allows, which
+    /// holds no more once the plane is [retired](Plane::retire). Blocks until the threads have ended.
     pub fn shutdown(mut self, grace: Duration) {
-        self.close(grace);
+        if self.plan.borrow().closing.is_none() {
+            self.close(grace);
+        }
         for thread in std::mem::take(&mut self.threads) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the data plane had panicked");
@@ -146,8 +161,27 @@ impl Plane {
         }
     }
 
+    /// Takes no more connections. Those that are open may still bring requests within `linger`, each of which is told to
+    /// be the last; [`Plane::shutdown`] waits for them too.
+    pub fn retire(&self, linger: Duration) {
+        self.close_by(Closing { linger, grace: linger });
+    }
+
+    /// The sockets at which it listens, for another process.
+    pub(crate) fn sockets(&self) -> io::Result<(Vec<TcpListener>, Option<TcpListener>)> {
+        let copy =
+            |socket: Arc<tokio::net::TcpListener>| socket.as_fd().try_clone_to_owned().map(TcpListener::from);
+        let admin = self.shared.admin_socket.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let listeners = self.shared.board.sockets().into_iter().map(copy).collect::<io::Result<_>>()?;
+        Ok((listeners, admin.map(copy).transpose()?))
+    }
+
     fn close(&self, grace: Duration) {
-        self.plan.send_modify(|plan| *plan = Arc::new(Plan { closing: Some(grace), ..Plan::default() }));
+        self.close_by(Closing { linger: Duration::ZERO, grace });
+    }
+
+    fn close_by(&self, closing: Closing) {
+        self.plan.send_modify(|plan| *plan = Arc::new(Plan { closing: Some(closing), ..Plan::default() }));
     }
 
     fn change(&self, apply: impl FnOnce(&mut Parts)) {

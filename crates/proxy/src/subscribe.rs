@@ -43,16 +43,20 @@ const SAVE_DELAY: Duration = Duration::from_millis(100);
 pub fn restore(plane: &Plane, file: &std::path::Path) {
     match store::load(file) {
         Ok(None) => {}
-        Ok(Some(Stored { routes, endpoints, sidecars })) => {
-            // Who is called before who may call.
-            routes.into_iter().for_each(|part| plane.apply_routes(part));
-            endpoints.into_iter().for_each(|part| plane.apply_endpoints(part));
-            sidecars.into_iter().for_each(|part| plane.apply_sidecars(part));
-        }
+        Ok(Some(stored)) => apply_stored(plane, stored),
         Err(error) => {
             tracing::warn!(file = %file.display(), error = chain(&error), "starting with no snapshot");
         }
     }
+}
+
+/// Applies a snapshot that was kept, or handed over.
+pub fn apply_stored(plane: &Plane, stored: Stored) {
+    let Stored { routes, endpoints, sidecars } = stored;
+    // Who is called before who may call.
+    routes.into_iter().for_each(|part| plane.apply_routes(part));
+    endpoints.into_iter().for_each(|part| plane.apply_endpoints(part));
+    sidecars.into_iter().for_each(|part| plane.apply_sidecars(part));
 }
 
 /// Watches the server and applies what it says, and keeps it in `file`. Does not end; dropped, it stops watching, and the

@@ -4,7 +4,7 @@
 use crate::clock::Clock;
 use crate::config::PlaneConfig;
 use crate::explain::{Recorder, Ring};
-use crate::listener::Board;
+use crate::listener::{Board, Heirlooms};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::view::View;
@@ -12,10 +12,11 @@ use arc_swap::ArcSwap;
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use tenon_core::balance::Balancer;
 use tenon_core::{RequestId, Timestamp};
 use tenon_telemetry::Registry;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 /// What all threads of a data plane see.
@@ -30,11 +31,17 @@ pub(crate) struct Shared {
     pub(crate) rings: Vec<Arc<Ring>>,
     /// How the listeners are doing.
     pub(crate) board: Board,
+    /// What another process has left to this one.
+    pub(crate) heirlooms: Heirlooms,
+    /// The admin address's, for whoever takes over; its thread owns it.
+    pub(crate) admin_socket: Mutex<Weak<TcpListener>>,
 }
 
 /// What the requests of one thread use.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
+    /// Which of the workers it is.
+    pub(crate) number: usize,
     pub(crate) pool: Rc<Pool>,
     pub(crate) metrics: Metrics,
     pub(crate) recorder: Recorder,
@@ -59,6 +66,7 @@ impl Worker {
                 shared.rings.get(number).cloned().unwrap_or_else(|| Arc::new(Ring::new(1))),
             ),
             view: RefCell::new(view),
+            number,
             shared,
         })
     }

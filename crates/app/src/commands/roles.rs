@@ -13,6 +13,7 @@ use tenon_analysis::manifest::{self, Problem};
 use tenon_api::http::{Finding, Severity};
 use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
+use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::segment::{OpenReport, SegmentLog};
 use tokio::signal::unix::{SignalKind, signal};
@@ -111,27 +112,63 @@ pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
     let defaults = PlaneConfig::default();
     let workers = options.workers.unwrap_or(defaults.workers).max(1);
     let config = PlaneConfig { workers, admin: options.admin_listen, ..defaults };
-    let plane = Plane::start(config).map_err(|error| Failure::new(Code::Internal, chain(&error)))?;
     let file = data.snapshots().join("data-plane");
-    subscribe::restore(&plane, &file);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let plane = runtime.block_on(open_plane(config, &data, &file, options.takeover))?;
     let address = match &global.api {
         Some(api) => api.clone(),
         None => session::endpoints(&data)?.api,
     };
     let server = subscribe::Server { address, token_file: data.token_file(), node: node_name() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plane = Arc::new(plane);
     runtime.block_on(async {
-        tokio::select! {
-            () = subscribe::follow(Arc::clone(&plane), server, file) => Ok(()),
-            ended = told_to_end() => ended,
+        let socket = handover::listen(&data.handover_socket())?;
+        std::fs::write(data.proxy_pid_file(), format!("{}\n", std::process::id()))?;
+        let released = tokio::select! {
+            () = subscribe::follow(Arc::clone(&plane), server, file) => None,
+            ended = told_to_end() => return ended,
+            released = handover::give(&socket, &plane) => Some(released),
+        };
+        if let Some(released) = released {
+            tracing::info!("another process has taken over; this one lets go");
+            released.complete(&plane, DRAIN).await;
         }
+        Ok(())
     })?;
     drop(runtime);
     if let Some(plane) = Arc::into_inner(plane) {
         plane.shutdown(DRAIN);
     }
     Ok(())
+}
+
+/// A data plane that serves on what is there: what the one that runs hands over, if it is to be taken over from, or else
+/// the last snapshot.
+async fn open_plane(
+    config: PlaneConfig,
+    data: &DataDir,
+    file: &Path,
+    takeover: bool,
+) -> Result<Plane, Failure> {
+    let not_started = |error| Failure::new(Code::Internal, chain(&error));
+    let not_taken = |error: TakeoverError| Failure::new(Code::ServerUnavailable, chain(&error));
+    let offered = match takeover {
+        true => handover::ask(&data.handover_socket()).await.map_err(not_taken)?,
+        false => None,
+    };
+    let Some((takeover, Inheritance { sockets, snapshot })) = offered else {
+        let plane = Plane::start(config).map_err(not_started)?;
+        subscribe::restore(&plane, file);
+        return Ok(plane);
+    };
+    let plane = Plane::inherit(config, sockets).map_err(not_started)?;
+    subscribe::apply_stored(&plane, snapshot);
+    if let Err(error) = takeover.complete(&plane).await {
+        plane.retire(DRAIN);
+        plane.shutdown(DRAIN);
+        return Err(not_taken(error));
+    }
+    Ok(plane)
 }
 
 /// What this data plane is called in `tenon status`: its host's name.

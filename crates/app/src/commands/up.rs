@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::logging;
 use crate::render::{Screen, Tone, span};
 use crate::session::{self, Endpoints};
-use crate::supervisor::{SERVER_LOG, Settings, Supervisor, last_line};
+use crate::supervisor::{PROXY_LOG, SERVER_LOG, Settings, Supervisor, last_line};
 use std::fs::File;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tenon_api::client::Client;
 use tenon_core::Code;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 /// Starts the system that a manifest describes, or applies the manifest to the one that runs.
 pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome {
@@ -71,11 +72,7 @@ pub(crate) fn down(screen: Screen, global: &Global, options: &cli::Down) -> Outc
         screen.remark("nothing runs");
         return Ok(());
     };
-    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    let pid = raw.ok_or_else(|| Failure::new(Code::Internal, "LOCK holds no process id"))?;
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(|error| {
-        Failure::new(Code::AccessForbidden, format!("cannot end the supervisor: {error}"))
-    })?;
+    tell_supervisor(pid, rustix::process::Signal::TERM)?;
     let deadline = Instant::now() + Duration::from_secs(options.wait);
     while data.supervisor_pid().is_some() {
         if Instant::now() > deadline {
@@ -86,6 +83,40 @@ pub(crate) fn down(screen: Screen, global: &Global, options: &cli::Down) -> Outc
     }
     screen.remark("ended");
     Ok(())
+}
+
+/// Has the data plane replaced, and waits until the new one serves.
+pub(crate) fn renew(screen: Screen, global: &Global, options: &cli::Renew) -> Outcome {
+    let data = DataDir::open(&session::find_data_folder(global)?)?;
+    let (Some(supervisor), Some(old)) = (data.supervisor_pid(), data.proxy_pid()) else {
+        return Err(Failure::new(Code::ServerUnavailable, "nothing runs; `tenon up` starts it"));
+    };
+    tell_supervisor(supervisor, rustix::process::Signal::USR2)?;
+    let deadline = Instant::now() + Duration::from_secs(options.wait);
+    loop {
+        if let Some(new) = data.proxy_pid().filter(|new| *new != old) {
+            screen.remark(&format!("process {new} has taken over from {old}"));
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let log = data.logs().join(PROXY_LOG);
+            let message = format!(
+                "no new data plane serves after {} s; the one that runs goes on. {} says why",
+                options.wait,
+                log.display()
+            );
+            return Err(Failure::new(Code::ServerTimeout, message));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn tell_supervisor(pid: u32, signal: rustix::process::Signal) -> Outcome {
+    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = raw.ok_or_else(|| Failure::new(Code::Internal, "LOCK holds no process id"))?;
+    rustix::process::kill_process(pid, signal).map_err(|error| {
+        Failure::new(Code::AccessForbidden, format!("cannot signal the supervisor: {error}"))
+    })
 }
 
 /// Runs the system until it is told to end.
@@ -99,7 +130,10 @@ async fn supervise(
 ) -> Outcome {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
+    // Before anybody can find the supervisor: the signal's default is to end it.
+    let renewals = signal(SignalKind::user_defined2())?;
     let supervisor = Supervisor::start(settings)?;
+    let renewing = tokio::task::spawn_local(renew_when_told(renewals, supervisor.renewal()));
     write_endpoints(settings)?;
     let (opened, told_to_end) = tokio::select! {
         opened = open(screen, &supervisor, &settings.data, manifest, options, begun) => (opened, false),
@@ -108,6 +142,7 @@ async fn supervise(
     if opened.is_ok() && !told_to_end {
         either(&mut interrupts, &mut terminations).await;
     }
+    renewing.abort();
     screen.remark("ending; Ctrl-C again ends at once");
     let result = tokio::select! {
         () = supervisor.end() => opened,
@@ -297,6 +332,13 @@ fn claim(wanted: SocketAddr, what: &str, flag: &str) -> Result<TcpListener, Fail
             format!("{what} cannot listen on {wanted}: {error}; choose another address with {flag}");
         Failure::new(Code::ServerLocked, message)
     })
+}
+
+/// SIGUSR2, as for other servers that replace themselves.
+async fn renew_when_told(mut told: Signal, renewal: watch::Sender<u64>) {
+    while told.recv().await.is_some() {
+        renewal.send_modify(|count| *count += 1);
+    }
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

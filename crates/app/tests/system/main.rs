@@ -14,6 +14,8 @@ mod ending;
 mod failures;
 mod only_replica;
 mod recovery;
+mod renewing;
 mod shop;
+mod soak;
 mod starting;
 mod support;

@@ -24,3 +24,16 @@ fn its_end_is_told_to_those_who_wait_and_to_those_who_come_later() {
     assert!(is_ready(one) && is_ready(other) && is_ready(pin!(drain.is_over())));
     assert!(drain.has_begun());
 }
+
+#[test]
+fn its_beginning_is_told_to_those_who_wait_and_to_those_who_come_later() {
+    let drain = Drain::default();
+    let mut waiting = pin!(drain.begins());
+    assert!(!is_ready(waiting.as_mut()));
+    drain.begin();
+    assert!(is_ready(waiting) && is_ready(pin!(drain.begins())));
+    let mut over = pin!(drain.is_over());
+    assert!(!is_ready(over.as_mut()));
+    drain.end();
+    assert!(is_ready(over));
+}

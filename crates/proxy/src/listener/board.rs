@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -22,6 +22,8 @@ pub(crate) struct Board {
 struct State {
     open: usize,
     error: Option<String>,
+    /// For whoever takes over; the workers own them.
+    sockets: Vec<Weak<TcpListener>>,
 }
 
 /// How one listener is doing.
@@ -44,13 +46,15 @@ impl Board {
     }
 
     /// One worker has tried to listen.
-    pub(super) fn tried(&self, key: &Key, listening: &io::Result<TcpListener>) {
+    pub(super) fn tried(&self, key: &Key, listening: &io::Result<Vec<Arc<TcpListener>>>) {
         let mut listeners = self.lock();
         let state = listeners.entry(key.clone()).or_default();
         match listening {
-            Ok(_) => {
+            Ok(sockets) => {
                 state.open += 1;
                 state.error = None;
+                state.sockets.retain(|socket| socket.strong_count() > 0);
+                state.sockets.extend(sockets.iter().map(Arc::downgrade));
             }
             Err(error) => {
                 let text = error.to_string();
@@ -101,6 +105,11 @@ impl Board {
     /// Forgets what is not wanted and was never open.
     pub(crate) fn keep_only(&self, wanted: impl Fn(&Key) -> bool) {
         self.lock().retain(|key, state| state.open > 0 || wanted(key));
+    }
+
+    /// All sockets that are open.
+    pub(crate) fn sockets(&self) -> Vec<Arc<TcpListener>> {
+        self.lock().values().flat_map(|state| &state.sockets).filter_map(Weak::upgrade).collect()
     }
 
     fn are_open(&self, keys: &[Key]) -> bool {

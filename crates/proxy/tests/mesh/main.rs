@@ -9,6 +9,7 @@ mod changes;
 mod clients;
 mod gateway;
 mod grpc;
+mod handover;
 mod holding;
 mod malformed;
 mod retries;

@@ -30,6 +30,12 @@ impl Http {
         Self { client: builder.pool_idle_timeout(Duration::from_secs(5)).build().unwrap() }
     }
 
+    /// The same with a connection for each request.
+    pub(crate) fn on_fresh_connections() -> Self {
+        let builder = Client::builder().no_proxy().timeout(Duration::from_secs(15));
+        Self { client: builder.pool_max_idle_per_host(0).build().unwrap() }
+    }
+
     /// `GET`.
     pub(crate) async fn get(&self, url: &str) -> Answer {
         self.send(self.request(Method::GET, url)).await

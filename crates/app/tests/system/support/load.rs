@@ -27,14 +27,23 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Sends `rate` requests each second.
+    /// Sends `rate` requests each second on connections that are kept.
     pub(crate) fn start(url: &str, rate: u32) -> Self {
+        Self::begin(url, rate, Http::new)
+    }
+
+    /// Sends `rate` requests each second, each on a connection of its own.
+    pub(crate) fn start_on_fresh_connections(url: &str, rate: u32) -> Self {
+        Self::begin(url, rate, Http::on_fresh_connections)
+    }
+
+    fn begin(url: &str, rate: u32, http: fn() -> Http) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let customers = Customers { url: url.to_owned(), answered: Arc::clone(&answered) };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(drive(customers, rate, &stopped))
+            runtime.block_on(drive(http(), customers, rate, &stopped))
         });
         Self { stop, answered, thread: Some(thread) }
     }
@@ -44,6 +53,11 @@ impl Load {
         let wanted = self.answered.load(Ordering::Relaxed) + requests;
         let enough = async || (self.answered.load(Ordering::Relaxed) >= wanted).then_some(());
         super::eventually("requests are answered", enough).await;
+    }
+
+    /// How many requests have been answered well.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Stops, waits for the answers that are due, and fails if one of the requests did.
@@ -73,8 +87,8 @@ struct Customers {
     answered: Arc<AtomicU64>,
 }
 
-async fn drive(customers: Customers, rate: u32, stop: &AtomicBool) -> Vec<String> {
-    let (http, begun) = (Http::new(), Instant::now());
+async fn drive(http: Http, customers: Customers, rate: u32, stop: &AtomicBool) -> Vec<String> {
+    let begun = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut in_flight = JoinSet::new();
