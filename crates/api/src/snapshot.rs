@@ -8,6 +8,7 @@
 
 mod decode;
 mod encode;
+mod load;
 mod routing;
 
 use crate::proto::snapshot::v1;

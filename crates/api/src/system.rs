@@ -15,9 +15,9 @@ pub use service::{
     ResourcesDoc, ServiceDoc, WorkloadDoc,
 };
 pub use traffic::{
-    BackendDoc, BalanceDoc, BreakerDoc, DelayDoc, EgressDoc, GatewayDoc, JitterDoc, MatchDoc,
-    NameAndValueDoc, PathMatchDoc, RetryBudgetDoc, RetryDoc, RetryOnDoc, RouteDoc, RuleDoc, TrafficDoc,
-    TrafficRulesDoc,
+    BackendDoc, BalanceDoc, BreakerDoc, ConcurrencyDoc, DelayDoc, EgressDoc, GatewayDoc, HedgeDoc, JitterDoc,
+    MatchDoc, NameAndValueDoc, PathMatchDoc, PriorityDoc, PriorityRulesDoc, RetryBudgetDoc, RetryDoc,
+    RetryOnDoc, RouteDoc, RuleDoc, TrafficDoc, TrafficRulesDoc,
 };
 
 use crate::InvalidMessage;

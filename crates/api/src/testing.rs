@@ -13,7 +13,8 @@ use tenon_core::retry::{Delay, Jitter, Policy, RetryOn, budget};
 use tenon_core::route::{Backend, HeaderMatch, Match, PathMatch, QueryMatch, Route, Rule};
 use tenon_core::snapshot::{Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{
-    Address, InstanceId, LogId, Position, Revision, ServiceName, ServiceRef, breaker, health, snapshot,
+    Address, InstanceId, LogId, Position, Revision, ServiceName, ServiceRef, breaker, concurrency, health,
+    hedge, priority, snapshot,
 };
 
 pub(crate) fn name<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>() -> impl Strategy<Value = T>
@@ -95,17 +96,19 @@ fn retry_on() -> impl Strategy<Value = RetryOn> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    let jitter = prop_oneof![Just(Jitter::None), Just(Jitter::Full)];
+    let jitter = prop_oneof![Just(Jitter::None), Just(Jitter::Full), Just(Jitter::Decorrelated)];
     let spans = (span(), option::of(span()));
-    (any::<u32>(), delay(), jitter, spans, retry_on(), any::<bool>()).prop_map(
-        |(max_retries, delay, jitter, (max_delay, per_try_timeout), retry_on, non_idempotent)| Policy {
+    let switches = any::<(bool, bool)>();
+    (any::<u32>(), delay(), jitter, spans, retry_on(), switches).prop_map(
+        |(max_retries, delay, jitter, (max_delay, per_try_timeout), retry_on, switches)| Policy {
             max_retries,
             delay,
             jitter,
             max_delay,
             per_try_timeout,
             retry_on,
-            non_idempotent,
+            non_idempotent: switches.0,
+            retry_after: switches.1,
         },
     )
 }
@@ -129,16 +132,41 @@ fn breaker() -> impl Strategy<Value = breaker::Config> {
     })
 }
 
+fn load() -> impl Strategy<Value = (Option<hedge::Policy>, Option<concurrency::Config>, priority::Rules)> {
+    let after =
+        prop_oneof![span().prop_map(hedge::After::Fixed), any::<u32>().prop_map(hedge::After::Percentile),];
+    let hedge = (after, any::<u32>()).prop_map(|(after, max)| hedge::Policy { after, max });
+    let concurrency = (any::<(u32, u32, u32)>(), span(), span()).prop_map(
+        |((min, max, tolerance), window, measure_every)| concurrency::Config {
+            min,
+            max,
+            tolerance,
+            window,
+            measure_every,
+        },
+    );
+    let calls = proptest::sample::select(&priority::Priority::ALL[..]);
+    let rules = (calls, any::<u32>(), any::<u32>()).prop_map(|(calls, sheddable, default)| priority::Rules {
+        calls,
+        sheddable,
+        default,
+    });
+    (option::of(hedge), option::of(concurrency), rules)
+}
+
 pub(crate) fn traffic() -> impl Strategy<Value = Traffic> {
     let balance = proptest::sample::select(&Balance::ALL[..]);
-    (balance, span(), policy(), budget(), breaker(), any::<u32>()).prop_map(
-        |(balance, timeout, retry, budget, breaker, max_in_flight)| Traffic {
+    (balance, span(), policy(), budget(), breaker(), any::<u32>(), load()).prop_map(
+        |(balance, timeout, retry, budget, breaker, max_in_flight, load)| Traffic {
             balance,
             timeout,
             retry,
             budget,
             breaker,
             max_in_flight,
+            hedge: load.0,
+            concurrency: load.1,
+            priority: load.2,
         },
     )
 }

@@ -9,9 +9,17 @@
 //! does no harm: its method is idempotent (RFC 9110, 9.2.2), it carries an idempotency key, or the policy
 //! says that all requests may be repeated. One that was certainly never processed may always be sent again.
 //!
-//! Left out on purpose: which endpoint the next try goes to (module [`balance`](crate::balance)), and hedging.
+//! Over several hops: a request that is itself another try says so ([`ATTEMPT_HEADER`]), and the hops below leave
+//! it at one try; an answer for which retries have been spent says so ([`RETRY_HEADER`], and [`spent`] where it is
+//! lost on its way), and the hops above pass it on. So one hop at most tries a failed request again, the one
+//! next to the failure, and all hops together send no more than one hop's budget pays for (the tests of `retry/chain.rs`).
+//!
+//! Left out on purpose: which endpoint the next try goes to (module [`balance`](crate::balance)), and a second try
+//! beside a slow first one (module [`hedge`](crate::hedge)).
 
+pub mod after;
 pub mod budget;
+pub mod spent;
 
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +27,16 @@ use std::time::Duration;
 /// The header by which a caller says that a request may be sent more than once
 /// (draft-ietf-httpapi-idempotency-key-header).
 pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+
+/// The header of a request that is not its first try: which try it is, counted from 1. An application that calls
+/// others on behalf of such a request passes it on.
+pub const ATTEMPT_HEADER: &str = "tenon-attempt";
+
+/// The header of an answer that is not worth another try further up; its value is [`NO_RETRY`].
+pub const RETRY_HEADER: &str = "tenon-retry";
+
+/// The value of [`RETRY_HEADER`].
+pub const NO_RETRY: &str = "no";
 
 /// Whether processing a request with this method twice is meant to have the effect of once (RFC 9110, 9.2.2).
 pub fn is_idempotent(method: &str) -> bool {
@@ -42,6 +60,8 @@ pub struct Policy {
     pub retry_on: RetryOn,
     /// Whether requests that are not idempotent are tried again too. Only for services that notice duplicates.
     pub non_idempotent: bool,
+    /// Whether an answer that says when to come back (`Retry-After`, gRPC's pushback) is believed.
+    pub retry_after: bool,
 }
 
 impl Default for Policy {
@@ -55,6 +75,7 @@ impl Default for Policy {
             per_try_timeout: None,
             retry_on: RetryOn::default(),
             non_idempotent: false,
+            retry_after: true,
         }
     }
 }
@@ -88,6 +109,8 @@ pub enum Jitter {
     /// Anything from nothing to the whole delay, evenly (M. Brooker, "Exponential Backoff And Jitter", 2015).
     #[default]
     Full,
+    /// Anything from the first retry's delay to three times the wait before, evenly (there, "decorrelated").
+    Decorrelated,
 }
 
 /// Which outcomes are tried again, if the request is safe to repeat.
@@ -136,6 +159,18 @@ pub enum Outcome {
     GrpcStatus(u8),
 }
 
+/// What an answer says of another try.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Advice {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// There should be none before this long.
+    After(Duration),
+    /// There should be none: retries have been spent for it further down.
+    Never,
+}
+
 /// What the machine is told of one try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tried {
@@ -145,6 +180,10 @@ pub struct Tried {
     pub idempotent: bool,
     /// Whether the whole request can be sent again: its body is empty, unread or still remembered.
     pub replayable: bool,
+    /// Whether it is itself another try of a request that failed further up.
+    pub repetition: bool,
+    /// What the answer says of another try.
+    pub advice: Advice,
     /// How long the request may still take; `None` if it has no deadline.
     pub remaining: Option<Duration>,
     /// A random number, for the jitter.
@@ -190,6 +229,12 @@ pub enum Reason {
     DeadlineNear,
     /// All requests together have had as many retries as they may.
     BudgetSpent,
+    /// Whoever sent it already tries it again.
+    Repetition,
+    /// Retries have been spent for it further down.
+    SpentBelow,
+    /// The answer asks for a longer wait than the policy allows.
+    AskedToWait,
 }
 
 impl fmt::Display for Reason {
@@ -201,6 +246,9 @@ impl fmt::Display for Reason {
             Self::RetriesExhausted => "all retries have been used",
             Self::DeadlineNear => "the deadline is too near for another try",
             Self::BudgetSpent => "the retry budget is spent",
+            Self::Repetition => "its caller is already trying it again",
+            Self::SpentBelow => "retries have been spent for it further down",
+            Self::AskedToWait => "the answer asks for a longer wait than the policy allows",
         })
     }
 }
@@ -212,6 +260,8 @@ pub enum Attempts {
     Trying {
         /// Tries that have ended.
         ended: u32,
+        /// How long the last wait was.
+        waited: Duration,
     },
     /// It is not tried again.
     GivenUp {
@@ -225,13 +275,26 @@ pub enum Attempts {
 impl Attempts {
     /// A request before its first try.
     pub const fn new() -> Self {
-        Self::Trying { ended: 0 }
+        Self::Trying { ended: 0, waited: Duration::ZERO }
     }
 
     /// How many tries have ended.
     pub const fn ended(&self) -> u32 {
         match *self {
-            Self::Trying { ended } | Self::GivenUp { ended, .. } => ended,
+            Self::Trying { ended, .. } | Self::GivenUp { ended, .. } => ended,
+        }
+    }
+
+    /// Whether whoever waits for the answer is to be told not to try again: what may be spent on this request has
+    /// been, here or further down. Where nothing was spent, a hop further up may do better.
+    pub const fn stops_callers(&self) -> bool {
+        match *self {
+            Self::Trying { .. } => false,
+            Self::GivenUp { ended, reason } => match reason {
+                Reason::BudgetSpent | Reason::SpentBelow | Reason::Repetition | Reason::AskedToWait => true,
+                Reason::RetriesExhausted | Reason::DeadlineNear => ended > 1,
+                Reason::Final | Reason::NotIdempotent | Reason::NotReplayable => false,
+            },
         }
     }
 
@@ -256,27 +319,35 @@ impl Default for Attempts {
 
 /// The one transition function. Total: a request that was given up stays given up for its first reason.
 pub fn step(state: Attempts, policy: &Policy, input: Input) -> (Attempts, Decision) {
-    let ended = match state {
-        Attempts::Trying { ended } => ended,
+    let (ended, waited) = match state {
+        Attempts::Trying { ended, waited } => (ended, waited),
         Attempts::GivenUp { reason, .. } => return (state, Decision::GiveUp { reason }),
     };
     let (ended, verdict) = match input {
-        Input::Tried(tried) => (ended.saturating_add(1), judge(ended.saturating_add(1), policy, &tried)),
+        Input::Tried(tried) => {
+            let ended = ended.saturating_add(1);
+            (ended, judge(ended, waited, policy, &tried))
+        }
         Input::BudgetSpent => (ended, Err(Reason::BudgetSpent)),
     };
     match verdict {
-        Ok(after) => (Attempts::Trying { ended }, Decision::Retry { after }),
+        Ok(after) => (Attempts::Trying { ended, waited: after }, Decision::Retry { after }),
         Err(reason) => (Attempts::GivenUp { ended, reason }, Decision::GiveUp { reason }),
     }
 }
 
 impl Policy {
-    /// How long to wait before retry `number`, counted from 1.
-    pub fn delay_before(&self, number: u32, random: u64) -> Duration {
+    /// How long to wait before retry `number`, counted from 1, after a wait of `waited` before the one before.
+    pub fn delay_before(&self, number: u32, waited: Duration, random: u64) -> Duration {
         let longest = self.delay.before(number).min(self.max_delay);
         match self.jitter {
             Jitter::None => longest,
             Jitter::Full => part(longest, random),
+            Jitter::Decorrelated => {
+                let base = self.delay.before(1).min(self.max_delay);
+                let spread = waited.max(base).saturating_mul(3).min(self.max_delay).saturating_sub(base);
+                base.saturating_add(part(spread, random))
+            }
         }
     }
 }
@@ -306,12 +377,21 @@ impl RetryOn {
 }
 
 /// The delay before the next try, or why there is none; `ended` tries have been made.
-fn judge(ended: u32, policy: &Policy, tried: &Tried) -> Result<Duration, Reason> {
+fn judge(ended: u32, waited: Duration, policy: &Policy, tried: &Tried) -> Result<Duration, Reason> {
     if !policy.retry_on.includes(tried.outcome) {
         return Err(Reason::Final);
     }
-    if !(tried.idempotent || policy.non_idempotent || tried.outcome == Outcome::NeverProcessed) {
-        return Err(Reason::NotIdempotent);
+    // What nobody has processed has cost nobody anything.
+    if tried.outcome != Outcome::NeverProcessed {
+        if !(tried.idempotent || policy.non_idempotent) {
+            return Err(Reason::NotIdempotent);
+        }
+        if tried.repetition {
+            return Err(Reason::Repetition);
+        }
+        if tried.advice == Advice::Never {
+            return Err(Reason::SpentBelow);
+        }
     }
     if !tried.replayable {
         return Err(Reason::NotReplayable);
@@ -319,7 +399,15 @@ fn judge(ended: u32, policy: &Policy, tried: &Tried) -> Result<Duration, Reason>
     if ended > policy.max_retries {
         return Err(Reason::RetriesExhausted);
     }
-    let after = policy.delay_before(ended, tried.random);
+    let mut after = policy.delay_before(ended, waited, tried.random);
+    if let Advice::After(asked) = tried.advice
+        && policy.retry_after
+    {
+        if asked > policy.max_delay {
+            return Err(Reason::AskedToWait);
+        }
+        after = after.max(asked);
+    }
     if tried.remaining.is_some_and(|remaining| remaining <= after) {
         return Err(Reason::DeadlineNear);
     }
@@ -333,6 +421,8 @@ fn part(whole: Duration, random: u64) -> Duration {
     Duration::from_micros(((u128::from(random) * u128::from(micros + 1)) >> 64) as u64)
 }
 
+#[cfg(test)]
+mod chain;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

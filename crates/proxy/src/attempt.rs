@@ -38,7 +38,14 @@ pub(crate) struct Failure {
     pub(crate) why: String,
 }
 
-/// Sends the request to an application, which has this long to answer.
+/// Which try of a request an attempt is, counted from 1, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) number: u32,
+    pub(crate) most: Duration,
+}
+
+/// Sends the request to an application on these terms.
 ///
 /// # Errors
 /// [`Failure`] with what is known of whether the application has seen the request.
@@ -46,23 +53,25 @@ pub(crate) async fn attempt(
     worker: &Worker,
     address: &Address,
     outgoing: &Outgoing,
-    most: Duration,
+    terms: Terms,
 ) -> Result<Answer, Failure> {
+    let most = terms.most;
     let timed_out = || Failure {
         outcome: Outcome::TimedOut,
         contact: None,
         why: format!("no answer within {} ms", most.as_millis()),
     };
-    tokio::time::timeout(most, exchange(worker, address, outgoing, most)).await.map_err(|_| timed_out())?
+    tokio::time::timeout(most, exchange(worker, address, outgoing, terms)).await.map_err(|_| timed_out())?
 }
 
 async fn exchange(
     worker: &Worker,
     address: &Address,
     outgoing: &Outgoing,
-    most: Duration,
+    terms: Terms,
 ) -> Result<Answer, Failure> {
-    let sent = worker.pool.send(address, outgoing.protocol(), outgoing.attempt(most)).await;
+    let request = outgoing.attempt(terms.number, terms.most);
+    let sent = worker.pool.send(address, outgoing.protocol(), request).await;
     let (response, lease) = sent.map_err(|error| failure(&error))?;
     let (head, incoming) = response.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS || !is_withheld(worker, outgoing, &incoming) {

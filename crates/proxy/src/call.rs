@@ -1,10 +1,15 @@
 //! A call to a service of the mesh, from the deadline to the response: what sidecars and the gateway have in common.
 
+mod paid;
+mod race;
+mod room;
+
 use crate::admission::{self, Whose};
-use crate::attempt::{Answer, Failure, attempt};
+use crate::attempt::{Answer, Failure, Terms, attempt};
 use crate::balance::{self, Chosen, Nobody};
 use crate::body::Body;
 use crate::cells::Contact;
+use crate::headers::{self, Marks};
 use crate::hold::Patience;
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
@@ -12,14 +17,17 @@ use crate::response::{Holds, pass_on};
 use crate::story::{Story, grpc_status};
 use crate::view::Destination;
 use crate::worker::{LocalView, Worker};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response, header};
+use paid::Paid;
+use race::Ended;
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain;
 use tenon_api::headers::TIMEOUT_MS;
 use tenon_core::deadline::{Deadline, GRPC_HEADER, GrpcTimeout, MillisTimeout};
 use tenon_core::manifest::Traffic;
-use tenon_core::retry::{Attempts, Decision, Outcome, Reason, Tried};
+use tenon_core::priority::Priority;
+use tenon_core::retry::{Advice, Attempts, Decision, Outcome, Reason, Tried, after};
 use tenon_core::{Code, InstanceId, ServiceRef, Timestamp};
 
 /// Where a call goes and how long it may take.
@@ -30,6 +38,8 @@ pub(crate) struct Target {
     pub(crate) index: usize,
     /// What the route allows, if it says so.
     pub(crate) timeout: Option<Duration>,
+    /// What the request says of itself.
+    pub(crate) marks: Marks,
 }
 
 /// One call on its way.
@@ -38,7 +48,11 @@ struct Call<'a> {
     story: &'a mut Story,
     outgoing: &'a Outgoing,
     deadline: Deadline,
+    /// Whether it is another try of a request that failed further up.
+    repetition: bool,
     attempts: Attempts,
+    /// The retry that was granted and has not been sent.
+    paid: Option<Paid>,
     tried: Vec<InstanceId>,
     patience: Patience,
 }
@@ -61,7 +75,12 @@ pub(crate) async fn carry(
 ) -> Response<Body> {
     match try_carry(worker, &mut story, target, &mut outgoing).await {
         Ok((answer, holds)) => pass_on(worker, story, outgoing, answer, holds),
-        Err(refused) => story.refuse(&refused),
+        Err(refused) => {
+            if refused.stops_callers() {
+                worker.shared.spent.note(story.request_id, worker.now());
+            }
+            story.refuse(&refused)
+        }
     }
 }
 
@@ -71,30 +90,36 @@ async fn try_carry(
     target: Target,
     outgoing: &mut Outgoing,
 ) -> Result<(Answer, Holds), Refused> {
-    let Target { view, index, timeout } = target;
+    let Target { view, index, timeout, marks } = target;
     let destination = view.destinations().get(index).ok_or_else(unavailable)?;
     let traffic = &destination.traffic;
 
     // What the route says, or else the service; a caller with less time left has its way.
     let deadline = deadline(outgoing.headers_mut(), timeout.unwrap_or(traffic.timeout), story.at);
     story.timeout = Some(deadline.remaining(story.at));
+    if deadline.has_passed(story.at) {
+        return Err(late(&destination.service.to_string(), 0));
+    }
 
     // No queue: what has no place is refused at once, so that a slow service does not fill this process.
-    let place = destination
-        .cells
-        .in_flight
-        .admit(traffic.max_in_flight)
-        .map_err(|full| overloaded(destination, &full))?;
+    let priority = marks.priority.unwrap_or(traffic.priority.calls);
+    if marks.priority.is_none() && priority != Priority::Default {
+        headers::set_priority(outgoing.headers_mut(), priority);
+    }
+    let place = room::take(worker, destination, priority)?;
 
     // A service whose calls keep failing is left alone, whichever of its instances they went to.
     let whose = Whose { service: &destination.service, instance: None };
     let service = admission::admit(worker, &destination.cells.breaker, &traffic.breaker, whose)
         .map_err(|wait| admission::open(&destination.service, "the service", wait))?;
 
-    destination.cells.budget.deposit(&traffic.budget, story.at);
+    // Another try of a request that failed further up is none that earns retries.
+    if !marks.repetition {
+        destination.cells.budget.deposit(&traffic.budget, story.at);
+    }
     let patience = Patience::new(&worker.shared.config.limits);
-    let (attempts, tried) = (Attempts::new(), Vec::new());
-    let call = Call { worker, story, outgoing, deadline, attempts, tried, patience };
+    let (attempts, tried, repetition, paid) = (Attempts::new(), Vec::new(), marks.repetition, None);
+    let call = Call { worker, story, outgoing, deadline, repetition, attempts, paid, tried, patience };
     match call.settle(Rc::clone(&view), index).await {
         Ok((answer, chosen)) => {
             let holds = Holds {
@@ -123,7 +148,6 @@ impl Call<'_> {
     ) -> Result<(Answer, Chosen), Refused> {
         loop {
             let destination = view.destinations().get(index).ok_or_else(unavailable)?;
-            let policy = &destination.traffic.retry;
             let may_wait = !self.patience.is_spent();
             let chosen = match balance::choose(self.worker, &view, index, &self.tried, may_wait) {
                 Ok(chosen) => chosen,
@@ -138,8 +162,22 @@ impl Call<'_> {
             };
             let target = destination.targets.get(chosen.index).ok_or_else(unavailable)?;
             let began = self.worker.now();
-            let most = self.deadline.for_try(policy.per_try_timeout, began);
-            let result = attempt(self.worker, &target.address, self.outgoing, most).await;
+            let terms = self.terms(destination, began)?;
+            if let Some(paid) = self.paid.take() {
+                paid.sent();
+                self.story.retried();
+            }
+            let Ended { chosen, began, result } = match &destination.traffic.hedge {
+                // On the heap, so that calls which are not hedged keep no room for it.
+                Some(policy) if self.may_be_hedged() => {
+                    Box::pin(self.race(policy, &view, index, destination, target, chosen)).await
+                }
+                _ => {
+                    let result = attempt(self.worker, &target.address, self.outgoing, terms).await;
+                    Ended { chosen, began, result }
+                }
+            };
+            let target = destination.targets.get(chosen.index).ok_or_else(unavailable)?;
             if self.outgoing.body.caller_failed() {
                 // It says nothing about the instance: its leave is given back.
                 return Err(Refused::new(Code::RequestInvalid, "the request's body broke off"));
@@ -155,10 +193,13 @@ impl Call<'_> {
                 }
             };
             let seen = result.as_ref().map(|(answer, _)| answer);
+            room::measure(self.worker, destination, began, seen);
             let next = self.decide(destination, seen);
             self.note(&destination.service, target, began, seen, next);
             match (next, result) {
-                (Next::Decided(Decision::GiveUp { .. }), Ok(answered)) => return Ok(answered),
+                (Next::Decided(Decision::GiveUp { .. }), Ok((answer, chosen))) => {
+                    return Ok((self.answered(answer), chosen));
+                }
                 (Next::Decided(Decision::GiveUp { reason }), Err(failure)) => {
                     return Err(self.failed(&destination.service, &failure, reason));
                 }
@@ -169,7 +210,6 @@ impl Call<'_> {
                     }
                     self.tried.push(target.instance.clone());
                     tokio::time::sleep(after).await;
-                    self.story.retried();
                     // Who may be called may have changed; the instance that failed may be gone by now.
                     let now = self.worker.view();
                     if let Some(place) = now.find(&destination.service) {
@@ -224,15 +264,69 @@ impl Call<'_> {
         }
         let Traffic { retry, budget, .. } = &destination.traffic;
         let now = self.worker.now();
+        let outcome = outcome_of(result);
+        let failed = retry.retry_on.includes(outcome);
         let tried = Tried {
-            outcome: outcome_of(result),
+            outcome,
             idempotent: self.outgoing.idempotent,
             replayable: self.outgoing.body.is_replayable(),
+            repetition: self.repetition,
+            advice: if failed { self.advice(result, now) } else { Advice::Nothing },
             remaining: Some(self.deadline.remaining(now)),
-            random: fastrand::u64(..),
+            random: if failed { fastrand::u64(..) } else { 0 },
         };
-        let spend = || destination.cells.budget.withdraw(budget, now);
-        Next::Decided(self.attempts.after_try(retry, tried, spend))
+        let spend = || {
+            let granted = destination.cells.budget.withdraw(budget, now);
+            self.paid = granted.then(|| Paid::new(self.worker, destination));
+            granted
+        };
+        let decision = self.attempts.after_try(retry, tried, spend);
+        if let Decision::GiveUp { reason } = decision
+            && failed
+        {
+            self.worker.metrics.retries_stopped(&destination.service, reason);
+        }
+        Next::Decided(decision)
+    }
+
+    /// What is said of another try after one that failed: by the answer, or by a hop further down.
+    fn advice(&self, result: Result<&Answer, &Failure>, now: Timestamp) -> Advice {
+        if self.worker.shared.spent.knows(self.story.request_id, now) {
+            return Advice::Never;
+        }
+        let Ok(answer) = result else { return Advice::Nothing };
+        let told = &answer.head.headers;
+        if headers::says_no_retry(told) {
+            return Advice::Never;
+        }
+        if let Some(text) = headers::pushback(told) {
+            return after::pushback(text);
+        }
+        let text = told.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        text.map_or(Advice::Nothing, |text| after::retry_after(text, now))
+    }
+
+    /// The answer that counts. If it is a failure that retries have been spent for, those who wait for it are told so.
+    fn answered(&self, mut answer: Answer) -> Answer {
+        if self.attempts.stops_callers() {
+            self.worker.shared.spent.note(self.story.request_id, self.worker.now());
+            headers::set_no_retry(&mut answer.head.headers, self.outgoing.grpc);
+        }
+        answer
+    }
+
+    /// The terms of the next try.
+    fn terms(&self, destination: &Destination, now: Timestamp) -> Result<Terms, Refused> {
+        let most = self.deadline.for_try(destination.traffic.retry.per_try_timeout, now);
+        let ended = self.attempts.ended();
+        if most.is_zero() {
+            return Err(late(&destination.service.to_string(), ended));
+        }
+        Ok(Terms { number: ended.saturating_add(1), most })
+    }
+
+    fn may_be_hedged(&self) -> bool {
+        self.outgoing.idempotent && self.outgoing.upgrade.is_none() && !self.repetition
     }
 
     /// Whether nobody listens at any of the service's addresses, though somebody should. Who ended is known here a moment
@@ -286,19 +380,26 @@ impl Call<'_> {
         let policy = if late { "timeout" } else { "retry" };
         let ended = self.attempts.ended();
         let detail = format!("`{service}` did not answer: {}; attempts made: {ended}; {reason}", failure.why);
-        Refused::new(code, detail).by(policy)
+        Refused { spent: self.attempts.stops_callers(), ..Refused::new(code, detail).by(policy) }
     }
 }
+
+const TIMEOUT_NAME: HeaderName = HeaderName::from_static(TIMEOUT_MS);
+const GRPC_NAME: HeaderName = HeaderName::from_static(GRPC_HEADER);
 
 /// The deadline of a request that arrived at `at`, which its headers may bring forward. They are taken out: each
 /// attempt is told what remains then.
 pub(crate) fn deadline(headers: &mut HeaderMap, own: Duration, at: Timestamp) -> Deadline {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let millis = text(TIMEOUT_MS).and_then(|text| text.parse::<MillisTimeout>().ok()).map(|it| it.0);
-    let grpc = text(GRPC_HEADER).and_then(|text| text.parse::<GrpcTimeout>().ok()).map(|it| it.0);
-    headers.remove(TIMEOUT_MS);
-    headers.remove(GRPC_HEADER);
+    let (millis, grpc) = (headers.remove(TIMEOUT_NAME), headers.remove(GRPC_NAME));
+    let millis = millis.and_then(|it| it.to_str().ok()?.parse::<MillisTimeout>().ok()).map(|it| it.0);
+    let grpc = grpc.and_then(|it| it.to_str().ok()?.parse::<GrpcTimeout>().ok()).map(|it| it.0);
     Deadline::earliest(at, [Some(own), millis, grpc]).expect("one of the time-outs is given")
+}
+
+/// The refusal of a request whose deadline has passed before somebody could be asked.
+pub(crate) fn late(whom: &str, ended: u32) -> Refused {
+    let detail = format!("the deadline had passed before `{whom}` was asked; attempts made: {ended}");
+    Refused::new(Code::MeshTimeout, detail).by("timeout")
 }
 
 /// What the retry machine is told of an attempt.
@@ -310,11 +411,6 @@ fn outcome_of(result: Result<&Answer, &Failure>) -> Outcome {
             None => Outcome::Status(answer.head.status.as_u16()),
         },
     }
-}
-
-fn overloaded(destination: &Destination, full: &tenon_core::limit::Full) -> Refused {
-    let detail = format!("`{}` has as many requests in flight as it may: {full}", destination.service);
-    Refused::new(Code::MeshOverloaded, detail).by("max-in-flight").retry_after(Duration::from_secs(1))
 }
 
 fn unavailable() -> Refused {

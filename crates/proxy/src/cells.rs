@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tenon_core::breaker::{self, State};
-use tenon_core::limit;
 use tenon_core::retry::budget;
 use tenon_core::{InstanceId, ServiceRef};
+use tenon_core::{concurrency, limit, quantile};
 
 /// Of one service.
 #[derive(Debug, Default)]
@@ -20,6 +20,10 @@ pub(crate) struct ServiceCells {
     pub(crate) budget: budget::Shared,
     /// Calls in flight.
     pub(crate) in_flight: Arc<limit::Shared>,
+    /// How many of them there may be, where that is found by itself.
+    pub(crate) concurrency: concurrency::Shared,
+    /// How long tries take, where that decides when another goes out beside them.
+    pub(crate) latency: quantile::Shared,
 }
 
 /// Of one instance.

@@ -3,7 +3,7 @@
 use crate::body::Body;
 use crate::call::{self, Target};
 use crate::connection::Connection;
-use crate::headers::set_forwarded;
+use crate::headers::{Marks, set_forwarded};
 use crate::outbound::{authority_of, not_ready, path_of};
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
@@ -35,7 +35,8 @@ pub(crate) async fn handle(
     let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
     correlation::write(outgoing.headers_mut(), story.request_id);
     set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
-    let target = Target { view, index: routed.index, timeout: routed.timeout };
+    let marks = Marks::of(outgoing.headers_mut(), connection.trust());
+    let target = Target { view, index: routed.index, timeout: routed.timeout, marks };
     call::carry(worker, story, target, outgoing).await
 }
 

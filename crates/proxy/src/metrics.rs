@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::problem::Component;
 use tenon_core::breaker::State;
+use tenon_core::priority::Priority;
+use tenon_core::retry::Reason;
 use tenon_core::{Code, RouteName, ServiceRef};
 use tenon_telemetry::metrics::REQUEST_SECONDS;
 use tenon_telemetry::{Counter, Descriptor, Gauge, Histogram, HistogramDescriptor, Registry, Shard};
@@ -37,6 +39,26 @@ static RETRIES: Descriptor = Descriptor {
 static HELD: Descriptor = Descriptor {
     name: "tenon_held_total",
     help: "Calls that waited for an instance because their service had none.",
+    labels: &["destination"],
+};
+static HEDGES: Descriptor = Descriptor {
+    name: "tenon_hedges_total",
+    help: "Tries beside a slow one: sent, won (its answer counted) or refused (no budget, or nobody else to ask).",
+    labels: &["destination", "result"],
+};
+static STOPPED: Descriptor = Descriptor {
+    name: "tenon_retries_stopped_total",
+    help: "Failed tries that the policy repeats and that were not repeated, by reason.",
+    labels: &["destination", "reason"],
+};
+static SHED: Descriptor = Descriptor {
+    name: "tenon_shed_total",
+    help: "Calls that were refused at once because as many were in flight as may be for their priority.",
+    labels: &["destination", "priority"],
+};
+static CONCURRENCY: Descriptor = Descriptor {
+    name: "tenon_concurrency_limit",
+    help: "How many requests may be in flight, for services whose limit is found by itself.",
     labels: &["destination"],
 };
 static ERRORS: Descriptor = Descriptor {
@@ -139,6 +161,32 @@ impl Metrics {
         self.shard.counter(&HELD, &[&destination.to_string()]).increment();
     }
 
+    /// Counts what became of a try beside a slow one.
+    pub(crate) fn hedge(&self, destination: &ServiceRef, result: &str) {
+        self.shard.counter(&HEDGES, &[&destination.to_string(), result]).increment();
+    }
+
+    /// Counts a failed try that is not repeated.
+    pub(crate) fn retries_stopped(&self, destination: &ServiceRef, reason: Reason) {
+        let reason = match reason {
+            Reason::Final => return,
+            Reason::NotIdempotent => "not-idempotent",
+            Reason::NotReplayable => "not-replayable",
+            Reason::RetriesExhausted => "retries-exhausted",
+            Reason::DeadlineNear => "deadline-near",
+            Reason::BudgetSpent => "budget-spent",
+            Reason::Repetition => "repetition",
+            Reason::SpentBelow => "spent-below",
+            Reason::AskedToWait => "asked-to-wait",
+        };
+        self.shard.counter(&STOPPED, &[&destination.to_string(), reason]).increment();
+    }
+
+    /// Counts a call that was refused because too many were in flight.
+    pub(crate) fn shed(&self, destination: &ServiceRef, priority: Priority) {
+        self.shard.counter(&SHED, &[&destination.to_string(), priority.as_str()]).increment();
+    }
+
     /// Counts a change of a circuit breaker.
     pub(crate) fn transition(&self, destination: &ServiceRef, instance: &str, to: &str) {
         self.shard.counter(&TRANSITIONS, &[&destination.to_string(), instance, to]).increment();
@@ -198,6 +246,8 @@ pub(crate) fn observe(
     view: impl Fn() -> std::sync::Arc<View> + Send + Sync + Clone + 'static,
 ) {
     let breakers = view.clone();
+    let limits = view.clone();
+    registry.observe(&CONCURRENCY, Box::new(move |report| concurrency_limits(&limits(), report)));
     registry.observe(&BREAKER_STATE, Box::new(move |report| breaker_states(&breakers(), report)));
     registry.observe(&SNAPSHOT_POSITION, Box::new(move |report| positions(&view(), report)));
 }
@@ -208,6 +258,15 @@ fn breaker_states(view: &View, report: &mut dyn FnMut(&[&str], i64)) {
         report(&[&name, ""], state_number(destination.cells.breaker.state()));
         for target in &destination.targets {
             report(&[&name, target.instance.as_str()], state_number(target.cells.breaker.state()));
+        }
+    }
+}
+
+fn concurrency_limits(view: &View, report: &mut dyn FnMut(&[&str], i64)) {
+    for destination in view.destinations() {
+        if let Some(config) = &destination.traffic.concurrency {
+            let limit = destination.cells.concurrency.limit(config);
+            report(&[&destination.service.to_string()], i64::from(limit));
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::body::Body;
 use crate::call::{self, Target};
 use crate::connection::Connection;
-use crate::headers::set_forwarded;
+use crate::headers::{Marks, set_forwarded};
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
 use crate::story::Story;
@@ -43,8 +43,9 @@ pub(crate) async fn handle(
     match resolved {
         Resolved::Mesh(index) => {
             complete(&mut outgoing, connection, &story);
+            let marks = Marks::of(outgoing.headers_mut(), connection.trust());
             story.goes_to(view.destinations().get(index).map(|it| &it.service), None);
-            call::carry(worker, story, Target { view, index, timeout: None }, outgoing).await
+            call::carry(worker, story, Target { view, index, timeout: None, marks }, outgoing).await
         }
         other => match may_leave(&view, other, outgoing.authority()) {
             Ok(()) => egress::carry(worker, story, outgoing).await,

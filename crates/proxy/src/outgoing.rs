@@ -80,14 +80,17 @@ impl Outgoing {
         if self.grpc { Protocol::Http2 } else { Protocol::Http1 }
     }
 
-    /// The request for one attempt, which may take this long.
-    pub(crate) fn attempt(&self, remaining: Duration) -> Request<ReplayBody> {
+    /// The request for the attempt with this number, counted from 1, which may take this long.
+    pub(crate) fn attempt(&self, number: u32, remaining: Duration) -> Request<ReplayBody> {
         let mut request = Request::new(self.body.body());
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
         let headers = request.headers_mut();
         if self.in_mesh {
             headers.insert(TIMEOUT_MS, HeaderValue::from(MillisTimeout(remaining).as_millis()));
+            if number > 1 {
+                headers::set_attempt(headers, number);
+            }
         }
         match self.protocol() {
             Protocol::Http1 => self.for_http1(&mut request),

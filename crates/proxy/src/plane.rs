@@ -24,6 +24,7 @@ use std::time::Duration;
 use tenon_api::explain::Explanation;
 use tenon_api::snapshot::{ServiceEndpoints, Stored};
 use tenon_core::RequestId;
+use tenon_core::retry::spent;
 use tenon_core::snapshot::{Endpoints, Routes, Sidecars};
 use tenon_telemetry::Registry;
 use tokio::runtime::{Builder, LocalOptions};
@@ -76,6 +77,7 @@ impl Plane {
             view: ArcSwap::default(),
             changed: Notify::new(),
             registry: Registry::new(),
+            spent: spent::Shared::new(),
             rings: (0..workers).map(|_| Arc::new(Ring::new(capacity))).collect(),
             board: Board::new(workers),
             heirlooms: Heirlooms::new(sockets.listeners, workers),

@@ -1,6 +1,7 @@
 //! A response that Tenon itself makes: which code, and the sentence that explains it.
 
 use crate::body::Body;
+use crate::headers::set_no_retry;
 use crate::story::Story;
 use http::{HeaderMap, HeaderValue, Response, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -18,11 +19,13 @@ pub(crate) struct Refused {
     pub(crate) policy: Option<&'static str>,
     /// When it is worth asking again.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether retries have been spent before it was refused.
+    pub(crate) spent: bool,
 }
 
 impl Refused {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), policy: None, retry_after: None }
+        Self { code, detail: detail.into(), policy: None, retry_after: None, spent: false }
     }
 
     #[must_use]
@@ -35,12 +38,21 @@ impl Refused {
         Self { retry_after: Some(after), ..self }
     }
 
+    /// Whether whoever called is to be told not to try again: retries have been spent, or more requests are the last thing
+    /// that helps.
+    pub(crate) fn stops_callers(&self) -> bool {
+        self.spent || matches!(self.code, Code::MeshOverloaded | Code::MeshCircuitOpen)
+    }
+
     /// The response: problem+json, or for gRPC what its clients understand.
     pub(crate) fn to_response(&self, story: &Story) -> Response<Body> {
         let mut response = if story.grpc { self.to_grpc() } else { self.to_problem(story) };
         let to = response.headers_mut();
         if self.code == Code::MeshUnauthenticated {
             to.insert(header::PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"tenon\""));
+        }
+        if self.stops_callers() {
+            set_no_retry(to, story.grpc);
         }
         if let Some(after) = self.retry_after {
             // In whole seconds, and never too early.

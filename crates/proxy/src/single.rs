@@ -1,7 +1,7 @@
 //! A request that goes to one address and nowhere else: from a sidecar's inbound side to its application, or out of the
 //! mesh. There is nobody else to try, so there is no balancing, no breaker and no retry.
 
-use crate::attempt::{Failure, attempt};
+use crate::attempt::{Failure, Terms, attempt};
 use crate::body::Body;
 use crate::call;
 use crate::outgoing::Outgoing;
@@ -25,10 +25,13 @@ pub(crate) async fn carry(
     timeout: Duration,
 ) -> Response<Body> {
     let deadline = call::deadline(outgoing.headers_mut(), timeout, story.at);
-    let most = deadline.remaining(worker.now());
-    story.timeout = Some(deadline.remaining(story.at));
     let began = worker.now();
-    match attempt(worker, address, &outgoing, most).await {
+    let most = deadline.remaining(began);
+    story.timeout = Some(deadline.remaining(story.at));
+    if most.is_zero() {
+        return story.refuse(&call::late(&address.to_string(), 0));
+    }
+    match attempt(worker, address, &outgoing, Terms { number: 1, most }).await {
         Ok(answer) => {
             let instance = story.sidecar.clone().filter(|_| story.labels.component == Component::Inbound);
             story.served(instance.as_ref(), address, began, answer.head.status.as_u16());

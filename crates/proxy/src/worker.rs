@@ -14,6 +14,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, Weak};
 use tenon_core::balance::Balancer;
+use tenon_core::retry::spent;
 use tenon_core::{RequestId, Timestamp};
 use tenon_telemetry::Registry;
 use tokio::net::TcpListener;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     /// Told of every change of the view, after it.
     pub(crate) changed: Notify,
     pub(crate) registry: Registry,
+    /// The requests that retries have been spent for.
+    pub(crate) spent: spent::Shared,
     /// One for each worker.
     pub(crate) rings: Vec<Arc<Ring>>,
     /// How the listeners are doing.

@@ -113,8 +113,14 @@ findings! {
          request from outside becomes the product of all tries there: 3 retries at each of 3 hops make 4 × \
          4 × 4 = 64. A chain is reported from more than 16 tries on, which is two hops with the default of \
          3 retries. Retry at one hop only, preferably the one next to what fails: set `max_retries: 0` for \
-         the services above. The retry budgets bound what this does in the long run: by default each hop \
-         adds at most 20 % to the calls, but a burst is multiplied in full.";
+         the services above. Where services pass on `x-request-id` and `tenon-attempt` (as tracing \
+         libraries do with the first), only the hop next to the failure retries; the static product is \
+         what those cost that don't.";
+    HedgeWithoutEffect = "manifest.hedge-without-effect", Warning, "A hedge is never sent",
+        "`hedge.after` is not below `timeout`, so the call ends before another try goes out beside it.";
+    ConcurrencyFixed = "manifest.concurrency-fixed", Warning, "An adaptive limit cannot adapt",
+        "`concurrency.min` is not below `concurrency.max`, or not below `max_in_flight`, so the limit is always \
+         the same.";
     RetryWithoutEffect = "manifest.retry-without-effect", Warning, "A time-out for one try is never reached",
         "`per_try_timeout` is not below `timeout`, so the call as a whole ends first, and a try that hangs \
          is never tried again.";

@@ -2,7 +2,7 @@
 
 use super::encode::micros;
 use crate::InvalidMessage;
-use crate::invalid::{Checked, each, narrowed, nested, parsed, required, stated};
+use crate::invalid::{Checked, each, narrowed, nested, optional, parsed, required, stated};
 use crate::proto::snapshot::v1;
 use std::time::Duration;
 use tenon_core::balance::Strategy;
@@ -59,6 +59,7 @@ impl From<Jitter> for v1::Jitter {
         match jitter {
             Jitter::None => Self::None,
             Jitter::Full => Self::Full,
+            Jitter::Decorrelated => Self::Decorrelated,
         }
     }
 }
@@ -69,6 +70,7 @@ impl v1::Jitter {
             Self::Unspecified => None,
             Self::None => Some(Jitter::None),
             Self::Full => Some(Jitter::Full),
+            Self::Decorrelated => Some(Jitter::Decorrelated),
         }
     }
 }
@@ -82,6 +84,9 @@ impl From<&Traffic> for v1::Traffic {
             budget: Some((&traffic.budget).into()),
             breaker: Some((&traffic.breaker).into()),
             max_in_flight: traffic.max_in_flight,
+            hedge: traffic.hedge.map(Into::into),
+            concurrency: traffic.concurrency.map(Into::into),
+            priority: Some(traffic.priority.into()),
         }
     }
 }
@@ -96,6 +101,9 @@ impl TryFrom<v1::Traffic> for Traffic {
             budget: required("budget", message.budget)?.into(),
             breaker: required("breaker", message.breaker)?.into(),
             max_in_flight: message.max_in_flight,
+            hedge: optional("hedge", message.hedge)?,
+            concurrency: message.concurrency.map(Into::into),
+            priority: optional("priority", message.priority)?.unwrap_or_default(),
         })
     }
 }
@@ -110,6 +118,7 @@ impl From<&Policy> for v1::RetryPolicy {
             per_try_timeout_micros: policy.per_try_timeout.map(micros),
             retry_on: Some((&policy.retry_on).into()),
             non_idempotent: policy.non_idempotent,
+            ignore_retry_after: !policy.retry_after,
         }
     }
 }
@@ -125,6 +134,7 @@ impl TryFrom<v1::RetryPolicy> for Policy {
             per_try_timeout: message.per_try_timeout_micros.map(Duration::from_micros),
             retry_on: nested("retry_on", message.retry_on)?,
             non_idempotent: message.non_idempotent,
+            retry_after: !message.ignore_retry_after,
         })
     }
 }

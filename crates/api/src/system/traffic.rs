@@ -1,5 +1,9 @@
 //! How calls are treated, and the gateway.
 
+mod load;
+
+pub use load::{ConcurrencyDoc, HedgeDoc, PriorityDoc, PriorityRulesDoc};
+
 use super::keyed;
 use crate::InvalidMessage;
 use crate::invalid::{Checked, each, parsed};
@@ -39,6 +43,15 @@ pub struct TrafficDoc {
     pub breaker: BreakerDoc,
     /// The most requests in flight from one data plane.
     pub max_in_flight: u32,
+    /// When a second try goes out beside a slow first one; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<HedgeDoc>,
+    /// How a lower limit on requests in flight is found by itself; not at all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<ConcurrencyDoc>,
+    /// Which calls are refused first; as the defaults have it if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<PriorityRulesDoc>,
 }
 
 mirror! {
@@ -72,6 +85,9 @@ pub struct RetryDoc {
     pub retry_on: RetryOnDoc,
     /// Whether requests that are not idempotent are tried again too.
     pub non_idempotent: bool,
+    /// Whether an answer that says when to come back is believed.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub retry_after: bool,
 }
 
 /// How long to wait before a retry.
@@ -106,6 +122,8 @@ mirror! {
         None,
         /// Anything from nothing to the whole.
         Full,
+        /// Anything from the first delay to three times the wait before.
+        Decorrelated,
     }
 }
 
@@ -269,6 +287,9 @@ impl From<&Traffic> for TrafficDoc {
                 half_open_max_wait_ms: round_up(traffic.breaker.half_open_max_wait),
             },
             max_in_flight: traffic.max_in_flight,
+            hedge: traffic.hedge.as_ref().map(Into::into),
+            concurrency: traffic.concurrency.as_ref().map(Into::into),
+            priority: Some((&traffic.priority).into()).filter(|rules| *rules != PriorityRulesDoc::default()),
         }
     }
 }
@@ -291,8 +312,20 @@ impl From<&TrafficDoc> for Traffic {
                 half_open_max_wait: Duration::from_millis(doc.breaker.half_open_max_wait_ms),
             },
             max_in_flight: doc.max_in_flight,
+            hedge: doc.hedge.as_ref().map(Into::into),
+            concurrency: doc.concurrency.as_ref().map(Into::into),
+            priority: doc.priority.as_ref().map(Into::into).unwrap_or_default(),
         }
     }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_yes(it: &bool) -> bool {
+    *it
 }
 
 impl From<&Policy> for RetryDoc {
@@ -311,6 +344,7 @@ impl From<&Policy> for RetryDoc {
                 grpc_statuses: policy.retry_on.grpc_statuses.clone(),
             },
             non_idempotent: policy.non_idempotent,
+            retry_after: policy.retry_after,
         }
     }
 }
@@ -331,6 +365,7 @@ impl From<&RetryDoc> for Policy {
                 grpc_statuses: doc.retry_on.grpc_statuses.clone(),
             },
             non_idempotent: doc.non_idempotent,
+            retry_after: doc.retry_after,
         }
     }
 }

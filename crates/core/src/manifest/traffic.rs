@@ -1,6 +1,6 @@
 //! What a manifest says of calls between services and through the gateway.
 
-use crate::{balance, breaker, retry, route};
+use crate::{balance, breaker, concurrency, hedge, priority, retry, route};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,6 +19,12 @@ pub struct Traffic {
     pub breaker: breaker::Config,
     /// The most requests in flight to the service from one data plane; more are refused at once.
     pub max_in_flight: u32,
+    /// When a second try goes out beside a slow first one; never if not stated.
+    pub hedge: Option<hedge::Policy>,
+    /// How a lower limit on requests in flight is found by itself; `max_in_flight` alone holds if not stated.
+    pub concurrency: Option<concurrency::Config>,
+    /// Which calls are refused first when those limits come near.
+    pub priority: priority::Rules,
 }
 
 impl Default for Traffic {
@@ -30,6 +36,9 @@ impl Default for Traffic {
             budget: retry::budget::Config::default(),
             breaker: breaker::Config::default(),
             max_in_flight: 10_000,
+            hedge: None,
+            concurrency: None,
+            priority: priority::Rules::default(),
         }
     }
 }

@@ -2,7 +2,8 @@
 //! trouble is not buried under repeated requests.
 //!
 //! A token bucket. Each request adds a part of a retry to it, time adds some too (so that rare requests can
-//! be retried), each retry takes one away, and it holds no more than a burst. So over any time
+//! be retried), each retry takes one away, and it holds no more than a burst. What was paid for and not sent is
+//! given back. A second try beside a slow first one is paid for like a retry. So over any time
 //! `retries <= percent/100 * requests + per_second * seconds + burst`.
 //!
 //! A state packs into one word, which [`Shared`] keeps in an atomic.
@@ -65,6 +66,8 @@ pub enum Input {
     Request,
     /// A retry asks to be paid for.
     Retry,
+    /// A retry that was paid for has not been sent after all.
+    Refund,
 }
 
 /// The one transition function: the new state, and whether the input is granted. A request always is. While
@@ -77,6 +80,7 @@ pub fn step(state: State, config: &Config, input: Input, now: Timestamp) -> (Sta
         Input::Request => (State { used: used.saturating_sub(config.for_request()), counted_until }, true),
         Input::Retry if used + RETRY > config.capacity() => (State { used, counted_until }, false),
         Input::Retry => (State { used: used + RETRY, counted_until }, true),
+        Input::Refund => (State { used: used.saturating_sub(RETRY), counted_until }, true),
     }
 }
 
@@ -123,6 +127,11 @@ impl Shared {
     #[must_use]
     pub fn withdraw(&self, config: &Config, now: Timestamp) -> bool {
         self.step(config, Input::Retry, now)
+    }
+
+    /// Gives back what one retry was paid with: it was not sent.
+    pub fn refund(&self, config: &Config, now: Timestamp) {
+        self.step(config, Input::Refund, now);
     }
 
     fn step(&self, config: &Config, input: Input, now: Timestamp) -> bool {

@@ -1,6 +1,6 @@
 //! One request whose tries end in every possible way.
 
-use super::{Attempts, Decision, Input, Outcome, Policy, Reason, Tried, step};
+use super::{Advice, Attempts, Decision, Input, Outcome, Policy, Reason, Tried, step};
 use stateright::{Checker, Model, Property};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ struct Caller {
 struct World {
     attempts: Attempts,
     idempotent: bool,
+    repetition: bool,
+    advice: Advice,
     tries: u32,
     /// How often the other side may have processed the request.
     processed: u32,
@@ -29,14 +31,22 @@ impl Model for Caller {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let world = |idempotent| World {
+        let world = |(idempotent, repetition, advice)| World {
             attempts: Attempts::new(),
             idempotent,
+            repetition,
+            advice,
             tries: 0,
             processed: 0,
             decision: None,
         };
-        vec![world(true), world(false)]
+        let mut worlds = Vec::new();
+        for advice in [Advice::Nothing, Advice::Never, Advice::After(Duration::from_secs(9))] {
+            for (idempotent, repetition) in [(true, false), (false, false), (true, true)] {
+                worlds.push(world((idempotent, repetition, advice)));
+            }
+        }
+        worlds
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -66,8 +76,15 @@ impl Model for Caller {
                 next.tries += 1;
                 next.processed += u32::from(outcome != Outcome::NeverProcessed);
                 let remaining = late.then_some(Duration::ZERO);
-                let idempotent = world.idempotent;
-                Input::Tried(Tried { outcome, idempotent, replayable: true, remaining, random: 0 })
+                Input::Tried(Tried {
+                    outcome,
+                    idempotent: world.idempotent,
+                    replayable: true,
+                    repetition: world.repetition,
+                    advice: world.advice,
+                    remaining,
+                    random: 0,
+                })
             }
         };
         let (attempts, decision) = step(world.attempts, &self.policy, input);
@@ -87,6 +104,17 @@ impl Model for Caller {
             Property::always("every try is counted", |_, world: &World| {
                 world.tries == world.attempts.ended()
             }),
+            Property::always(
+                "another try of a caller, or what was tried below, is processed once",
+                |_, world: &World| {
+                    !(world.repetition || world.advice == Advice::Never) || world.processed <= 1
+                },
+            ),
+            Property::always("who has spent nothing stops nobody", |_, world: &World| {
+                let told = world.repetition || world.advice != Advice::Nothing;
+                let paid = world.decision == Some(Decision::GiveUp { reason: Reason::BudgetSpent });
+                !world.attempts.stops_callers() || world.tries > 1 || told || paid
+            }),
             Property::sometimes("a request that is not idempotent is tried again", |_, world: &World| {
                 !world.idempotent && world.tries > 1
             }),
@@ -102,6 +130,6 @@ impl Model for Caller {
 
 #[test]
 fn every_sequence_of_outcomes_is_safe() {
-    let policy = Policy { max_retries: 2, ..Policy::default() };
+    let policy = Policy { max_retries: 2, jitter: super::Jitter::None, ..Policy::default() };
     Caller { policy }.checker().spawn_bfs().join().assert_properties();
 }

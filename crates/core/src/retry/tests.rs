@@ -12,13 +12,24 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+fn advice() -> impl Strategy<Value = Advice> {
+    prop_oneof![
+        3 => Just(Advice::Nothing),
+        1 => Just(Advice::Never),
+        1 => (0..3_000u64).prop_map(|millis| Advice::After(Duration::from_millis(millis))),
+    ]
+}
+
 fn tries() -> impl Strategy<Value = Tried> {
     let remaining = prop::option::of((0..3_000u64).prop_map(Duration::from_millis));
-    (outcomes(), any::<bool>(), prop::bool::weighted(0.9), remaining, any::<u64>()).prop_map(
-        |(outcome, idempotent, replayable, remaining, random)| Tried {
+    let told = (prop::bool::weighted(0.2), advice());
+    (outcomes(), any::<bool>(), prop::bool::weighted(0.9), told, remaining, any::<u64>()).prop_map(
+        |(outcome, idempotent, replayable, (repetition, advice), remaining, random)| Tried {
             outcome,
             idempotent,
             replayable,
+            repetition,
+            advice,
             remaining,
             random,
         },
@@ -32,7 +43,7 @@ fn policies() -> impl Strategy<Value = Policy> {
         (span(), span()).prop_map(|(base, increment)| Delay::Linear { base, increment }),
         (span(), any::<u32>()).prop_map(|(base, factor)| Delay::Exponential { base, factor }),
     ];
-    let jitter = prop_oneof![Just(Jitter::None), Just(Jitter::Full)];
+    let jitter = prop_oneof![Just(Jitter::None), Just(Jitter::Full), Just(Jitter::Decorrelated)];
     (0..5u32, delay, jitter, span(), any::<bool>()).prop_map(
         |(max_retries, delay, jitter, max_delay, non_idempotent)| Policy {
             max_retries,
@@ -51,6 +62,8 @@ fn failed() -> Tried {
         outcome: Outcome::Status(503),
         idempotent: true,
         replayable: true,
+        repetition: false,
+        advice: Advice::Nothing,
         remaining: None,
         random: u64::MAX,
     }
@@ -111,14 +124,39 @@ proptest! {
 
     #[test]
     fn full_jitter_reaches_from_nothing_to_the_whole_delay(policy in policies(), number in 1..6u32, random: u64) {
-        let whole = Policy { jitter: Jitter::None, ..policy.clone() }.delay_before(number, random);
+        let whole = Policy { jitter: Jitter::None, ..policy.clone() }.delay_before(number, Duration::ZERO, random);
         let policy = Policy { jitter: Jitter::Full, ..policy };
-        prop_assert!(policy.delay_before(number, random) <= whole);
-        prop_assert_eq!(policy.delay_before(number, 0), Duration::ZERO);
+        prop_assert!(policy.delay_before(number, Duration::ZERO, random) <= whole);
+        prop_assert_eq!(policy.delay_before(number, Duration::ZERO, 0), Duration::ZERO);
         // Spans beyond what a 64-bit count of microseconds holds are cut to that.
         let longest = Duration::from_micros(u64::MAX - 1).min(whole);
-        let lost = longest.saturating_sub(policy.delay_before(number, u64::MAX));
+        let lost = longest.saturating_sub(policy.delay_before(number, Duration::ZERO, u64::MAX));
         prop_assert!(lost <= Duration::from_micros(1));
+    }
+
+    #[test]
+    fn decorrelated_jitter_reaches_from_the_base_to_three_times_the_wait_before(
+        policy in policies(), number in 1..6u32, waited in 0..5_000u64, random: u64,
+    ) {
+        let policy = Policy { jitter: Jitter::Decorrelated, ..policy };
+        let waited = Duration::from_millis(waited);
+        let base = policy.delay.before(1).min(policy.max_delay);
+        let delay = policy.delay_before(number, waited, random);
+        prop_assert!(delay >= base && delay <= policy.max_delay);
+        prop_assert!(delay <= base.max(waited.max(base).saturating_mul(3)));
+        prop_assert_eq!(policy.delay_before(number, waited, 0), base);
+    }
+
+    #[test]
+    fn who_says_when_to_come_back_is_not_asked_before(policy in policies(), tried in tries()) {
+        if let (Decision::Retry { after }, Advice::After(asked)) = (decide(&policy, tried), tried.advice) {
+            prop_assert!(after >= asked);
+        }
+        let deaf = Policy { retry_after: false, ..policy };
+        if let Advice::After(_) = tried.advice {
+            let untold = Tried { advice: Advice::Nothing, ..tried };
+            prop_assert_eq!(decide(&deaf, tried), decide(&deaf, untold));
+        }
     }
 
     #[test]
@@ -152,7 +190,7 @@ fn delays_grow_as_their_kind_says() {
     let millis = Duration::from_millis;
     let delays = |delay| {
         let policy = Policy { delay, jitter: Jitter::None, ..Policy::default() };
-        [1, 2, 3, 4].map(|number| policy.delay_before(number, 0))
+        [1, 2, 3, 4].map(|number| policy.delay_before(number, Duration::ZERO, 0))
     };
     assert_eq!(delays(Delay::Fixed(millis(7))), [7, 7, 7, 7].map(millis));
     assert_eq!(delays(Delay::Linear { base: millis(5), increment: millis(2) }), [5, 7, 9, 11].map(millis));
@@ -173,6 +211,10 @@ fn each_reason_to_give_up_is_named() {
     assert_eq!(with(|it| it.replayable = false), gives_up(Reason::NotReplayable));
     let near = with(|it| it.remaining = Some(Duration::from_millis(25)));
     assert_eq!(near, gives_up(Reason::DeadlineNear));
+    assert_eq!(with(|it| it.repetition = true), gives_up(Reason::Repetition));
+    assert_eq!(with(|it| it.advice = Advice::Never), gives_up(Reason::SpentBelow));
+    let long = with(|it| it.advice = Advice::After(Duration::from_millis(1_001)));
+    assert_eq!(long, gives_up(Reason::AskedToWait));
     let none = Policy { max_retries: 0, ..policy };
     assert_eq!(decide(&none, failed()), gives_up(Reason::RetriesExhausted));
 }

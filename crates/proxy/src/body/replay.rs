@@ -80,6 +80,14 @@ impl Replay {
         self.source.as_ref().is_none_or(|source| !source.borrow().lossy)
     }
 
+    /// Whether all of it has been read and is remembered.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.source.as_ref().is_none_or(|source| {
+            let source = source.borrow();
+            source.ended && !source.lossy
+        })
+    }
+
     /// Whether it is the caller that failed.
     pub(crate) fn caller_failed(&self) -> bool {
         self.source.as_ref().is_some_and(|source| source.borrow().failed)
@@ -171,7 +179,8 @@ where
         let this = self.get_mut();
         let Some(source) = &this.source else { return Poll::Ready(None) };
         let mut source = source.borrow_mut();
-        if source.attempt != this.attempt {
+        let has_all = source.ended && this.next >= source.chunks.len();
+        if source.attempt != this.attempt && !has_all {
             return Poll::Ready(Some(Err(ReplayError::Superseded)));
         }
         let polled = match source.chunks.get(this.next).cloned() {

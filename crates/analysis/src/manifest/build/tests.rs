@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tenon_core::manifest::{Direction, Egress, HttpMethod, Protocol, SecretRef, StoreKind, System, Workload};
 use tenon_core::route::PathMatch;
-use tenon_core::{ServiceName, balance, health, retry};
+use tenon_core::{ServiceName, balance, health, hedge, priority, retry};
 
 fn system(text: &str) -> System {
     let (system, report) = read(text, "tenon.yaml");
@@ -141,6 +141,15 @@ fn an_entry_of_traffic_overrides_the_one_for_all_key_by_key() {
     assert_eq!(all.retry.retry_on.statuses, [429, 503]);
     assert_eq!(all.retry.retry_on.grpc_statuses, [1, 2, 4, 8, 10, 13, 14]);
     assert_eq!(traffic.of(&name("four")), all);
+    assert_eq!((all.retry.retry_after, two.retry.jitter), (false, retry::Jitter::Decorrelated));
+    let fixed = hedge::Policy { after: hedge::After::Fixed(Duration::from_millis(50)), max: 2 };
+    let percentile = hedge::Policy { after: hedge::After::Percentile(95), max: 1 };
+    assert_eq!((all.hedge, two.hedge), (Some(fixed), Some(percentile)));
+    let concurrency = all.concurrency.unwrap();
+    assert_eq!((concurrency.min, concurrency.max, concurrency.tolerance), (5, 80, 140));
+    assert_eq!(concurrency.window, Duration::from_millis(200));
+    assert_eq!(two.concurrency, all.concurrency);
+    assert_eq!((two.priority.calls, two.priority.sheddable), (priority::Priority::Sheddable, 50));
 }
 
 #[test]

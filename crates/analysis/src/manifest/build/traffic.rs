@@ -5,7 +5,7 @@ use super::{boolean, duration, integer, set};
 use crate::manifest::format::grpc_status;
 use crate::manifest::tree::{Meaning, Node};
 use tenon_core::manifest::{Traffic, TrafficRules};
-use tenon_core::{balance, breaker, retry};
+use tenon_core::{balance, breaker, concurrency, hedge, priority, retry};
 
 pub(super) fn rules(node: Option<&Node>) -> TrafficRules {
     let all = node.and_then(|node| node.get("*"));
@@ -29,6 +29,15 @@ fn over(base: &Traffic, node: Option<&Node>) -> Traffic {
         budget(&mut traffic.budget, node.get("budget"));
     }
     breaker(&mut traffic.breaker, node.get("breaker"));
+    if let Some(node) = node.get("hedge") {
+        set(&mut traffic.hedge, hedge(node).map(Some));
+    }
+    if let Some(node) = node.get("concurrency") {
+        concurrency(traffic.concurrency.get_or_insert_default(), node);
+    }
+    if let Some(node) = node.get("priority") {
+        priority(&mut traffic.priority, node);
+    }
     traffic
 }
 
@@ -42,6 +51,7 @@ fn retry(policy: &mut retry::Policy, node: &Node) {
     }
     set(&mut policy.retry_on, node.get("retry_on").map(retry_on));
     set(&mut policy.non_idempotent, boolean(node.get("non_idempotent")));
+    set(&mut policy.retry_after, boolean(node.get("retry_after")));
 }
 
 fn delay(node: &Node) -> Option<retry::Delay> {
@@ -61,6 +71,7 @@ fn jitter(node: &Node) -> Option<retry::Jitter> {
     match node.text()? {
         "full" => Some(retry::Jitter::Full),
         "none" => Some(retry::Jitter::None),
+        "decorrelated" => Some(retry::Jitter::Decorrelated),
         _ => None,
     }
 }
@@ -89,6 +100,29 @@ fn budget(budget: &mut retry::budget::Config, node: Option<&Node>) {
     set(&mut budget.percent, integer(node.get("percent")));
     set(&mut budget.per_second, integer(node.get("per_second")));
     set(&mut budget.burst, integer(node.get("burst")));
+}
+
+fn hedge(node: &Node) -> Option<hedge::Policy> {
+    let after = match integer(node.get("percentile")) {
+        Some(percent) => hedge::After::Percentile(percent),
+        None => hedge::After::Fixed(duration(node.get("after"))?),
+    };
+    Some(hedge::Policy { after, max: integer(node.get("max")).unwrap_or(1) })
+}
+
+fn concurrency(config: &mut concurrency::Config, node: &Node) {
+    set(&mut config.min, integer(node.get("min")));
+    set(&mut config.max, integer(node.get("max")));
+    set(&mut config.tolerance, integer(node.get("tolerance")));
+    set(&mut config.window, duration(node.get("window")));
+    set(&mut config.measure_every, duration(node.get("measure_every")));
+}
+
+fn priority(rules: &mut priority::Rules, node: &Node) {
+    let calls = node.get("calls").and_then(|node| priority::Priority::parse(node.text()?));
+    set(&mut rules.calls, calls);
+    set(&mut rules.sheddable, integer(node.get("sheddable")));
+    set(&mut rules.default, integer(node.get("default")));
 }
 
 fn breaker(breaker: &mut breaker::Config, node: Option<&Node>) {

@@ -5,6 +5,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::format::shortest;
 use crate::manifest::problems::{Draft, Problems};
 use crate::manifest::tree::Node;
+use tenon_core::hedge::After;
 use tenon_core::manifest::{System, Traffic};
 
 pub(super) fn check(system: &System, root: &Node, problems: &mut Problems<'_>) {
@@ -12,8 +13,13 @@ pub(super) fn check(system: &System, root: &Node, problems: &mut Problems<'_>) {
     for (service, traffic) in std::iter::once(("*", &system.traffic.default)).chain(services) {
         let Some(node) = at(root, &["traffic", service]) else { continue };
         let entry = Entry { path: format!("traffic.{service}"), node, traffic };
-        let findings =
-            [entry.retry_without_effect(), entry.breaker_never_opens(), entry.breaker_wait_too_short()];
+        let findings = [
+            entry.retry_without_effect(),
+            entry.hedge_without_effect(),
+            entry.concurrency_fixed(),
+            entry.breaker_never_opens(),
+            entry.breaker_wait_too_short(),
+        ];
         for draft in findings.into_iter().flatten() {
             problems.add(draft);
         }
@@ -43,6 +49,29 @@ impl Entry<'_> {
         );
         let draft = Draft::new(Finding::RetryWithoutEffect, place.span, message).path(path);
         Some(draft.label("expected `per_try_timeout` to be shorter than `timeout`"))
+    }
+
+    fn hedge_without_effect(&self) -> Option<Draft> {
+        let timeout = self.traffic.timeout;
+        let Some(After::Fixed(after)) = self.traffic.hedge.map(|hedge| hedge.after) else { return None };
+        let (path, place) = self.stated(&[&["hedge", "after"], &["timeout"]]).filter(|_| after >= timeout)?;
+        let message = format!(
+            "a second try would go out after {}, but the call ends after {}",
+            shortest(after),
+            shortest(timeout)
+        );
+        let draft = Draft::new(Finding::HedgeWithoutEffect, place.span, message).path(path);
+        Some(draft.label("expected `hedge.after` to be shorter than `timeout`"))
+    }
+
+    fn concurrency_fixed(&self) -> Option<Draft> {
+        let config = self.traffic.concurrency?;
+        let most = config.max.min(self.traffic.max_in_flight);
+        let keys: &[&[&str]] = &[&["concurrency", "min"], &["concurrency", "max"], &["concurrency"]];
+        let (path, place) = self.stated(keys).filter(|_| config.min >= most)?;
+        let message = format!("the limit is {} at least and {most} at most", config.min);
+        let draft = Draft::new(Finding::ConcurrencyFixed, place.span, message).path(path);
+        Some(draft.label(format!("expected a `min` below {most}")))
     }
 
     fn breaker_never_opens(&self) -> Option<Draft> {

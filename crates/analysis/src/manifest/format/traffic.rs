@@ -1,5 +1,7 @@
 //! How calls to a service are treated.
 
+mod load;
+
 use super::{Field, Record, Rule, Shape, Word};
 use std::time::Duration;
 use tenon_core::{breaker, retry};
@@ -42,9 +44,27 @@ pub(crate) static TRAFFIC: Record = Record {
             "10000",
             "The most requests in flight to the service from one data plane; more are refused at once.",
         )
-        .elsewhere(&["max_requests", "max_connections", "concurrency"]),
+        .elsewhere(&["max_requests", "max_connections"]),
         Field::optional("retry", Shape::Record(&RETRY), "When and how a failed call is tried again.")
             .elsewhere(&["retries"]),
+        Field::optional(
+            "hedge",
+            Shape::Record(&load::HEDGE),
+            "When a second try goes out beside a slow first one; never if not stated.",
+        )
+        .elsewhere(&["hedging", "hedge_policy"]),
+        Field::optional(
+            "concurrency",
+            Shape::Record(&load::CONCURRENCY),
+            "Finds by itself how many requests the service can work on; only `max_in_flight` holds if not stated.",
+        )
+        .elsewhere(&["adaptive_concurrency", "concurrency_limit"]),
+        Field::optional(
+            "priority",
+            Shape::Record(&load::PRIORITY),
+            "Which calls are refused first when those limits come near.",
+        )
+        .elsewhere(&["load_shedding", "shedding"]),
         Field::optional("breaker", Shape::Record(&BREAKER), "When to stop calling.")
             .elsewhere(&["circuit_breaker", "outlier_detection"]),
     ],
@@ -80,6 +100,10 @@ static RETRY: Record = Record {
             "jitter",
             Shape::Choice(&[
                 Word { word: "full", doc: "anything from nothing to the whole delay" },
+                Word {
+                    word: "decorrelated",
+                    doc: "anything from the first delay to three times the wait before",
+                },
                 Word { word: "none", doc: "always the whole delay" },
             ]),
             "full",
@@ -113,6 +137,13 @@ static RETRY: Record = Record {
             "false",
             "Whether calls that are not idempotent are tried again too. Only for services that notice \
              duplicates.",
+        ),
+        Field::with_default(
+            "retry_after",
+            Shape::Boolean,
+            "true",
+            "Whether an answer that says when to come back (`Retry-After`, `grpc-retry-pushback-ms`) is believed. If it \
+             asks for more than `max_delay`, the call is not tried again.",
         ),
         Field::optional("budget", Shape::Record(&BUDGET), "How many retries all calls together may cause."),
     ],

@@ -296,6 +296,7 @@ fn traffic() -> Traffic {
                 grpc_statuses: vec![14],
             },
             non_idempotent: false,
+            retry_after: true,
         },
         budget: tenon_core::retry::budget::Config { percent: 20, per_second: 10, burst: 500 },
         breaker: breaker::Config {
@@ -305,6 +306,9 @@ fn traffic() -> Traffic {
             half_open_max_wait: Duration::from_secs(60),
         },
         max_in_flight: 10_000,
+        hedge: None,
+        concurrency: None,
+        priority: tenon_core::priority::Rules::default(),
     }
 }
 

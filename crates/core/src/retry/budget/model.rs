@@ -33,6 +33,9 @@ impl Model for Callers {
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         actions.push(Action::Do(Input::Retry));
+        if world.retries > 0 {
+            actions.push(Action::Do(Input::Refund));
+        }
         if world.requests < 5 {
             actions.push(Action::Do(Input::Request));
         }
@@ -51,6 +54,7 @@ impl Model for Callers {
                 next.budget = budget;
                 next.requests += u64::from(input == Input::Request);
                 next.retries += u64::from(input == Input::Retry && granted);
+                next.retries -= u64::from(input == Input::Refund);
                 next.refused |= !granted;
             }
         }

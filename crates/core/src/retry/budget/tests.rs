@@ -11,7 +11,7 @@ fn configs() -> impl Strategy<Value = Config> {
 }
 
 fn inputs() -> impl Strategy<Value = Vec<(u64, Input)>> {
-    let input = prop_oneof![Just(Input::Request), Just(Input::Retry)];
+    let input = prop_oneof![3 => Just(Input::Request), 3 => Just(Input::Retry), 1 => Just(Input::Refund)];
     prop::collection::vec((prop_oneof![Just(0), 0..100_000u64], input), 0..300)
 }
 
@@ -24,9 +24,13 @@ proptest! {
         let (mut requests, mut retries) = (0u64, 0u64);
         for (wait, input) in inputs {
             now = now.after(Duration::from_micros(wait));
+            if input == Input::Refund && retries == 0 {
+                continue;
+            }
             let (next, granted) = step(state, &config, input, now);
             state = next;
             match input {
+                Input::Refund => retries -= 1,
                 Input::Request => { prop_assert!(granted); requests += 1; }
                 Input::Retry => retries += u64::from(granted),
             }
@@ -47,6 +51,7 @@ proptest! {
             let (next, granted) = step(state, &config, input, now);
             match input {
                 Input::Request => shared.deposit(&config, now),
+                Input::Refund => shared.refund(&config, now),
                 Input::Retry => prop_assert_eq!(shared.withdraw(&config, now), granted),
             }
             state = next;

@@ -1,0 +1,123 @@
+//! A second try beside a slow first one.
+
+use crate::support::*;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::time::Duration;
+use tenon_core::hedge::{After, Policy};
+use tenon_core::manifest::Traffic;
+use tenon_core::retry::{self, budget};
+
+fn hedged() -> Traffic {
+    let hedge = Some(Policy { after: After::Fixed(Duration::from_millis(20)), max: 1 });
+    Traffic { hedge, ..Traffic::default() }
+}
+
+async fn stuck() -> App {
+    App::start(|_| std::future::pending()).await
+}
+
+async fn metric(mesh: &Mesh, line: &str) -> bool {
+    mesh.admin("/metrics").await.text().lines().any(|it| it.starts_with(line))
+}
+
+#[tokio::test]
+async fn a_slow_try_gets_company_and_the_first_answer_counts() {
+    let (slow, good) = (stuck().await, App::saying("paid").await);
+    let mesh = Mesh::new().service("payment", hedged(), &[&slow, &good]).applied().await;
+    let mut client = mesh.client().await;
+    let mut hedged = None;
+    for _ in 0..4 {
+        let before = slow.hits();
+        let reply = client.send(get("http://payment/")).await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (200, "paid"));
+        if slow.hits() > before {
+            hedged = Some(reply.header("x-request-id").to_owned());
+        }
+    }
+    assert!(slow.hits() > 0);
+    assert!(metric(&mesh, "tenon_hedges_total{destination=\"payment\",result=\"won\"}").await);
+
+    // Who was let go has not failed.
+    assert!(metric(&mesh, "tenon_breaker_state{destination=\"payment\",instance=\"payment-1\"} 0").await);
+    let told = mesh.admin(&format!("/explain/{}", hedged.unwrap())).await.json();
+    let attempts = &told["hops"][0]["attempts"];
+    assert_eq!(attempts[0]["decision"], "let go: a hedge answered", "{told}");
+    assert_eq!(attempts[1]["status"], 200, "{told}");
+}
+
+#[tokio::test]
+async fn what_is_not_idempotent_is_never_doubled() {
+    let app = App::start(|request: Request<Incoming>| async move {
+        request.into_body().collect().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Response::new(full("done"))
+    });
+    let app = app.await;
+    let other = App::saying("other").await;
+    let mesh = Mesh::new().service("payment", hedged(), &[&app, &other]).applied().await;
+    let mut client = mesh.client().await;
+    for _ in 0..4 {
+        client.send(request("POST", "http://payment/", "take 5")).await;
+    }
+    assert_eq!(app.hits() + other.hits(), 4);
+}
+
+#[tokio::test]
+async fn a_body_is_sent_whole_to_both() {
+    let echo = |wait: u64| {
+        App::start(move |request: Request<Incoming>| async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            Response::new(full(body))
+        })
+    };
+    let (slow, quick) = (echo(150).await, echo(0).await);
+    let mesh = Mesh::new().service("payment", hedged(), &[&slow, &quick]).applied().await;
+    let mut client = mesh.client().await;
+    let body = "x".repeat(20_000);
+    for _ in 0..4 {
+        let reply = client.send(request("PUT", "http://payment/", body.clone())).await;
+        assert_eq!((reply.status.as_u16(), reply.body.len()), (200, body.len()));
+    }
+    assert!(slow.hits() > 0 && slow.hits() + quick.hits() > 4);
+}
+
+#[tokio::test]
+async fn hedges_are_paid_for_from_the_retry_budget() {
+    let slow = || {
+        App::start(|_| async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            Response::new(full("late"))
+        })
+    };
+    let apps = [slow().await, slow().await];
+    let budget = budget::Config { percent: 0, per_second: 0, burst: 2 };
+    let traffic = Traffic { budget, ..hedged() };
+    let mesh = Mesh::new().service("payment", traffic, &[&apps[0], &apps[1]]).applied().await;
+    let mut client = mesh.client().await;
+    for _ in 0..6 {
+        assert_eq!(client.send(get("http://payment/")).await.text(), "late");
+    }
+    assert_eq!(apps.iter().map(App::hits).sum::<u64>(), 6 + 2);
+    assert!(metric(&mesh, "tenon_hedges_total{destination=\"payment\",result=\"refused\"} 4").await);
+}
+
+#[tokio::test]
+async fn when_both_fail_the_policy_of_retries_decides() {
+    let failing = |wait: u64| {
+        App::start(move |_| async move {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            Response::builder().status(503).body(full("busy")).unwrap()
+        })
+    };
+    let apps = [failing(60).await, failing(60).await];
+    let retry = retry::Policy { max_retries: 1, ..retry::Policy::default() };
+    let traffic = Traffic { retry, ..hedged() };
+    let mesh = Mesh::new().service("payment", traffic, &[&apps[0], &apps[1]]).applied().await;
+    let reply = mesh.get("http://payment/").await;
+    assert_eq!((reply.status.as_u16(), reply.text()), (503, "busy"));
+    // Both at first, and then one again: there is nobody else to ask beside it.
+    assert_eq!(apps.iter().map(App::hits).sum::<u64>(), 2 + 1);
+}
