@@ -1,5 +1,6 @@
 //! The project's own tasks. `cargo xtask demo` shows the main job, `cargo xtask test` passes all tests,
-//! `cargo xtask tidy` checks what a reviewer should not have to, `cargo xtask bench` measures.
+//! `cargo xtask tidy` checks what a reviewer should not have to, `cargo xtask bench` measures,
+//! `cargo xtask fuzz` feeds the parsers.
 //!
 //! Each installs what it lacks where it may, and otherwise says exactly what to install.
 
@@ -8,6 +9,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod http;
 mod prepare;
 mod shell;
@@ -34,6 +36,8 @@ enum Task {
     Test(test::Options),
     /// Check formatting, lints, crate edges, licences, file lengths and documentation
     Tidy,
+    /// Feed the parsers of what comes from the network with made-up bytes
+    Fuzz(fuzz::Options),
     /// Measure, beside peers where there are any
     Bench(bench::Options),
 }
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Tidy => tidy::run_all(),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
     };
     match result {

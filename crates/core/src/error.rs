@@ -16,7 +16,10 @@ enum Kind {
     Conflict,
     Stale,
     TooLarge,
+    TargetTooLong,
     HeadTooLarge,
+    TooSlow,
+    OtherVersion,
     BadGateway,
     Unavailable,
     Timeout,
@@ -55,6 +58,14 @@ codes! {
     RequestTooLarge = "request.too-large" => TooLarge,
     /// The head (request line and headers) is larger than is accepted.
     RequestHeadTooLarge = "request.head-too-large" => HeadTooLarge,
+    /// The request line is longer than is accepted.
+    RequestTargetTooLong = "request.target-too-long" => TargetTooLong,
+    /// The bytes are no HTTP, or could be read in two ways.
+    RequestMalformed = "request.malformed" => Invalid,
+    /// The version of HTTP is not one that is spoken here.
+    RequestVersion = "request.version" => OtherVersion,
+    /// The request's body did not come in time.
+    RequestTooSlow = "request.too-slow" => TooSlow,
     /// No token, or a wrong one.
     AccessUnauthenticated = "access.unauthenticated" => Unauthenticated,
     /// The token is good but does not permit this.
@@ -161,14 +172,17 @@ impl Code {
             Kind::Forbidden => 403,
             Kind::NotFound => 404,
             Kind::ProxyUnauthenticated => 407,
+            Kind::TooSlow => 408,
             Kind::Conflict => 409,
             Kind::Stale => 412,
             Kind::TooLarge => 413,
+            Kind::TargetTooLong => 414,
             Kind::HeadTooLarge => 431,
             Kind::Internal => 500,
             Kind::BadGateway => 502,
             Kind::Unavailable => 503,
             Kind::Timeout => 504,
+            Kind::OtherVersion => 505,
             Kind::Full => 507,
         }
     }
@@ -177,12 +191,13 @@ impl Code {
     pub const fn grpc_status(self) -> u8 {
         match self.kind() {
             Kind::Invalid => 3,
-            Kind::Timeout => 4,
+            Kind::Timeout | Kind::TooSlow => 4,
             Kind::NotFound => 5,
             Kind::Conflict => 6,
             Kind::Forbidden => 7,
-            Kind::TooLarge | Kind::HeadTooLarge | Kind::Full => 8,
+            Kind::TooLarge | Kind::TargetTooLong | Kind::HeadTooLarge | Kind::Full => 8,
             Kind::Stale => 10,
+            Kind::OtherVersion => 12,
             Kind::Internal => 13,
             Kind::BadGateway | Kind::Unavailable => 14,
             Kind::Unauthenticated | Kind::ProxyUnauthenticated => 16,
@@ -193,12 +208,16 @@ impl Code {
     /// usage (as `clap` has it).
     pub const fn exit_code(self) -> u8 {
         match self.kind() {
-            Kind::Invalid | Kind::TooLarge | Kind::HeadTooLarge => 3,
+            Kind::Invalid
+            | Kind::TooLarge
+            | Kind::TargetTooLong
+            | Kind::HeadTooLarge
+            | Kind::OtherVersion => 3,
             Kind::NotFound => 4,
             Kind::Conflict | Kind::Stale => 5,
             Kind::BadGateway | Kind::Unavailable | Kind::Full => 6,
             Kind::Unauthenticated | Kind::ProxyUnauthenticated | Kind::Forbidden => 7,
-            Kind::Timeout => 8,
+            Kind::Timeout | Kind::TooSlow => 8,
             Kind::Internal => 70,
         }
     }

@@ -97,11 +97,11 @@ fn failure(error: &SendError) -> Failure {
         SendError::Unsent(_) | SendError::Connect(_) | SendError::Broken { unprocessed: true, .. } => {
             Outcome::NeverProcessed
         }
-        SendError::Broken { .. } => Outcome::Reset,
+        SendError::Broken { .. } | SendError::Malformed(_) => Outcome::Reset,
     };
     let contact = match error {
         SendError::Connect(_) => Contact::Refuses,
-        SendError::Unsent(_) | SendError::Broken { .. } => Contact::Broke,
+        SendError::Unsent(_) | SendError::Broken { .. } | SendError::Malformed(_) => Contact::Broke,
     };
     Failure { outcome, contact: Some(contact), why: chain(error) }
 }

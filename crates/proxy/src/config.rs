@@ -34,6 +34,8 @@ impl Default for PlaneConfig {
 pub struct Limits {
     /// Bytes of a request's head; more is answered with 431. At least 8 KiB.
     pub head_bytes: usize,
+    /// Bytes of a request line; more is answered with 414.
+    pub line_bytes: usize,
     /// Header fields of a request; more is answered with 431.
     pub headers: usize,
     /// How long a connection may take for a request's head, waiting for its first byte included: it bounds slow
@@ -43,6 +45,8 @@ pub struct Limits {
     pub detect_timeout: Duration,
     /// Connections to one listener at a time; more are closed at once.
     pub connections: u32,
+    /// Requests of one HTTP/1.1 connection, which is closed after the last.
+    pub requests: u64,
     /// Streams of one HTTP/2 connection at a time.
     pub streams: u32,
     /// Bytes of a request's body that are remembered in case it must be sent again.
@@ -69,10 +73,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head_bytes: 64 * 1024,
+            line_bytes: 16 * 1024,
             headers: 100,
             head_timeout: Duration::from_secs(75),
             detect_timeout: Duration::from_millis(500),
             connections: 10_000,
+            requests: 1_000_000,
             streams: 256,
             replay_bytes: 64 * 1024,
             withhold_bytes: 16 * 1024,

@@ -7,6 +7,8 @@ use crate::headers::Trust;
 use crate::identity::Shown;
 use crate::listener::Guest;
 use crate::prefixed::Prefixed;
+use crate::refusal::Refused;
+use crate::story::Story;
 use crate::worker::Worker;
 use crate::{gateway, http1, http2, inbound, outbound, tunnel};
 use http::uri::Authority;
@@ -16,6 +18,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use tenon_api::problem::Component;
 use tenon_core::InstanceId;
+use tenon_core::http1::Violation;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What a listener is for.
@@ -129,6 +132,10 @@ async fn handle(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    if let Some(violation) = request.extensions().get::<Violation>() {
+        let refused = Refused::new(violation.code(), violation.to_string()).by("http1");
+        return Story::begin(&worker, &connection, &request).refuse(&refused);
+    }
     match &connection.role {
         Role::Outbound(instance) => outbound::handle(&worker, &connection, instance, request).await,
         Role::Inbound(instance) => inbound::handle(&worker, &connection, instance, request).await,

@@ -1,36 +1,59 @@
 //! HTTP/1.1 towards clients and towards applications. The rest of the crate knows this module by [`serve`],
 //! [`connect`] and [`Sender`] only, so that another implementation than hyper's can take its place.
 
+mod guard;
+mod response;
+
 use crate::body::{Body, ReplayBody};
 use crate::config::Limits;
 use crate::drain::Drain;
 use crate::pool::SendError;
-use http::{HeaderValue, Request, Response, header};
+use guard::{Guarded, Wire};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
+use tenon_core::http1::Scanner;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Serves a connection until it ends, or until its listener is drained and the request in hand is answered.
 ///
+/// What is not strictly HTTP/1.1 comes to `service` as a stand-in, a request that has a
+/// [`Violation`](tenon_core::http1::Violation) among its extensions: that is the connection's last.
+///
 /// # Errors
-/// What broke the connection. A malformed request is answered (400, 414 or 431) before that.
+/// What broke the connection.
 pub(crate) async fn serve<I, S, F>(io: I, limits: &Limits, drain: &Drain, service: S) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<Body>>,
 {
-    let service = service_fn(|request| {
+    let wire = Arc::new(Wire::default());
+    let io = Guarded::new(io, Scanner::new(strictness(limits)), Arc::clone(&wire));
+    let number = Cell::new(0);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        number.set(number.get() + 1);
+        if let Some(violation) = wire.refused(number.get()) {
+            request.extensions_mut().insert(violation);
+        }
+        let last = number.get() >= limits.requests;
+        let switching = wire.is_switching().then(|| request.method() == Method::CONNECT);
         // On the heap, so that an idle connection does not keep room for a request.
         let answer = Box::pin(service(request));
-        async {
+        let wire = &wire;
+        async move {
             let mut response = answer.await;
-            if drain.has_begun() {
+            if let Some(connect) = switching {
+                wire.answered(is_switched(connect, response.status()));
+            }
+            if last || drain.has_begun() {
                 response.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -44,6 +67,16 @@ where
         () = drain.is_over() => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+/// Whether the protocol changes with this answer to a request that asked for it.
+fn is_switched(connect: bool, status: StatusCode) -> bool {
+    if connect { status.is_success() } else { status == StatusCode::SWITCHING_PROTOCOLS }
+}
+
+fn strictness(limits: &Limits) -> tenon_core::http1::Limits {
+    let head = limits.head_bytes.max(8 * 1024);
+    tenon_core::http1::Limits { head, line: limits.line_bytes, fields: limits.headers }
 }
 
 fn builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
@@ -86,10 +119,13 @@ impl Sender {
         &mut self,
         request: Request<ReplayBody>,
     ) -> Result<Response<Incoming>, SendError> {
-        self.0.try_send_request(request).await.map_err(|mut error| match error.take_message() {
-            Some(request) => SendError::Unsent(Box::new(request)),
-            None => SendError::Broken { error: error.into_error(), unprocessed: false },
-        })
+        let response =
+            self.0.try_send_request(request).await.map_err(|mut error| match error.take_message() {
+                Some(request) => SendError::Unsent(Box::new(request)),
+                None => SendError::Broken { error: error.into_error(), unprocessed: false },
+            })?;
+        response::check(response.headers()).map_err(SendError::Malformed)?;
+        Ok(response)
     }
 
     /// Whether the other side has closed it, as far as is known.

@@ -59,6 +59,9 @@ pub(crate) enum SendError {
         /// Whether the other side says that it never looked at the request.
         unprocessed: bool,
     },
+    /// The response is malformed.
+    #[error("the response is malformed: {0}")]
+    Malformed(&'static str),
     /// No connection.
     #[error("no connection")]
     Connect(#[source] io::Error),

@@ -43,14 +43,33 @@ fn a_missing_or_malformed_trace_is_begun_anew_and_sampled() {
         let headers = written(given);
         let value = headers[TRACEPARENT].to_str().unwrap();
         assert!(value.len() == 55 && value.ends_with("-01") && !value.contains(TRACE), "{given:?}: {value}");
-        assert!(Parent::parse(value).is_some(), "{value}");
+        assert!(Parent::parse(value.as_bytes()).is_some(), "{value}");
         assert!(!headers.contains_key("tracestate"));
     }
 }
 
 #[test]
-fn a_later_version_is_read_as_far_as_it_is_known() {
-    assert!(Parent::parse(&format!("01-{TRACE}-00f067aa0ba902b7-01-more")).is_some());
+fn two_parents_are_none() {
+    let mut headers = written(Some(&format!("00-{TRACE}-00f067aa0ba902b7-00")));
+    headers.append(TRACEPARENT, HeaderValue::from_str(&format!("00-{TRACE}-00f067aa0ba902b8-00")).unwrap());
+    headers.insert("tracestate", HeaderValue::from_static("vendor=1"));
+    write(&mut headers, id());
+    assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);
+    assert!(!headers[TRACEPARENT].to_str().unwrap().contains(TRACE));
+    assert!(!headers.contains_key("tracestate"));
+}
+
+#[test]
+fn a_malformed_state_goes_and_the_trace_stays() {
+    let mut headers = written(Some(&format!("00-{TRACE}-00f067aa0ba902b7-01")));
+    headers.append("tracestate", HeaderValue::from_static("other=2,third=3"));
+    write(&mut headers, id());
+    let states: Vec<_> = headers.get_all("tracestate").iter().collect();
+    assert_eq!(states, ["vendor=1", "other=2,third=3"]);
+    headers.append("tracestate", HeaderValue::from_static("NOT A KEY=2"));
+    write(&mut headers, id());
+    assert!(!headers.contains_key("tracestate"));
+    assert!(headers[TRACEPARENT].to_str().unwrap().contains(TRACE));
 }
 
 #[test]

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+/// Never a field of HTTP, but the variable `HTTP_PROXY` to programs that are run by CGI's rules.
+const PROXY: HeaderName = HeaderName::from_static("proxy");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// The most fields that `Connection` may name; more make no sense and are not looked at.
@@ -16,6 +19,8 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
     let trailers = headers.get(header::TE).is_some_and(|value| has_token(value, "trailers"));
     strip_connection(headers);
     headers.remove(header::PROXY_AUTHORIZATION);
+    headers.remove(header::PROXY_AUTHENTICATE);
+    headers.remove(PROXY);
     headers.remove(header::EXPECT);
     headers.remove(HTTP2_SETTINGS);
     headers.remove(header::TE);
@@ -28,6 +33,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
     strip_connection(headers);
     headers.remove(header::PROXY_AUTHENTICATE);
+    headers.remove(PROXY_AUTHENTICATION_INFO);
 }
 
 /// The protocol that a request wants to change to, if it does (RFC 9110, 7.8). `h2c` is not one: whoever wants

@@ -83,6 +83,29 @@ fn a_strangers_word_on_where_he_came_from_is_replaced() {
 }
 
 #[test]
+fn a_strangers_claims_are_taken_out_and_nothing_else() {
+    let claims = [
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-client-cert",
+        "forwarded",
+        "x-real-ip",
+        "true-client-ip",
+        "client-cert",
+        "x-ssl-client-verify",
+        "tenon-error",
+        "tenon-anything",
+    ];
+    let others = ["tenon-timeout-ms", "x-custom", "x-request-id", "cookie", "from", "te", "content-type"];
+    let mut given: HeaderMap = headers(&claims.map(|name| (name, "1")));
+    given.extend(headers(&others.map(|name| (name, "1"))));
+    set_forwarded(&mut given, IpAddr::from([10, 0, 0, 9]), None, Trust::Stranger);
+    let expected = others.len() + ["x-forwarded-for", "x-forwarded-proto"].len();
+    assert_eq!(given.len(), expected, "{given:?}");
+    assert_eq!(given["x-forwarded-for"], "10.0.0.9");
+}
+
+#[test]
 fn grpc_is_told_by_its_content_type() {
     for content_type in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"] {
         assert!(is_grpc(&headers(&[("content-type", content_type)])), "{content_type}");

@@ -1,0 +1,100 @@
+use super::*;
+use tenon_core::http1::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+
+fn guarded() -> (DuplexStream, Guarded<DuplexStream>, Arc<Wire>) {
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    let wire = Arc::new(Wire::default());
+    (client, Guarded::new(server, Scanner::new(Limits::default()), Arc::clone(&wire)), wire)
+}
+
+/// Reads what may pass now.
+async fn available(guarded: &mut Guarded<DuplexStream>, room: usize) -> String {
+    let mut all = Vec::new();
+    let mut piece = vec![0; room];
+    while let Ok(Ok(count @ 1..)) =
+        tokio::time::timeout(std::time::Duration::ZERO, guarded.read(&mut piece)).await
+    {
+        all.extend_from_slice(&piece[..count]);
+    }
+    String::from_utf8(all).unwrap()
+}
+
+#[tokio::test]
+async fn nothing_of_a_head_passes_before_it_is_complete() {
+    let (mut client, mut server, _) = guarded();
+    for room in [7, 1024] {
+        let both = format!("{GET}{GET}");
+        let (begun, rest) = both.split_at(GET.len() + 5);
+        client.write_all(begun.as_bytes()).await.unwrap();
+        assert_eq!(available(&mut server, room).await, GET);
+        client.write_all(rest.as_bytes()).await.unwrap();
+        assert_eq!(available(&mut server, room).await, GET);
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_comes_byte_by_byte_passes() {
+    let (mut client, mut server, _) = guarded();
+    for byte in GET.as_bytes() {
+        assert_eq!(available(&mut server, 100).await, "");
+        client.write_all(&[*byte]).await.unwrap();
+    }
+    assert_eq!(available(&mut server, 100).await, GET);
+}
+
+#[tokio::test]
+async fn a_stand_in_takes_the_place_of_what_is_refused() {
+    let (mut client, mut server, wire) = guarded();
+    client.write_all(format!("{GET}{GET}GET / HTTP/1.1\r\nhost : a\r\n\r\n{GET}").as_bytes()).await.unwrap();
+    let stand_in = std::str::from_utf8(STAND_IN).unwrap();
+    assert_eq!(available(&mut server, 100).await, format!("{GET}{GET}{stand_in}"));
+    assert_eq!(
+        [1, 2, 3, 4].map(|number| wire.refused(number)),
+        [None, None, Some(Violation::FieldName), None]
+    );
+    client.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(available(&mut server, 100).await, "");
+}
+
+#[tokio::test]
+async fn a_body_breaks_off_where_it_is_malformed() {
+    let (mut client, mut server, _) = guarded();
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.write_all(format!("{head}5\r\nhello!").as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    let error = server.read_to_end(&mut read).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    // As far as it is in order, it may have passed.
+    assert!(read.starts_with(head.as_bytes()) && !read.ends_with(b"!"));
+}
+
+#[tokio::test]
+async fn what_follows_a_request_to_switch_waits_for_the_answer() {
+    for switched in [true, false] {
+        let (mut client, mut server, wire) = guarded();
+        client.write_all(format!("{UPGRADE}{GET}").as_bytes()).await.unwrap();
+        assert_eq!(available(&mut server, 100).await, UPGRADE);
+        assert!(wire.is_switching());
+        wire.answered(switched);
+        assert!(!wire.is_switching());
+        assert_eq!(available(&mut server, 100).await, GET);
+        client.write_all(b"\0\0").await.unwrap();
+        let expected = if switched { "\0\0" } else { std::str::from_utf8(STAND_IN).unwrap() };
+        assert_eq!(available(&mut server, 100).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn whoever_reads_is_woken_by_the_answer() {
+    let (mut client, mut server, wire) = guarded();
+    client.write_all(format!("{UPGRADE}\0").as_bytes()).await.unwrap();
+    assert_eq!(available(&mut server, 100).await, UPGRADE);
+    let reading = tokio::spawn(async move { server.read_u8().await.unwrap() });
+    tokio::task::yield_now().await;
+    wire.answered(true);
+    assert_eq!(reading.await.unwrap(), 0);
+}
