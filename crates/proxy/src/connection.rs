@@ -10,7 +10,7 @@ use crate::prefixed::Prefixed;
 use crate::refusal::Refused;
 use crate::story::Story;
 use crate::worker::Worker;
-use crate::{gateway, http1, http2, inbound, outbound, tunnel};
+use crate::{extended, gateway, http1, http2, inbound, outbound, tunnel};
 use http::uri::Authority;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -130,15 +130,25 @@ where
 async fn handle(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Body> {
     if let Some(violation) = request.extensions().get::<Violation>() {
         let refused = Refused::new(violation.code(), violation.to_string()).by("http1");
         return Story::begin(&worker, &connection, &request).refuse(&refused);
     }
+    let extended = extended::begin(&mut request);
+    let response = pass(&worker, &connection, request).await;
+    if extended { extended::end(response) } else { response }
+}
+
+async fn pass(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     match &connection.role {
-        Role::Outbound(instance) => outbound::handle(&worker, &connection, instance, request).await,
-        Role::Inbound(instance) => inbound::handle(&worker, &connection, instance, request).await,
-        Role::Gateway => gateway::handle(&worker, &connection, request).await,
+        Role::Outbound(instance) => outbound::handle(worker, connection, instance, request).await,
+        Role::Inbound(instance) => inbound::handle(worker, connection, instance, request).await,
+        Role::Gateway => gateway::handle(worker, connection, request).await,
     }
 }

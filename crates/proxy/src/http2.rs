@@ -1,5 +1,7 @@
 //! HTTP/2 without TLS, by prior knowledge (RFC 9113, 3.3), towards clients and towards applications.
 
+mod watch;
+
 use crate::body::{Body, ReplayBody};
 use crate::config::Limits;
 use crate::drain::Drain;
@@ -13,10 +15,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use watch::Watch;
 
 /// How much a peer may send on one stream, and on one connection, before it is read.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -24,6 +28,8 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How often a silent connection is asked whether it lives, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// After so many streams that had to be reset for the client's mistakes, the connection is closed.
+const MISTAKES: usize = 100;
 
 /// Spawns on the present thread.
 #[derive(Debug, Clone, Copy)]
@@ -47,10 +53,17 @@ where
     F: Future<Output = Response<Body>> + 'static,
 {
     let first = First::default();
+    let watch = Rc::new(Watch::default());
     let service = service_fn(|request| {
         first.has_come();
         let answer = service(request);
-        async { Ok::<_, Infallible>(answer.await) }
+        let watch = Rc::clone(&watch);
+        async move {
+            let begun = watch.begin();
+            let response = answer.await;
+            begun.answered();
+            Ok::<_, Infallible>(response.map(|body| watch.body(body)))
+        }
     });
     let connection = hyper::server::conn::http2::Builder::new(Local)
         .timer(TokioTimer::new())
@@ -58,16 +71,28 @@ where
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_local_error_reset_streams(MISTAKES)
+        .enable_connect_protocol()
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
-    tokio::select! {
+    let mut abuse = pin!(watch.abuse(limits.stream_idle));
+    let abuse = tokio::select! {
         biased;
         ended = &mut connection => return ended,
-        () = first.then_drained(drain) => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
+        abuse = &mut abuse => abuse,
+        () = first.then_drained(drain) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                ended = &mut connection => return ended,
+                abuse = &mut abuse => abuse,
+            }
+        }
+    };
+    tracing::debug!(?abuse, "a connection is closed");
+    Ok(())
 }
 
 /// The first request of a connection. Before it, hyper would close the connection instead of saying GOAWAY, and the request

@@ -25,6 +25,7 @@ mod detect;
 mod drain;
 mod egress;
 mod explain;
+mod extended;
 mod gateway;
 pub mod handover;
 mod headers;

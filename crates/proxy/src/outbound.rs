@@ -6,7 +6,7 @@
 use crate::body::Body;
 use crate::call::{self, Target};
 use crate::connection::Connection;
-use crate::headers::{Marks, set_forwarded};
+use crate::headers::{Marks, is_http2, set_forwarded};
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
 use crate::story::Story;
@@ -117,6 +117,11 @@ pub(crate) fn authority_of<B>(request: &Request<B>) -> Result<Authority, Refused
         return Err(invalid("the URI's scheme is not http; ask for anything else by CONNECT"));
     }
     if let Some(authority) = request.uri().authority() {
+        // HTTP/1.1 says that the URI counts; HTTP/2 that both must be the same (RFC 9113, 8.3.1).
+        let host = request.headers().get(header::HOST).filter(|_| is_http2(request));
+        if host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
+            return Err(invalid("the Host header and :authority differ"));
+        }
         return Ok(without_user(authority));
     }
     let host =

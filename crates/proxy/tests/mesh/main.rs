@@ -16,6 +16,7 @@ mod hops;
 mod load;
 mod malformed;
 mod raw_http1;
+mod raw_http2;
 mod retries;
 mod streams;
 mod subscribe;
