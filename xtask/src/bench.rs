@@ -5,6 +5,7 @@
 
 mod envoy;
 mod platform;
+mod proxy;
 
 use crate::shell::Outcome;
 use clap::{Args, Subcommand};
@@ -23,6 +24,8 @@ pub(crate) struct Options {
 enum What {
     /// The shop as a whole: time until all is healthy, memory of the platform and of a sidecar
     Platform,
+    /// One hop through the data plane beside nginx, HAProxy and Envoy: CPU, latency, memory, many routes
+    Proxy(proxy::Options),
 }
 
 /// One measured figure.
@@ -33,25 +36,39 @@ struct Figure {
     unit: &'static str,
     goal: Option<f64>,
     ok: bool,
+    /// The least and the most, of what was measured several times; the value is the median.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spread: Option<[f64; 2]>,
 }
 
 impl Figure {
     /// A figure that should not exceed a goal.
     fn at_most(name: impl Into<String>, value: f64, unit: &'static str, goal: f64) -> Self {
-        Self { name: name.into(), value, unit, goal: Some(goal), ok: value <= goal }
+        Self { name: name.into(), value, unit, goal: Some(goal), ok: value <= goal, spread: None }
     }
 
     /// A figure without a goal.
     fn plain(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, goal: None, ok: true }
+        Self { name: name.into(), value, unit, goal: None, ok: true, spread: None }
+    }
+
+    /// The same, measured several times.
+    fn over_rounds(self, mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let value = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
+        let spread = values.first().zip(values.last()).map(|(least, most)| [*least, *most]);
+        Self { value, ok: self.goal.is_none_or(|goal| value <= goal), spread, ..self }
     }
 }
 
 /// Runs a bench and prints its figures.
 pub(crate) fn run(options: &Options) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let figures = match options.what {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    let figures = match &options.what {
         What::Platform => runtime.block_on(platform::measure())?,
+        What::Proxy(options) => runtime.block_on(proxy::measure(options))?,
     };
     if options.json {
         println!("{}", serde_json::to_string(&figures)?);
@@ -71,6 +88,7 @@ fn print(figures: &[Figure]) {
             (_, true) => "met",
             (_, false) => "missed",
         };
-        println!("| {} | {:.2} {} | {goal} | {verdict} |", figure.name, figure.value, figure.unit);
+        let spread = figure.spread.map_or(String::new(), |[least, most]| format!(" ({least:.2}–{most:.2})"));
+        println!("| {} | {:.2} {}{spread} | {goal} | {verdict} |", figure.name, figure.value, figure.unit);
     }
 }

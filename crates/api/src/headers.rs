@@ -1,20 +1,28 @@
-//! The names of the headers that Tenon reads and writes, in lower case.
+//! The names of the headers that Tenon reads and writes, in lower case. Those of every request are names already: reading
+//! one from a text costs more than finding it.
+
+use http::HeaderName;
+use tenon_core::{deadline, retry};
 
 /// How long the caller still waits, in whole milliseconds: what is left of its deadline.
-pub use tenon_core::deadline::HEADER as TIMEOUT_MS;
+pub const TIMEOUT_MS: HeaderName = HeaderName::from_static(deadline::HEADER);
+/// The same in gRPC's form.
+pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static(deadline::GRPC_HEADER);
+/// By which a caller says that a request may be sent more than once.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(retry::IDEMPOTENCY_KEY_HEADER);
 /// How much a request matters, from inside the mesh.
 pub use tenon_core::priority::HEADER as PRIORITY;
 /// Which try of a request this is, from the second on.
 pub use tenon_core::retry::ATTEMPT_HEADER as ATTEMPT;
-/// By which a caller says that a request may be sent more than once.
-pub use tenon_core::retry::IDEMPOTENCY_KEY_HEADER as IDEMPOTENCY_KEY;
 /// Whether an answer is worth another try further up.
 pub use tenon_core::retry::RETRY_HEADER as RETRY;
 
 /// The id of a request through the mesh, a UUIDv7 ([`RequestId`](tenon_core::RequestId)).
-pub const REQUEST_ID: &str = "x-request-id";
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C trace context.
-pub const TRACEPARENT: &str = "traceparent";
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// How a gRPC call ended.
+pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The [`Code`](tenon_core::Code) of a response that Tenon itself made. A response without it is a service's own.
 pub const ERROR: &str = "tenon-error";
 /// Who asks for a change through the API ([`Actor`](tenon_core::Actor)).

@@ -6,6 +6,7 @@
 //!
 //! Left out on purpose: when parts are sent (crate `control`) and what becomes of them (crate `proxy`).
 
+mod changes;
 mod decode;
 mod encode;
 mod load;
@@ -17,6 +18,7 @@ use prost::Message;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecars};
 use tenon_core::{Revision, ServiceRef};
 
+pub use changes::RouteChanges;
 pub use proto::snapshot::v1::snapshot_service_client::SnapshotServiceClient;
 pub use proto::snapshot::v1::snapshot_service_server::{SnapshotService, SnapshotServiceServer};
 
@@ -31,6 +33,8 @@ pub const STORED_VERSION: u32 = 1;
 pub enum Part {
     /// How requests are routed and treated, in place of what was said before.
     Routes(Routes),
+    /// What of the routes is different from what was said before.
+    RouteChanges(Box<RouteChanges>),
     /// Who answers for each service, in place of what was said before.
     Endpoints(Endpoints),
     /// Who answers for one service; the others stay as they are.

@@ -16,8 +16,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tenon_api::http::DataPlaneStatus;
 use tenon_api::proto::snapshot::v1;
-use tenon_api::snapshot::{Part, ServiceEndpoints, SnapshotService, Watch};
+use tenon_api::snapshot::{Part, RouteChanges, ServiceEndpoints, SnapshotService, Watch};
 use tenon_core::platform::{self, Changes};
+use tenon_core::snapshot::Routes;
 use tenon_core::{Position, Revision, ServiceRef};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -107,6 +108,8 @@ struct Feed {
     routes: Option<Position>,
     endpoints: Option<Position>,
     sidecars: Option<Position>,
+    /// The routes that were told last, so that from then on only what changes of them is told.
+    told: Option<Routes>,
     /// Parts of one state that are yet to be sent.
     ready: VecDeque<Part>,
 }
@@ -125,6 +128,7 @@ impl Feed {
             routes: known(watch.routes),
             endpoints: known(watch.endpoints),
             sidecars: known(watch.sidecars),
+            told: None,
             ready: VecDeque::new(),
         }
     }
@@ -154,7 +158,10 @@ impl Feed {
             self.ready.push_back(Part::Sidecars(platform::sidecars(&view.state, credential)));
         }
         if changed(view, self.routes, |changes| changes.routes) {
-            self.ready.push_back(Part::Routes(platform::routes(&view.state)));
+            let routes = platform::routes(&view.state);
+            let changes = self.told.as_ref().and_then(|told| RouteChanges::between(told, &routes));
+            self.ready.push_back(changes.map_or_else(|| Part::Routes(routes.clone()), Part::from));
+            self.told = Some(routes);
         }
         match changed_endpoints(view, self.endpoints) {
             Some(services) => self.ready.extend(endpoints_of(view, services).map(Part::ServiceEndpoints)),
@@ -168,6 +175,7 @@ impl Feed {
 fn revision_of(part: &Part) -> Revision {
     match part {
         Part::Routes(it) => it.revision,
+        Part::RouteChanges(it) => it.settings.revision,
         Part::Endpoints(it) => it.revision,
         Part::ServiceEndpoints(it) => it.revision,
         Part::Sidecars(it) => it.revision,

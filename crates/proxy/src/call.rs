@@ -17,14 +17,14 @@ use crate::response::{Holds, pass_on};
 use crate::story::{Story, grpc_status};
 use crate::view::Destination;
 use crate::worker::{LocalView, Worker};
-use http::{HeaderMap, HeaderName, Response, header};
+use http::{HeaderMap, Response, header};
 use paid::Paid;
 use race::Ended;
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain;
-use tenon_api::headers::TIMEOUT_MS;
-use tenon_core::deadline::{Deadline, GRPC_HEADER, GrpcTimeout, MillisTimeout};
+use tenon_api::headers::{GRPC_TIMEOUT, TIMEOUT_MS};
+use tenon_core::deadline::{Deadline, GrpcTimeout, MillisTimeout};
 use tenon_core::manifest::Traffic;
 use tenon_core::priority::Priority;
 use tenon_core::retry::{Advice, Attempts, Decision, Outcome, Reason, Tried, after};
@@ -384,13 +384,10 @@ impl Call<'_> {
     }
 }
 
-const TIMEOUT_NAME: HeaderName = HeaderName::from_static(TIMEOUT_MS);
-const GRPC_NAME: HeaderName = HeaderName::from_static(GRPC_HEADER);
-
 /// The deadline of a request that arrived at `at`, which its headers may bring forward. They are taken out: each
 /// attempt is told what remains then.
 pub(crate) fn deadline(headers: &mut HeaderMap, own: Duration, at: Timestamp) -> Deadline {
-    let (millis, grpc) = (headers.remove(TIMEOUT_NAME), headers.remove(GRPC_NAME));
+    let (millis, grpc) = (headers.remove(TIMEOUT_MS), headers.remove(GRPC_TIMEOUT));
     let millis = millis.and_then(|it| it.to_str().ok()?.parse::<MillisTimeout>().ok()).map(|it| it.0);
     let grpc = grpc.and_then(|it| it.to_str().ok()?.parse::<GrpcTimeout>().ok()).map(|it| it.0);
     Deadline::earliest(at, [Some(own), millis, grpc]).expect("one of the time-outs is given")

@@ -17,7 +17,7 @@ pub(crate) fn request_id(headers: &HeaderMap, trust: Trust) -> Option<RequestId>
 /// Writes the ids into a request that goes on: its own, and those of the trace, which is continued with this hop as
 /// the parent, or begun (and sampled) if there is none.
 pub(crate) fn write(headers: &mut HeaderMap, id: RequestId) {
-    set(headers, REQUEST_ID, id.to_string().as_bytes());
+    set(headers, REQUEST_ID, &id.to_ascii());
     let carried = parent(headers);
     let states = headers.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes);
     // Without a parent it has no meaning.
@@ -38,7 +38,7 @@ fn parent(headers: &HeaderMap) -> Option<Parent> {
     parent.filter(|_| carried.next().is_none())
 }
 
-fn set(headers: &mut HeaderMap, name: &'static str, value: &[u8]) {
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
     // Ids are made of characters that a field may hold.
     if let Ok(value) = HeaderValue::from_bytes(value) {
         headers.insert(name, value);

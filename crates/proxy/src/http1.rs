@@ -8,6 +8,8 @@ use crate::body::{Body, ReplayBody};
 use crate::config::Limits;
 use crate::drain::Drain;
 use crate::pool::SendError;
+use crate::prefixed::Prefixed;
+use crate::spare;
 use guard::{Guarded, Wire};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -33,7 +35,7 @@ pub(crate) async fn serve<I, S, F>(io: I, limits: &Limits, drain: &Drain, servic
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<Body>>,
+    F: Future<Output = Response<Body>> + 'static,
 {
     let wire = Arc::new(Wire::default());
     let io = Guarded::new(io, Scanner::new(strictness(limits)), Arc::clone(&wire));
@@ -46,7 +48,7 @@ where
         let last = number.get() >= limits.requests;
         let switching = wire.is_switching().then(|| request.method() == Method::CONNECT);
         // On the heap, so that an idle connection does not keep room for a request.
-        let answer = Box::pin(service(request));
+        let answer = spare::place(service(request));
         let wire = &wire;
         async move {
             let mut response = answer.await;
@@ -103,7 +105,7 @@ pub(crate) struct Sender(SendRequest<ReplayBody>);
 pub(crate) async fn connect(stream: TcpStream, limits: &Limits) -> hyper::Result<Sender> {
     let (sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(limits.head_bytes.max(8 * 1024))
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Prefixed::new(Vec::new(), stream)))
         .await?;
     // How it ends is told to whoever uses the sender.
     tokio::task::spawn_local(connection.with_upgrades());

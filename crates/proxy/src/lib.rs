@@ -46,6 +46,7 @@ mod refusal;
 mod relay;
 mod response;
 mod single;
+mod spare;
 mod store;
 mod story;
 pub mod subscribe;

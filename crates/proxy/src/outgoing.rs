@@ -10,8 +10,8 @@ use http::{Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::time::Duration;
-use tenon_api::headers::{IDEMPOTENCY_KEY, TIMEOUT_MS};
-use tenon_core::deadline::{GRPC_HEADER, GrpcTimeout, MillisTimeout};
+use tenon_api::headers::{GRPC_TIMEOUT, IDEMPOTENCY_KEY, TIMEOUT_MS};
+use tenon_core::deadline::{GrpcTimeout, MillisTimeout};
 use tenon_core::retry;
 
 /// A request that can be sent several times.
@@ -87,7 +87,7 @@ impl Outgoing {
         *request.headers_mut() = self.headers.clone();
         let headers = request.headers_mut();
         if self.in_mesh {
-            headers.insert(TIMEOUT_MS, HeaderValue::from(MillisTimeout(remaining).as_millis()));
+            headers.insert(TIMEOUT_MS, decimal(MillisTimeout(remaining).as_millis()));
             if number > 1 {
                 headers::set_attempt(headers, number);
             }
@@ -124,7 +124,23 @@ impl Outgoing {
         let headers = request.headers_mut();
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         if let Ok(timeout) = HeaderValue::try_from(GrpcTimeout(remaining).to_string()) {
-            headers.insert(GRPC_HEADER, timeout);
+            headers.insert(GRPC_TIMEOUT, timeout);
         }
     }
+}
+
+/// A number as a field's value, with no more than the one allocation.
+fn decimal(mut number: u64) -> HeaderValue {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        first -= 1;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    // Digits are characters that a field may hold.
+    HeaderValue::from_bytes(digits.get(first..).unwrap_or_default()).unwrap_or(HeaderValue::from_static("0"))
 }

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tenon_api::explain::Explanation;
-use tenon_api::snapshot::{ServiceEndpoints, Stored};
+use tenon_api::snapshot::{RouteChanges, ServiceEndpoints, Stored};
 use tenon_core::RequestId;
 use tenon_core::retry::spent;
 use tenon_core::snapshot::{Endpoints, Routes, Sidecars};
@@ -53,6 +53,8 @@ pub struct StartError(#[from] io::Error);
 struct Told {
     parts: Parts,
     cells: Cells,
+    /// Former views, which the workers let go of when they next look.
+    replaced: Vec<Arc<View>>,
 }
 
 impl Plane {
@@ -98,7 +100,21 @@ impl Plane {
 
     /// Routes and treatment of calls, in place of those before.
     pub fn apply_routes(&self, routes: Routes) {
-        self.change(|parts| parts.routes = Some(Arc::new(routes)));
+        self.change(|parts| parts.set_routes(routes));
+    }
+
+    /// What of the routes is different from now on. Whether the changes follow from what the plane was told before: if not,
+    /// nothing is changed, and it needs the routes as a whole.
+    pub fn apply_route_changes(&self, changes: RouteChanges) -> bool {
+        let mut applied = false;
+        self.change(|parts| applied = parts.change_routes(changes));
+        applied
+    }
+
+    /// Lets go of what was replaced and is not used any more. To be called some time after a change, so that no request
+    /// pays for freeing it.
+    pub fn forget_replaced(&self) {
+        self.told().replaced.retain(|view| Arc::strong_count(view) > 1);
     }
 
     /// Who may be called, in place of those before.
@@ -188,10 +204,11 @@ impl Plane {
 
     fn change(&self, apply: impl FnOnce(&mut Parts)) {
         let mut told = self.told();
-        let Told { parts, cells } = &mut *told;
+        let Told { parts, cells, replaced } = &mut *told;
         apply(parts);
         let view = Arc::new(View::new(parts.clone(), cells));
-        self.shared.view.store(Arc::clone(&view));
+        replaced.retain(|view| Arc::strong_count(view) > 1);
+        replaced.push(self.shared.view.swap(Arc::clone(&view)));
         self.shared.changed.notify_waiters();
         cells.forget_unused();
         // Within the lock, so that the last change is the last plan too.

@@ -1,11 +1,20 @@
-//! A connection some of whose bytes have been read already.
+//! A connection some of whose bytes have been read already, and whose writes go out in one piece.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Reads `prefix` first and then from `io`; writes go straight to `io`.
+/// Writes of several parts are copied together up to this many bytes: that costs less than the kernel's dealing with parts.
+const JOINED: usize = 4 * 1024;
+
+thread_local! {
+    /// Where parts are copied together.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads `prefix` first and then from `io`; writes go to `io`.
 pub(crate) struct Prefixed<I> {
     prefix: Vec<u8>,
     taken: usize,
@@ -51,9 +60,20 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Prefixed<I> {
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
+        parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bytes)
+        let io = Pin::new(&mut self.get_mut().io);
+        match parts {
+            [whole] => io.poll_write(cx, whole),
+            parts if parts.iter().map(|part| part.len()).sum::<usize>() > JOINED => {
+                io.poll_write_vectored(cx, parts)
+            }
+            parts => ROOM.with_borrow_mut(|room| {
+                room.clear();
+                parts.iter().for_each(|part| room.extend_from_slice(part));
+                io.poll_write(cx, room)
+            }),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

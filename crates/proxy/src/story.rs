@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain::Attempt;
-use tenon_api::headers::REQUEST_ID;
+use tenon_api::headers::{GRPC_STATUS, REQUEST_ID};
 use tenon_core::{Address, Code, InstanceId, RequestId, Revision, RouteName, ServiceRef, Timestamp};
 
 /// One request at one sidecar or gateway, from its head on. Ended exactly once: by a refusal, by an answer, or, when
@@ -146,7 +146,7 @@ impl Story {
 
     /// Writes the request's id into a response.
     pub(crate) fn mark(&self, response: &mut Response<Body>) {
-        if let Ok(id) = HeaderValue::try_from(self.request_id.to_string()) {
+        if let Ok(id) = HeaderValue::from_bytes(&self.request_id.to_ascii()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
     }
@@ -233,7 +233,7 @@ pub(crate) fn is_failure(status: u16, grpc_status: Option<u8>) -> bool {
 
 /// The `grpc-status` of trailers, or of a head that is all there is.
 pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u8> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// The status whose class a response is counted under: gRPC answers 200 to everything.

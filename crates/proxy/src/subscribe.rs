@@ -118,7 +118,7 @@ async fn connect(plane: &Plane, server: &Server, whole: bool) -> Result<Streamin
     let known = plane.snapshot();
     let watch = Watch {
         node: server.node.clone(),
-        routes: known.routes.map(|part| part.revision),
+        routes: known.routes.map(|part| part.revision).filter(|_| !whole),
         endpoints: known.endpoints.map(|part| part.revision).filter(|_| !whole),
         sidecars: known.sidecars.map(|part| part.revision),
     };
@@ -153,6 +153,11 @@ async fn listen(
 fn apply(plane: &Plane, message: v1::SnapshotPart) -> Result<(), Ended> {
     match Part::try_from(message)? {
         Part::Routes(part) => plane.apply_routes(part),
+        Part::RouteChanges(changes) => {
+            if !plane.apply_route_changes(*changes) {
+                return Err(Ended::Gap);
+            }
+        }
         Part::Endpoints(part) => plane.apply_endpoints(part),
         Part::Sidecars(part) => plane.apply_sidecars(part),
         Part::ServiceEndpoints(change) => {
@@ -169,6 +174,7 @@ async fn save(plane: &Plane, file: PathBuf, changed: &Notify) {
     loop {
         changed.notified().await;
         tokio::time::sleep(SAVE_DELAY).await;
+        plane.forget_replaced();
         let (stored, path) = (plane.snapshot(), file.clone());
         let saved = tokio::task::spawn_blocking(move || store::save(&path, &stored)).await;
         if let Ok(Err(error)) = saved {

@@ -7,7 +7,7 @@ pub(crate) use name::Resolved;
 use crate::cells::{Cells, InstanceCells, ServiceCells};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tenon_api::snapshot::Stored;
+use tenon_api::snapshot::{RouteChanges, Stored};
 use tenon_core::balance::Candidate;
 use tenon_core::manifest::{Egress, Traffic};
 use tenon_core::route::RouteTable;
@@ -17,16 +17,47 @@ use tenon_core::{Address, InstanceId, Revision, ServiceRef};
 /// The parts of a snapshot that have arrived so far.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Parts {
+    /// But for the gateway's, which are in the table.
     pub(crate) routes: Option<Arc<Routes>>,
+    /// The gateway's routes.
+    pub(crate) table: Arc<RouteTable>,
     pub(crate) endpoints: Option<Arc<Endpoints>>,
     pub(crate) sidecars: Option<Arc<Sidecars>>,
 }
 
 impl Parts {
+    /// Takes routes in place of those there are.
+    pub(crate) fn set_routes(&mut self, mut routes: Routes) {
+        let own = routes.gateway.as_mut().map(|gateway| std::mem::take(&mut gateway.routes));
+        self.table = Arc::new(RouteTable::new(own.unwrap_or_default()));
+        self.routes = Some(Arc::new(routes));
+    }
+
+    /// Makes changes of routes; `false` if they do not follow from those there are.
+    pub(crate) fn change_routes(&mut self, changes: RouteChanges) -> bool {
+        if self.routes.as_ref().is_none_or(|routes| routes.revision != changes.from) {
+            return false;
+        }
+        let table = Arc::make_mut(&mut self.table);
+        for name in &changes.removed {
+            table.remove(name);
+        }
+        changes.set.into_iter().for_each(|route| table.set(route));
+        self.routes = Some(Arc::new(changes.settings));
+        true
+    }
+
     /// The same, as it is shown and stored.
     pub(crate) fn to_stored(&self) -> Stored {
+        let whole = |routes: &Routes| {
+            let mut routes = routes.clone();
+            if let Some(gateway) = &mut routes.gateway {
+                gateway.routes = self.table.routes().cloned().collect();
+            }
+            routes
+        };
         Stored {
-            routes: self.routes.as_deref().cloned(),
+            routes: self.routes.as_deref().map(whole),
             endpoints: self.endpoints.as_deref().cloned(),
             sidecars: self.sidecars.as_deref().cloned(),
         }
@@ -48,7 +79,7 @@ pub(crate) struct View {
 #[derive(Debug)]
 pub(crate) struct GatewayView {
     pub(crate) listen: SocketAddr,
-    pub(crate) table: RouteTable,
+    pub(crate) table: Arc<RouteTable>,
 }
 
 /// A service that may be called.
@@ -76,9 +107,11 @@ pub(crate) struct Target {
 impl View {
     /// A view of these parts. What has not arrived yet is as if it were empty.
     pub(crate) fn new(parts: Parts, cells: &mut Cells) -> Self {
-        let gateway = parts.routes.as_ref().and_then(|routes| routes.gateway.as_ref()).map(|gateway| {
-            GatewayView { listen: gateway.listen, table: RouteTable::new(gateway.routes.clone()) }
-        });
+        let gateway = parts
+            .routes
+            .as_ref()
+            .and_then(|routes| routes.gateway.as_ref())
+            .map(|gateway| GatewayView { listen: gateway.listen, table: Arc::clone(&parts.table) });
         let destinations = destinations(&parts, cells);
         Self { parts, gateway, destinations }
     }

@@ -25,7 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("shop", &[]),
-    ("xtask", &[]),
+    ("xtask", &["tenon-core", "tenon-api"]),
 ];
 
 /// What `core` must never link: it has no I/O, no clock and no randomness.

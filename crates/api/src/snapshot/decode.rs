@@ -14,6 +14,9 @@ impl TryFrom<v1::SnapshotPart> for Part {
         use v1::snapshot_part::Part as Message;
         match required("part", message.part)? {
             Message::Routes(routes) => nested("routes", Some(routes)).map(Self::Routes),
+            Message::RouteChanges(changes) => {
+                nested("route_changes", Some(changes)).map(|it| Self::RouteChanges(Box::new(it)))
+            }
             Message::Endpoints(endpoints) => nested("endpoints", Some(endpoints)).map(Self::Endpoints),
             Message::ServiceEndpoints(change) => {
                 nested("service_endpoints", Some(change)).map(Self::ServiceEndpoints)

@@ -11,6 +11,7 @@ impl From<&Part> for v1::SnapshotPart {
         use v1::snapshot_part::Part as Message;
         let part = match part {
             Part::Routes(routes) => Message::Routes(routes.into()),
+            Part::RouteChanges(changes) => Message::RouteChanges((&**changes).into()),
             Part::Endpoints(endpoints) => Message::Endpoints(endpoints.into()),
             Part::ServiceEndpoints(change) => Message::ServiceEndpoints(change.into()),
             Part::Sidecars(sidecars) => Message::Sidecars(sidecars.into()),

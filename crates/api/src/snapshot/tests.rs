@@ -11,9 +11,18 @@ fn service_endpoints() -> impl Strategy<Value = ServiceEndpoints> {
         .prop_map(|(revision, service, endpoints)| ServiceEndpoints { revision, service, endpoints })
 }
 
+fn route_changes() -> impl Strategy<Value = RouteChanges> {
+    let removed = vec("[a-z]{1,5}".prop_map(|name| name.parse().unwrap()), 0..3);
+    (testing::revision(), testing::routes(), removed).prop_map(|(from, mut settings, removed)| {
+        let set = settings.gateway.as_mut().map(|it| std::mem::take(&mut it.routes)).unwrap_or_default();
+        RouteChanges { from, settings, removed, set }
+    })
+}
+
 fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
         testing::routes().prop_map(Part::Routes),
+        route_changes().prop_map(Part::from),
         testing::endpoints().prop_map(Part::Endpoints),
         service_endpoints().prop_map(Part::ServiceEndpoints),
         testing::sidecars().prop_map(Part::Sidecars),
@@ -33,6 +42,35 @@ proptest! {
         let bytes = v1::SnapshotPart::from(&part).encode_to_vec();
         let message = v1::SnapshotPart::decode(&bytes[..]).unwrap();
         prop_assert_eq!(Part::try_from(message).unwrap(), part);
+    }
+
+    #[test]
+    fn changes_lead_from_one_state_of_the_routes_to_another(
+        old in testing::routes(),
+        new in testing::routes(),
+        picks in vec(0..3u8, 0..40),
+    ) {
+        // Some routes stay, some are taken out, some are changed, and those of the other state are added.
+        let mut new = new;
+        new.revision.log = old.revision.log;
+        if let (Some(before), Some(after)) = (&old.gateway, &mut new.gateway) {
+            let others = std::mem::take(&mut after.routes);
+            for (route, pick) in before.routes.iter().zip(picks.iter().chain(std::iter::repeat(&0))) {
+                match pick {
+                    0 => after.routes.push(route.clone()),
+                    1 => {}
+                    _ => after.routes.push(tenon_core::route::Route { rules: Vec::new(), ..route.clone() }),
+                }
+            }
+            after.routes.extend(others);
+        }
+        if let Some(changes) = RouteChanges::between(&old, &new) {
+            let mut made = old.clone();
+            prop_assert!(changes.clone().apply_to(&mut made));
+            prop_assert_eq!(&made, &new);
+            // Once only, unless nothing has happened in between.
+            prop_assert_eq!(changes.apply_to(&mut made), old.revision == new.revision);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::data_dir::DataDir;
 use crate::failure::{Failure, Outcome, chain};
 use crate::logging;
 use crate::session;
+use rustix::process::setpriority_process;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -115,6 +116,8 @@ pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
     let file = data.snapshots().join("data-plane");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plane = runtime.block_on(open_plane(config, &data, &file, options.takeover))?;
+    // What keeps the plane up to date gives way to its requests: of this thread and those that it starts from now on.
+    let _ = setpriority_process(None, UPDATE_NICENESS);
     let address = match &global.api {
         Some(api) => api.clone(),
         None => session::endpoints(&data)?.api,
@@ -170,6 +173,9 @@ async fn open_plane(
     }
     Ok(plane)
 }
+
+/// How far the threads that take in and save snapshots stand behind those that carry requests.
+const UPDATE_NICENESS: i32 = 10;
 
 /// What this data plane is called in `tenon status`: its host's name.
 fn node_name() -> String {

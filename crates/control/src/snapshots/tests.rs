@@ -126,6 +126,38 @@ async fn another_manifest_changes_the_routes() {
 }
 
 #[tokio::test]
+async fn of_routes_that_were_told_only_what_changes_is_told() {
+    let fixture = Fixture::with(shop()).await;
+    let (snapshots, _folder) = service(&fixture);
+    let mut feed = Feed::new(snapshots, &nothing_known());
+    let mut known = None;
+    for (services, told) in
+        [(vec!["payment", "order"], true), (vec!["order"], false), (vec!["payment", "order"], false)]
+    {
+        if known.is_some() {
+            fixture.run(apply(system(services.iter().map(|name| bare(name))))).await;
+        }
+        let whole = loop {
+            match next(&mut feed).await {
+                Part::Routes(routes) => {
+                    known = Some(routes);
+                    break true;
+                }
+                Part::RouteChanges(changes) => {
+                    assert!(changes.apply_to(known.as_mut().unwrap()));
+                    break false;
+                }
+                _ => {}
+            }
+        };
+        assert_eq!(whole, told);
+        if !whole {
+            assert_eq!(known.as_ref().unwrap().services.len(), services.len());
+        }
+    }
+}
+
+#[tokio::test]
 async fn all_parts_together_always_lead_to_the_state_itself() {
     let fixture = Fixture::with(shop()).await;
     let (snapshots, _folder) = service(&fixture);
@@ -146,7 +178,7 @@ async fn all_parts_together_always_lead_to_the_state_itself() {
         match next(&mut feed).await {
             Part::Endpoints(endpoints) => known = Some(endpoints),
             Part::ServiceEndpoints(change) => assert!(change.apply_to(known.as_mut().unwrap())),
-            Part::Routes(_) | Part::Sidecars(_) => {}
+            Part::Routes(_) | Part::RouteChanges(_) | Part::Sidecars(_) => {}
         }
         let total: usize = known.iter().flat_map(|it| it.services.values()).map(Vec::len).sum();
         if total == 60 {

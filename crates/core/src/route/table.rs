@@ -4,12 +4,17 @@
 //! the path from its start, once, and looks up each suffix and prefix that a route could have stated. What
 //! stands under one hostname and path (differing by method, headers or query only) is tried in order of
 //! precedence. Nothing is allocated.
+//!
+//! A change of one route touches the parts of the indexes that say something of it and no others; a clone shares all parts
+//! until one of the two is changed. So tables of many thousand routes are cheap to change and to hand on.
 
-use super::index::{Hash, Index};
+use super::index::{Hash, Parts};
 use super::pattern::MAX_HOSTNAME;
 use super::{HeaderMatch, Hostname, Match, QueryMatch, Route, Rule};
+use crate::id::RouteName;
 use crate::manifest::HttpMethod;
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 /// What routing looks at of a request.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +50,33 @@ pub struct RuleMatch<'a> {
     pub match_index: usize,
 }
 
-/// All routes of a gateway.
+/// All routes of a gateway. Clones share what has not changed.
 #[derive(Debug, Clone)]
 pub struct RouteTable {
-    routes: Vec<Route>,
-    hosts: Index<Host>,
+    /// In their order, in groups of [`GROUP`]; a route that was taken out leaves its place empty.
+    routes: Vec<Arc<Vec<Option<Arc<Route>>>>>,
+    /// How often a route was taken out or put in since the table was built.
+    changes: usize,
+    names: Parts<Name>,
+    hosts: Parts<Host>,
     /// What holds for every host.
     any_host: Option<HostScope>,
-    paths: Index<Path>,
+    scopes: u32,
+    paths: Parts<Path>,
+}
+
+/// How many routes stand together in their order.
+const GROUP: usize = 128;
+
+/// Sets of keys that share an index with others; scopes count from 1.
+const NAMES: u32 = u32::MAX;
+const HOSTS: u32 = 0;
+
+/// Where the route of a name stands in the order.
+#[derive(Debug, Clone)]
+struct Name {
+    name: RouteName,
+    place: usize,
 }
 
 /// A name and what routes say of it.
@@ -83,7 +107,9 @@ struct Path {
 #[derive(Debug, Clone)]
 struct Candidate {
     conditions: Conditions,
-    route: usize,
+    route: Arc<Route>,
+    /// The route's place in the order.
+    place: usize,
     rule: usize,
     matched: usize,
 }
@@ -96,88 +122,175 @@ pub(super) struct Conditions {
     query: Vec<QueryMatch>,
 }
 
+impl Default for RouteTable {
+    /// A table of no routes.
+    fn default() -> Self {
+        Self::of(&[])
+    }
+}
+
 impl RouteTable {
     /// A table of these routes, the oldest first.
-    pub fn new(routes: Vec<Route>) -> Self {
-        let hosts = routes.iter().map(|route| route.hostnames.len()).sum();
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
+        Self::of(&routes.into_iter().map(Arc::new).collect::<Vec<_>>())
+    }
+
+    fn of(routes: &[Arc<Route>]) -> Self {
         let mut table = Self {
-            hosts: Index::with_room_for(hosts),
+            routes: routes
+                .chunks(GROUP)
+                .map(|group| Arc::new(group.iter().cloned().map(Some).collect()))
+                .collect(),
+            changes: 0,
+            names: Parts::for_about(routes.len()),
+            hosts: Parts::for_about(routes.iter().map(|route| route.hostnames.len()).sum()),
             any_host: None,
-            paths: Index::with_room_for(routes.iter().map(path_count).sum()),
-            routes: Vec::new(),
+            scopes: 0,
+            paths: Parts::for_about(routes.iter().map(|route| path_count(route)).sum()),
         };
-        let mut scopes = 0;
-        for (number, route) in routes.iter().enumerate() {
-            table.add(number, route, &mut scopes);
+        for (place, route) in routes.iter().enumerate() {
+            table.note(&route.name, place);
+            table.add(place, route, Vec::push);
         }
         for path in table.paths.entries_mut() {
             path.exact.sort_by_key(Candidate::precedence);
             path.prefix.sort_by_key(Candidate::precedence);
         }
-        table.routes = routes;
         table
     }
 
-    /// The routes, as they were given.
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
+    /// The routes, in their order.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().flat_map(|group| group.iter().flatten()).map(AsRef::as_ref)
+    }
+
+    /// Puts a route in place of the one of its name, or at the end if there is none.
+    pub fn set(&mut self, route: Route) {
+        let route = Arc::new(route);
+        let place = match self.place_of(&route.name) {
+            Some(place) => {
+                self.take_out(place);
+                place
+            }
+            None => self.places(),
+        };
+        self.note(&route.name, place);
+        self.put(place, Some(Arc::clone(&route)));
+        self.add(place, &route, |candidates, candidate| {
+            candidates.push(candidate);
+            candidates.sort_by_key(Candidate::precedence);
+        });
+        self.changed();
+    }
+
+    /// Takes a route out; whether there was one of this name.
+    pub fn remove(&mut self, name: &RouteName) -> bool {
+        let Some(place) = self.place_of(name) else { return false };
+        self.take_out(place);
+        self.put(place, None);
+        self.names.retain(name_hash(name), |it| it.name != *name);
+        self.changed();
+        true
     }
 
     /// The rule that a request falls under, by precedence; `None` if no match holds for it.
     pub fn lookup<H: Headers + ?Sized>(&self, head: &RequestHead<'_, H>) -> Option<RuleMatch<'_>> {
         let found =
             self.by_name(head).or_else(|| self.any_host.and_then(|scope| self.by_path(scope, head)))?;
-        let route = self.routes.get(found.route)?;
-        let rule = route.rules.get(found.rule)?;
-        Some(RuleMatch { route, rule, rule_index: found.rule, match_index: found.matched })
+        let rule = found.route.rules.get(found.rule)?;
+        Some(RuleMatch { route: &found.route, rule, rule_index: found.rule, match_index: found.matched })
     }
 
-    fn add(&mut self, number: usize, route: &Route, scopes: &mut u32) {
+    /// Built anew after as many changes as there are routes, so that empty places and names of old hosts stay few.
+    fn changed(&mut self) {
+        self.changes += 1;
+        if self.changes > self.places().max(1_024) {
+            let routes: Vec<_> =
+                self.routes.iter().flat_map(|group| group.iter().flatten().cloned()).collect();
+            *self = Self::of(&routes);
+        }
+    }
+
+    /// How many places there are, empty ones included.
+    fn places(&self) -> usize {
+        self.routes.last().map_or(0, |last| (self.routes.len() - 1) * GROUP + last.len())
+    }
+
+    fn place_of(&self, name: &RouteName) -> Option<usize> {
+        self.names.find(name_hash(name), |it| it.name == *name).map(|it| it.place)
+    }
+
+    fn note(&mut self, name: &RouteName, place: usize) {
+        self.names.find_or_insert(
+            name_hash(name),
+            |it| it.name == *name,
+            || Name { name: name.clone(), place },
+        );
+    }
+
+    /// Fills a place, or the one after the last.
+    fn put(&mut self, place: usize, route: Option<Arc<Route>>) {
+        if place / GROUP == self.routes.len() {
+            self.routes.push(Arc::default());
+        }
+        let Some(group) = self.routes.get_mut(place / GROUP).map(Arc::make_mut) else { return };
+        match group.get_mut(place % GROUP) {
+            Some(own) => *own = route,
+            None => group.push(route),
+        }
+    }
+
+    /// Takes out of the indexes what the route at a place says.
+    fn take_out(&mut self, place: usize) {
+        let found = self.routes.get(place / GROUP).and_then(|group| group.get(place % GROUP)?.clone());
+        let Some(route) = found else { return };
+        for hostname in distinct_hostnames(&route) {
+            for stated in route.rules.iter().flat_map(Rule::stated_matches) {
+                let key = stated.path.key();
+                let scope = self.scope(hostname, key.len());
+                let hash = path_hash(scope, key);
+                let path = self.paths.find_or_insert(hash, |it| it.is(scope, key), || Path::of(scope, key));
+                path.exact.retain(|it| it.place != place);
+                path.prefix.retain(|it| it.place != place);
+                if path.exact.is_empty() && path.prefix.is_empty() {
+                    self.paths.retain(hash, |it| !it.is(scope, key));
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, place: usize, route: &Arc<Route>, insert: impl Fn(&mut Vec<Candidate>, Candidate)) {
         for hostname in distinct_hostnames(route) {
             for (rule_index, rule) in route.rules.iter().enumerate() {
                 for (matched, stated) in rule.stated_matches().enumerate() {
-                    let scope = self.scope(hostname, stated.path.key().len(), scopes);
+                    let key = stated.path.key();
+                    let scope = self.scope(hostname, key.len());
                     let conditions = Conditions::of(&stated);
-                    let candidate = Candidate { conditions, route: number, rule: rule_index, matched };
-                    self.insert(scope, &stated, candidate);
+                    let route = Arc::clone(route);
+                    let candidate = Candidate { conditions, route, place, rule: rule_index, matched };
+                    let hash = path_hash(scope, key);
+                    let path =
+                        self.paths.find_or_insert(hash, |it| it.is(scope, key), || Path::of(scope, key));
+                    insert(
+                        if stated.path.is_exact() { &mut path.exact } else { &mut path.prefix },
+                        candidate,
+                    );
                 }
             }
         }
     }
 
     /// The number of a hostname's scope, made if there is none, with room for a key of this length.
-    fn scope(&mut self, hostname: Option<&Hostname>, length: usize, scopes: &mut u32) -> u32 {
+    fn scope(&mut self, hostname: Option<&Hostname>, length: usize) -> u32 {
+        let next = self.scopes + 1;
         let place = match hostname {
             None => &mut self.any_host,
-            Some(hostname) => self.host_scope(hostname),
+            Some(hostname) => host_scope(&mut self.hosts, hostname),
         };
-        let scope = place.get_or_insert_with(|| {
-            *scopes += 1;
-            HostScope { number: *scopes, longest: 0 }
-        });
+        let scope = place.get_or_insert(HostScope { number: next, longest: 0 });
+        self.scopes = self.scopes.max(scope.number);
         scope.longest = scope.longest.max(length);
         scope.number
-    }
-
-    fn host_scope(&mut self, hostname: &Hostname) -> &mut Option<HostScope> {
-        let suffix = hostname.wildcard_suffix();
-        let name = suffix.unwrap_or(hostname.as_str());
-        let host = self.hosts.find_or_insert(
-            host_hash(name),
-            |host| *host.name == *name,
-            || Host { name: name.into(), exactly: None, below: None },
-        );
-        if suffix.is_some() { &mut host.below } else { &mut host.exactly }
-    }
-
-    fn insert(&mut self, scope: u32, stated: &Match, candidate: Candidate) {
-        let key = stated.path.key();
-        let path = self.paths.find_or_insert(
-            key.bytes().fold(Hash::new(scope), Hash::then),
-            |path| path.scope == scope && *path.key == *key,
-            || Path { scope, key: key.into(), exact: Vec::new(), prefix: Vec::new() },
-        );
-        if stated.path.is_exact() { path.exact.push(candidate) } else { path.prefix.push(candidate) }
     }
 
     /// What the routes that state a hostname say of a request. Walks from the host's end, so from the least
@@ -188,7 +301,7 @@ impl RouteTable {
             return None;
         }
         let mut best = None;
-        let mut hash = Hash::new(0);
+        let mut hash = Hash::new(HOSTS);
         for (index, byte) in host.iter().enumerate().rev() {
             if *byte == b'.' && index > 0 {
                 let below = self.host(hash, host.get(index + 1..)).and_then(|host| host.below);
@@ -237,12 +350,22 @@ impl RouteTable {
     }
 }
 
+impl Path {
+    fn of(scope: u32, key: &str) -> Self {
+        Self { scope, key: key.into(), exact: Vec::new(), prefix: Vec::new() }
+    }
+
+    fn is(&self, scope: u32, key: &str) -> bool {
+        self.scope == scope && *self.key == *key
+    }
+}
+
 impl Candidate {
     /// What comes first among candidates for one hostname and path.
     fn precedence(&self) -> impl Ord + use<> {
         let Conditions { method, headers, query } = &self.conditions;
         let specific = (method.is_some(), headers.len(), query.len());
-        (Reverse(specific), self.route, self.rule, self.matched)
+        (Reverse(specific), self.place, self.rule, self.matched)
     }
 }
 
@@ -278,9 +401,29 @@ fn path_count(route: &Route) -> usize {
     matches * route.hostnames.len().max(1)
 }
 
+/// What routes say of a hostname.
+fn host_scope<'a>(hosts: &'a mut Parts<Host>, hostname: &Hostname) -> &'a mut Option<HostScope> {
+    let suffix = hostname.wildcard_suffix();
+    let name = suffix.unwrap_or(hostname.as_str());
+    let host = hosts.find_or_insert(
+        host_hash(name),
+        |host| *host.name == *name,
+        || Host { name: name.into(), exactly: None, below: None },
+    );
+    if suffix.is_some() { &mut host.below } else { &mut host.exactly }
+}
+
 /// From the end to the start, as a lookup walks.
 fn host_hash(name: &str) -> Hash {
-    name.bytes().rev().fold(Hash::new(0), Hash::then)
+    name.bytes().rev().fold(Hash::new(HOSTS), Hash::then)
+}
+
+fn path_hash(scope: u32, key: &str) -> Hash {
+    key.bytes().fold(Hash::new(scope), Hash::then)
+}
+
+fn name_hash(name: &RouteName) -> Hash {
+    name.as_str().bytes().fold(Hash::new(NAMES), Hash::then)
 }
 
 fn holding<'a, H: Headers + ?Sized>(

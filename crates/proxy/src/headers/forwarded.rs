@@ -2,7 +2,7 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
-use tenon_api::headers::TIMEOUT_MS;
+use tenon_core::deadline;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -53,7 +53,7 @@ fn is_claim(name: &str) -> bool {
             rest.starts_with("forwarded") || rest.starts_with("ssl-") || known.contains(&rest)
         }
         Some(b'f') => name == "forwarded",
-        Some(b't') => (name.starts_with("tenon-") && name != TIMEOUT_MS) || name == "true-client-ip",
+        Some(b't') => (name.starts_with("tenon-") && name != deadline::HEADER) || name == "true-client-ip",
         Some(b'c') => name == "client-cert" || name == "client-cert-chain",
         _ => false,
     }

@@ -17,13 +17,13 @@ const MAX_NAMED: usize = 32;
 /// `Expect`, which this hop answers itself. `TE: trailers` stays, since trailers pass.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     let trailers = headers.get(header::TE).is_some_and(|value| has_token(value, "trailers"));
-    strip_connection(headers);
-    headers.remove(header::PROXY_AUTHORIZATION);
-    headers.remove(header::PROXY_AUTHENTICATE);
-    headers.remove(PROXY);
-    headers.remove(header::EXPECT);
-    headers.remove(HTTP2_SETTINGS);
-    headers.remove(header::TE);
+    strip_connection(headers, |name| {
+        let known = matches!(
+            *name,
+            header::PROXY_AUTHORIZATION | header::PROXY_AUTHENTICATE | header::EXPECT | header::TE
+        );
+        known || *name == PROXY || *name == HTTP2_SETTINGS
+    });
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -31,9 +31,9 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
 
 /// Takes out of a response what ends here.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    strip_connection(headers);
-    headers.remove(header::PROXY_AUTHENTICATE);
-    headers.remove(PROXY_AUTHENTICATION_INFO);
+    strip_connection(headers, |name| {
+        *name == header::PROXY_AUTHENTICATE || *name == PROXY_AUTHENTICATION_INFO
+    });
 }
 
 /// The protocol that a request wants to change to, if it does (RFC 9110, 7.8). `h2c` is not one: whoever wants
@@ -56,17 +56,19 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn strip_connection(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        for name in named_by_connection(headers) {
-            headers.remove(name);
-        }
-        headers.remove(header::CONNECTION);
+fn strip_connection(headers: &mut HeaderMap, ends_here: impl Fn(&HeaderName) -> bool) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
     }
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-    headers.remove(header::TRANSFER_ENCODING);
-    headers.remove(header::UPGRADE);
+    let ends = |name: &&HeaderName| {
+        let of_connection =
+            matches!(**name, header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE);
+        of_connection || **name == KEEP_ALIVE || **name == PROXY_CONNECTION || ends_here(name)
+    };
+    // Few messages hold any of them: one walk over the fields that are there costs less than looking for each that may be.
+    while let Some(name) = headers.keys().find(ends).cloned() {
+        headers.remove(name);
+    }
 }
 
 /// The fields that `Connection` names, but for those that say how long the message is or where it goes: taking
@@ -76,6 +78,8 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     values
         .flat_map(|value| value.split(','))
         .take(MAX_NAMED)
+        // What nearly all say, and no field.
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close"))
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
         .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::CONTENT_TYPE))
         .collect()

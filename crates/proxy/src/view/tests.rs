@@ -31,7 +31,7 @@ pub(crate) fn view(services: &[(&str, &[(&str, &str)])]) -> View {
             .map(|(name, instances)| (service(name), instances.iter().map(endpoint).collect()))
             .collect(),
     };
-    let parts = Parts { routes: Some(routes.into()), endpoints: Some(endpoints.into()), sidecars: None };
+    let parts = Parts { routes: Some(routes.into()), endpoints: Some(endpoints.into()), ..Parts::default() };
     View::new(parts, &mut Cells::default())
 }
 
