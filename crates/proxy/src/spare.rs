@@ -76,7 +76,7 @@ mod tests {
 
     /// A future of its own kind, so that tests do not share rooms.
     async fn counted(counter: Rc<()>, answer: u8) -> (u8, usize) {
-        std::future::ready(()).await;
+        ready(()).await;
         (answer, Rc::strong_count(&counter))
     }
 

@@ -9,6 +9,7 @@
 mod core;
 mod load;
 mod load2;
+mod micro;
 mod origin;
 mod peers;
 mod routes;
@@ -76,6 +77,9 @@ pub(super) async fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     drop((tenon, peers));
     if routes::ROW.contains(&options.only) {
         figures.extend(routes::measure(&options.profile, &origins, options.quick).await?);
+    }
+    if micro::ROW.contains(&options.only) {
+        figures.extend(micro::measure()?);
     }
     Ok(figures)
 }

@@ -3,6 +3,7 @@
 use crate::support::*;
 use http::{Request, Response};
 use std::time::Duration;
+use tenon_api::snapshot::RouteChanges;
 use tenon_core::manifest::Traffic;
 
 fn from_outside(uri: &str) -> Request<Body> {
@@ -31,6 +32,30 @@ async fn each_request_goes_where_its_route_leads() {
     assert_eq!((reply.status.as_u16(), reply.code()), (404, "gateway.route-not-found"));
     assert_eq!(reply.json()["component"], "gateway");
     assert_eq!(ask(&mesh, from_outside("/stock%zz")).await.status, 400);
+}
+
+#[tokio::test]
+async fn one_route_changes_and_the_others_stay() {
+    let (order, stock) = (App::saying("order").await, App::saying("stock").await);
+    let mesh = Mesh::new()
+        .service("order", Traffic::default(), &[&order])
+        .service("stock", Traffic::default(), &[&stock])
+        .gateway(vec![route("orders", "/orders", &[("order", 1)]), route("stock", "/stock", &[("stock", 1)])])
+        .applied()
+        .await;
+    let mut routes = mesh.plane.snapshot().routes.unwrap();
+    let before = routes.clone();
+    routes.revision.position.0 += 1;
+    routes.gateway.as_mut().unwrap().routes[1] = route("stock", "/shelf", &[("stock", 1)]);
+    let changes = RouteChanges::between(&before, &routes).unwrap();
+    assert_eq!((changes.set.len(), changes.removed.len()), (1, 0));
+    assert!(mesh.plane.apply_route_changes(changes.clone()));
+    assert_eq!(ask(&mesh, from_outside("/shelf")).await.text(), "stock");
+    assert_eq!(ask(&mesh, from_outside("/stock")).await.status, 404);
+    assert_eq!(ask(&mesh, from_outside("/orders/17")).await.text(), "order");
+    assert_eq!(mesh.plane.snapshot().routes, Some(routes));
+    // It follows from what was there before, not from what is there now.
+    assert!(!mesh.plane.apply_route_changes(changes));
 }
 
 #[tokio::test]

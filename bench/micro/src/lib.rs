@@ -1,0 +1,1 @@
+//! Holds benches only (`benches/core.rs`); `cargo xtask bench proxy` runs them.
