@@ -390,7 +390,7 @@ fn what_demands_more_comes_first_in_the_order_of_the_gateway_api() {
         let routes = stated.iter().take(count).enumerate();
         let routes =
             routes.map(|(number, (hosts, it))| route(number, hosts, vec![rule(std::slice::from_ref(it))]));
-        let found = find(&RouteTable::new(routes.collect()), &request);
+        let found = find(&RouteTable::new(routes), &request);
         assert_eq!(found, Some(MatchId { route: count - 1, rule: 0, matched: 0 }));
     }
 }
