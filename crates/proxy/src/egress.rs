@@ -2,6 +2,7 @@
 //! tell strangers about the mesh.
 
 use crate::body::Body;
+use crate::headers::{Marks, Trust};
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
 use crate::single;
@@ -19,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) async fn carry(worker: &Worker, mut story: Story, mut outgoing: Outgoing) -> Response<Body> {
     story.goes_to(None, None);
     outgoing.in_mesh = false;
+    // What the mesh's requests say of themselves is nobody's business outside.
+    let _ = Marks::of(outgoing.headers_mut(), Trust::Stranger);
     match address_of(outgoing.authority(), 80) {
         Ok(address) => single::carry(worker, story, &address, outgoing, TIMEOUT).await,
         Err(refused) => story.refuse(&refused),

@@ -4,6 +4,8 @@ use crate::support::*;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tenon_core::hedge::{After, Policy};
 use tenon_core::manifest::Traffic;
@@ -102,6 +104,31 @@ async fn hedges_are_paid_for_from_the_retry_budget() {
     }
     assert_eq!(apps.iter().map(App::hits).sum::<u64>(), 6 + 2);
     assert!(metric(&mesh, "tenon_hedges_total{destination=\"payment\",result=\"refused\"} 4").await);
+}
+
+#[tokio::test]
+async fn how_slow_is_slow_may_come_from_the_service_s_own_answers() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let moody = App::start(move |_| {
+        let stuck = count.fetch_add(1, Ordering::SeqCst) >= 60;
+        async move {
+            match stuck {
+                true => std::future::pending().await,
+                false => Response::new(full("ok")),
+            }
+        }
+    })
+    .await;
+    let good = App::saying("ok").await;
+    let hedge = Some(Policy { after: After::Percentile(95), max: 1 });
+    let traffic = Traffic { hedge, ..Traffic::default() };
+    let mesh = Mesh::new().service("payment", traffic, &[&moody, &good]).applied().await;
+    let mut client = mesh.client().await;
+    while asked.load(Ordering::SeqCst) <= 61 {
+        assert_eq!(client.send(get("http://payment/")).await.text(), "ok");
+    }
+    assert!(metric(&mesh, "tenon_hedges_total{destination=\"payment\",result=\"won\"}").await);
 }
 
 #[tokio::test]
