@@ -60,10 +60,25 @@ fn breakers(criterion: &mut Criterion) {
     group.bench_function("tenon", |bench| {
         bench.iter(|| {
             if let Ok((permit, _)) = own.admit(black_box(&config), now()) {
-                black_box(own.record(permit, true, &config, now()));
+                black_box(own.record(permit, breaker::Outcome::SUCCESS, &config, now()));
             }
         });
     });
+    let windows = [
+        ("tenon, 100 calls", breaker::Window::Count { size: 100 }),
+        ("tenon, 10 s", breaker::Window::Time { span: Duration::from_secs(10) }),
+    ];
+    for (name, window) in windows {
+        let (own, config) =
+            (breaker::Shared::with(window), breaker::Config { window, ..breaker::Config::default() });
+        group.bench_function(name, |bench| {
+            bench.iter(|| {
+                if let Ok((permit, _)) = own.admit(black_box(&config), now()) {
+                    black_box(own.record(permit, breaker::Outcome::SUCCESS, &config, now()));
+                }
+            });
+        });
+    }
     let other = failsafe::Config::new().build();
     group.bench_function("failsafe", |bench| bench.iter(|| other.call(|| Ok::<u8, ()>(black_box(1)))));
     let layer = tower_resilience_circuitbreaker::CircuitBreakerLayer::builder().build();

@@ -10,6 +10,7 @@ mod changes;
 mod decode;
 mod encode;
 mod load;
+mod resilience;
 mod routing;
 
 use crate::proto::snapshot::v1;

@@ -15,9 +15,10 @@ pub use service::{
     ResourcesDoc, ServiceDoc, WorkloadDoc,
 };
 pub use traffic::{
-    BackendDoc, BalanceDoc, BreakerDoc, ConcurrencyDoc, DelayDoc, EgressDoc, GatewayDoc, HedgeDoc, JitterDoc,
-    MatchDoc, NameAndValueDoc, PathMatchDoc, PriorityDoc, PriorityRulesDoc, RetryBudgetDoc, RetryDoc,
-    RetryOnDoc, RouteDoc, RuleDoc, TrafficDoc, TrafficRulesDoc,
+    BackendDoc, BalanceDoc, BreakerDoc, BreakerModeDoc, ConcurrencyDoc, DelayDoc, EgressDoc, GatewayDoc,
+    HedgeDoc, JitterDoc, LatencyDoc, LimitsDoc, MatchDoc, NameAndValueDoc, OutcomesDoc, OutlierDoc,
+    PathMatchDoc, PriorityDoc, PriorityRulesDoc, RetryBudgetDoc, RetryDoc, RetryOnDoc, RouteDoc, RuleDoc,
+    SlowCallDoc, SuccessRateDoc, TrafficDoc, TrafficRulesDoc, WindowDoc,
 };
 
 use crate::InvalidMessage;

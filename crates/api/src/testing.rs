@@ -14,7 +14,7 @@ use tenon_core::route::{Backend, HeaderMatch, Match, PathMatch, QueryMatch, Rout
 use tenon_core::snapshot::{Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{
     Address, InstanceId, LogId, Position, Revision, ServiceName, ServiceRef, breaker, concurrency, health,
-    hedge, priority, snapshot,
+    hedge, limit, outlier, priority, snapshot,
 };
 
 pub(crate) fn name<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>() -> impl Strategy<Value = T>
@@ -122,14 +122,61 @@ fn budget() -> impl Strategy<Value = budget::Config> {
 }
 
 fn breaker() -> impl Strategy<Value = breaker::Config> {
-    (any::<u32>(), span(), any::<u32>(), span()).prop_map(|(failures, open_timeout, calls, wait)| {
-        breaker::Config {
+    let window = prop_oneof![
+        Just(breaker::Window::Consecutive),
+        any::<u32>().prop_map(|size| breaker::Window::Count { size }),
+        span().prop_map(|span| breaker::Window::Time { span }),
+    ];
+    let slow_call = (span(), any::<u32>())
+        .prop_map(|(longer_than, rate_percent)| breaker::SlowCall { longer_than, rate_percent });
+    let rates = (window, any::<u32>(), any::<u32>(), option::of(slow_call));
+    let mode = proptest::sample::select(&breaker::Mode::ALL[..]);
+    let fixed = (any::<u32>(), span(), any::<u32>(), span());
+    (fixed, mode, rates, outcomes(), outcomes()).prop_map(
+        |((failures, open_timeout, calls, wait), mode, rates, failed, ignored)| breaker::Config {
+            mode,
+            window: rates.0,
             failure_threshold: failures,
+            minimum_calls: rates.1,
+            failure_rate_percent: rates.2,
+            slow_call: rates.3,
             open_timeout,
             permitted_half_open_calls: calls,
             half_open_max_wait: wait,
-        }
-    })
+            failures: failed,
+            ignored,
+        },
+    )
+}
+
+fn outcomes() -> impl Strategy<Value = breaker::Outcomes> {
+    (vec(400..600u16, 0..5), vec(0..32u8, 0..5), any::<(bool, bool)>()).prop_map(
+        |(statuses, grpc, (network, timeout))| breaker::Outcomes::of(statuses, grpc).and(network, timeout),
+    )
+}
+
+fn outlier() -> impl Strategy<Value = outlier::Config> {
+    let success_rate =
+        any::<(u32, u32, u32)>().prop_map(|(calls, instances, deviations)| outlier::SuccessRate {
+            minimum_calls: calls,
+            minimum_instances: instances,
+            deviations_thousandths: deviations,
+        });
+    let latency = any::<(u32, u32)>()
+        .prop_map(|(minimum_calls, factor_percent)| outlier::Latency { minimum_calls, factor_percent });
+    let spans = (span(), span(), span());
+    (any::<(u32, u32, u32)>(), option::of(success_rate), option::of(latency), spans).prop_map(
+        |((failures, refusals, percent), success_rate, latency, (interval, base, most))| outlier::Config {
+            consecutive_failures: failures,
+            consecutive_refusals: refusals,
+            success_rate,
+            latency,
+            interval,
+            base_ejection: base,
+            max_ejection: most,
+            max_ejected_percent: percent,
+        },
+    )
 }
 
 fn load() -> impl Strategy<Value = (Option<hedge::Policy>, Option<concurrency::Config>, priority::Rules)> {
@@ -156,17 +203,21 @@ fn load() -> impl Strategy<Value = (Option<hedge::Policy>, Option<concurrency::C
 
 pub(crate) fn traffic() -> impl Strategy<Value = Traffic> {
     let balance = proptest::sample::select(&Balance::ALL[..]);
-    (balance, span(), policy(), budget(), breaker(), any::<u32>(), load()).prop_map(
-        |(balance, timeout, retry, budget, breaker, max_in_flight, load)| Traffic {
+    let limits =
+        any::<(u32, u32)>().prop_map(|(connections, pending)| limit::Config { connections, pending });
+    (balance, span(), policy(), budget(), breaker(), outlier(), any::<u32>(), limits, load()).prop_map(
+        |(balance, timeout, retry, budget, breaker, outlier, max_in_flight, limits, load)| Traffic {
             balance,
             timeout,
             retry,
             budget,
             breaker,
+            outlier,
             max_in_flight,
             hedge: load.0,
             concurrency: load.1,
             priority: load.2,
+            limits,
         },
     )
 }

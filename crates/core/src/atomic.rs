@@ -7,9 +7,9 @@
 //! others, which cannot run with loom's atomics: `cargo test -p tenon-core --features loom loom::`.
 
 #[cfg(feature = "loom")]
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(feature = "loom"))]
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Replaces the word by what `step` makes of it and answers with what `step` answered for the replacement
 /// that took effect. `step` may run several times, and nothing is written when it changes nothing, so that

@@ -30,6 +30,7 @@ pub mod http1;
 pub mod id;
 pub mod limit;
 pub mod manifest;
+pub mod outlier;
 pub mod path;
 pub mod platform;
 pub mod priority;

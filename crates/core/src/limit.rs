@@ -9,6 +9,22 @@
 use crate::atomic::{self, AtomicU64, Ordering};
 use std::sync::Arc;
 
+/// How much may go on at once at a service, from one data plane, besides its requests in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// Calls at one instance; over HTTP/1.1 as many connections are in use.
+    pub connections: u32,
+    /// Calls that wait for an instance.
+    pub pending: u32,
+}
+
+impl Default for Config {
+    /// 10,000 of each.
+    fn default() -> Self {
+        Self { connections: 10_000, pending: 10_000 }
+    }
+}
+
 /// What happens to a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Input {
@@ -20,7 +36,7 @@ pub enum Input {
 
 /// No slot is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("{limit} requests are in flight already")]
+#[error("there are {limit} already")]
 pub struct Full {
     /// How many there may be.
     pub limit: u32,

@@ -1,82 +1,84 @@
-//! Whether a call may pass: circuit breakers and limits on requests in flight.
+//! Whether a call may pass: the circuit breaker of its service.
 
 use crate::refusal::Refused;
-use crate::worker::Worker;
+use crate::view::Destination;
+use crate::worker::{Handle, Worker};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
-use tenon_core::breaker::{Answer, Config, Input, Permit, Shared, State, Transition, step};
-use tenon_core::{Code, InstanceId, ServiceRef, Timestamp};
+use tenon_core::breaker::{Config, Mode, Permit, Transition, Verdict};
+use tenon_core::{Code, Timestamp};
 
-/// Leave to make one call, by one breaker. Dropped without an outcome, it is given back as a call that never was.
+/// Leave to make one call, by its service's breaker. Dropped without an outcome, it is given back as a call that never was.
 pub(crate) struct Leave {
     worker: Rc<Worker>,
-    breaker: Arc<Shared>,
-    config: Config,
+    destination: Handle,
     permit: Option<Permit>,
-    service: ServiceRef,
-    instance: Option<InstanceId>,
+    began: Timestamp,
+    took: Option<Duration>,
 }
 
-/// Whose breaker is asked.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Whose<'a> {
-    pub(crate) service: &'a ServiceRef,
-    /// `None` for the service's own.
-    pub(crate) instance: Option<&'a InstanceId>,
-}
-
-/// Asks a breaker for leave.
+/// Asks a destination's breaker for leave.
 ///
 /// # Errors
-/// After how long it is worth asking again.
-pub(crate) fn admit(
-    worker: &Rc<Worker>,
-    breaker: &Arc<Shared>,
-    config: &Config,
-    whose: Whose<'_>,
-) -> Result<Leave, Duration> {
-    let (permit, transition) = breaker.admit(config, worker.now()).map_err(|refused| refused.retry_after)?;
-    let leave = Leave {
-        worker: Rc::clone(worker),
-        breaker: Arc::clone(breaker),
-        config: config.clone(),
-        permit: Some(permit),
-        service: whose.service.clone(),
-        instance: whose.instance.cloned(),
-    };
-    leave.tell(transition);
-    Ok(leave)
-}
-
-/// How long until a breaker would give leave; zero if it would now. Changes nothing.
-pub(crate) fn wait(breaker: &Shared, config: &Config, now: Timestamp) -> Duration {
-    let state = breaker.state();
-    if matches!(state, State::Closed { .. }) {
-        return Duration::ZERO;
-    }
-    match step(state, config, Input::Admit, now).1.answer {
-        Answer::Refused(refused) => refused.retry_after.max(Duration::from_micros(1)),
-        Answer::Admitted(_) | Answer::Counted | Answer::Stale => Duration::ZERO,
-    }
-}
-
 /// The refusal of an open circuit.
-pub(crate) fn open(service: &ServiceRef, whose: &str, retry_after: Duration) -> Refused {
-    let detail = format!(
-        "the circuit breaker of {whose} `{service}` is open after repeated failures; it is tried again in {} ms",
-        retry_after.as_millis()
-    );
+pub(crate) fn admit(worker: &Rc<Worker>, destination: Handle) -> Result<Leave, Refused> {
+    let (worker, began) = (Rc::clone(worker), worker.now());
+    match destination.breaker.admit(&destination.traffic.breaker, began) {
+        Ok((permit, transition)) => {
+            let leave = Leave { worker, destination, permit: Some(permit), began, took: None };
+            leave.tell(transition);
+            Ok(leave)
+        }
+        Err(refused) => {
+            worker.metrics.not_permitted(&destination.service);
+            Err(open(&destination, refused.retry_after))
+        }
+    }
+}
+
+fn open(destination: &Destination, retry_after: Duration) -> Refused {
+    let service = &destination.service;
+    let detail = match destination.traffic.breaker.mode {
+        Mode::ForcedOpen => format!("the circuit breaker of `{service}` is kept open by the manifest"),
+        Mode::Automatic | Mode::Disabled | Mode::MetricsOnly => format!(
+            "the circuit breaker of `{service}` is open after repeated failures; it is tried again in {} ms",
+            retry_after.as_millis()
+        ),
+    };
     Refused::new(Code::MeshCircuitOpen, detail).by("breaker").retry_after(retry_after)
 }
 
 impl Leave {
-    /// Reports how the call ended.
-    pub(crate) fn record(mut self, succeeded: bool) {
-        if let Some(permit) = self.permit.take() {
-            let transition = self.breaker.record(permit, succeeded, &self.config, self.worker.now());
-            self.tell(transition);
+    /// The service has answered. What that says, is told later; the time that it took ends here.
+    pub(crate) fn answered(&mut self) {
+        self.took = Some(self.worker.now().since(self.began));
+    }
+
+    /// Reports what the call says of the service, by what its breaker takes for a failure.
+    pub(crate) fn record(mut self, judge: impl FnOnce(&Config) -> Verdict) {
+        let destination = Rc::clone(&self.destination);
+        let config = &destination.traffic.breaker;
+        let verdict = judge(config);
+        let now = self.worker.now();
+        let outcome =
+            config.outcome(verdict == Verdict::Failed, self.took.unwrap_or_else(|| now.since(self.began)));
+        let metrics = &self.worker.metrics;
+        if verdict == Verdict::Ignored {
+            // Dropped, the permit is given back.
+            return metrics.breaker_call(&destination.service, "ignored");
         }
+        if outcome.failed {
+            metrics.breaker_call(&destination.service, "failed");
+        }
+        if outcome.slow {
+            metrics.breaker_call(&destination.service, "slow");
+        }
+        let Some(permit) = self.permit.take() else { return };
+        let output = destination.breaker.record(permit, outcome, config, now);
+        if let Some(exceeded) = output.exceeded {
+            metrics.exceeded(&destination.service, exceeded);
+        }
+        self.tell(output.transition);
     }
 
     fn tell(&self, transition: Option<Transition>) {
@@ -86,16 +88,17 @@ impl Leave {
             Transition::HalfOpened => "half-open",
             Transition::Closed => "closed",
         };
-        let instance = self.instance.as_ref().map(InstanceId::as_str).unwrap_or_default();
-        self.worker.metrics.transition(&self.service, instance, to);
-        tracing::info!(service = %self.service, instance, to, "circuit breaker changed");
+        let service = &self.destination.service;
+        self.worker.metrics.transition(service, to);
+        tracing::info!(%service, to, "circuit breaker changed");
     }
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.breaker.abandon(permit, &self.config, self.worker.now());
+            let Destination { breaker, traffic, .. } = &**self.destination;
+            breaker.abandon(permit, &traffic.breaker, self.worker.now());
         }
     }
 }

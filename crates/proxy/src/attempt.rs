@@ -4,6 +4,8 @@
 use crate::cells::Contact;
 use crate::outgoing::Outgoing;
 use crate::pool::{Lease, SendError, chain};
+use crate::story::grpc_status;
+use crate::trial::Trial;
 use crate::worker::Worker;
 use bytes::Bytes;
 use http::response::Parts;
@@ -19,6 +21,14 @@ use tenon_core::retry::Outcome;
 pub(crate) struct Answer {
     pub(crate) head: Parts,
     pub(crate) body: AnswerBody,
+}
+
+impl Answer {
+    /// Tells what an answer that does not count says of the instance that gave it.
+    pub(crate) fn judge(&self, trial: Trial) {
+        let (status, grpc) = (self.head.status.as_u16(), grpc_status(&self.head.headers));
+        trial.record(|config| config.judge(status, grpc));
+    }
 }
 
 /// As much of an answer's body as is here.

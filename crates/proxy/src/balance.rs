@@ -1,21 +1,20 @@
-//! Which instance gets the next attempt: one whose breaker lets it pass, rather one that has not been tried yet for this
-//! request, by the service's strategy.
+//! Which instance gets the next attempt: one that is not ejected, rather one that has not been tried yet for this request, by
+//! the service's strategy.
 
-use crate::admission::{self, Leave, Whose};
 use crate::cells::Contact;
-use crate::view::{Destination, Target};
+use crate::trial::Trial;
+use crate::view::Destination;
 use crate::worker::{LocalView, Worker};
 use std::rc::Rc;
-use std::time::Duration;
 use tenon_core::InstanceId;
-use tenon_core::limit::Held;
+use tenon_core::limit::{self, Held};
 
 /// An instance that was chosen.
 pub(crate) struct Chosen {
     /// Where it stands among the destination's targets.
     pub(crate) index: usize,
-    /// Its breaker's leave.
-    pub(crate) leave: Leave,
+    /// Hears of the outcome.
+    pub(crate) trial: Trial,
     /// Its count of requests in flight.
     pub(crate) held: Held,
 }
@@ -25,8 +24,8 @@ pub(crate) struct Chosen {
 pub(crate) enum Nobody {
     /// There is none, or, to one who may wait, none that takes connections: whoever ends is told of a moment later.
     Absent,
-    /// The breakers of all are open; this is when it is worth asking again.
-    Open(Duration),
+    /// Each has as many calls as it may.
+    Full(limit::Full),
 }
 
 /// Chooses an instance of the destination at `index` for a request that has been to those in `tried`.
@@ -41,7 +40,6 @@ pub(crate) fn choose(
     may_wait: bool,
 ) -> Result<Chosen, Nobody> {
     let destination = view.destinations().get(index).ok_or(Nobody::Absent)?;
-    let config = &destination.traffic.breaker;
     if may_wait && !tried.is_empty() {
         let mut in_use = destination.in_use();
         // Rather wait for what will be told than ask again where nobody listened a moment ago.
@@ -49,19 +47,16 @@ pub(crate) fn choose(
             return Err(Nobody::Absent);
         }
     }
-    let mut refused = Vec::new();
-    // Another thread may take an instance's last permit between the look and the question; then the next is asked.
-    while let Some(chosen) = pick(worker, view, index, destination, tried, &refused) {
-        let Some(target) = destination.targets.get(chosen) else { break };
-        let whose = Whose { service: &destination.service, instance: Some(&target.instance) };
-        let leave = admission::admit(worker, &target.cells.breaker, config, whose);
-        let held = target.cells.in_flight.admit(u32::MAX);
-        match (leave, held) {
-            (Ok(leave), Ok(held)) => return Ok(Chosen { index: chosen, leave, held }),
-            _ => refused.push(chosen),
-        }
-    }
-    Err(nobody(worker, destination, may_wait))
+    let most = destination.traffic.limits.connections;
+    let Some(chosen) = pick(worker, view, index, destination, tried) else {
+        let full = Nobody::Full(limit::Full { limit: most });
+        return Err(if destination.in_use().next().is_some() { full } else { Nobody::Absent });
+    };
+    let target = destination.targets.get(chosen).ok_or(Nobody::Absent)?;
+    // Another thread may have taken the last place since the look.
+    let held = target.cells.in_flight.admit(most).map_err(Nobody::Full)?;
+    let handle = view.handle(index).ok_or(Nobody::Absent)?;
+    Ok(Chosen { index: chosen, trial: Trial::begin(worker, handle, chosen), held })
 }
 
 fn pick(
@@ -70,31 +65,21 @@ fn pick(
     index: usize,
     destination: &Destination,
     tried: &[InstanceId],
-    refused: &[usize],
 ) -> Option<usize> {
     let mut balancer = view.balancers.get(index)?.borrow_mut();
     let targets = &destination.targets;
     let now = worker.now();
-    let closed = |target: &Target| {
-        admission::wait(&target.cells.breaker, &destination.traffic.breaker, now) == Duration::ZERO
-    };
-    let unfit = |place: usize| refused.contains(&place) || targets.get(place).is_none_or(|it| !closed(it));
+    let most = u64::from(destination.traffic.limits.connections);
+    let is_full = |place: usize| targets.get(place).is_none_or(|it| it.cells.in_flight.in_flight() >= most);
+    let is_out =
+        |place: usize| is_full(place) || targets.get(place).is_none_or(|it| it.cells.outlier.is_ejected(now));
     let was_tried = |place: usize| targets.get(place).is_some_and(|it| tried.contains(&it.instance));
     let random = fastrand::u64(..);
     let strategy = destination.traffic.balance;
-    let fresh = balancer.pick(strategy, targets, |place| was_tried(place) || unfit(place), random);
-    match fresh {
-        None if !tried.is_empty() => balancer.pick(strategy, targets, unfit, random),
-        found => found,
+    let mut pick = |skip: &dyn Fn(usize) -> bool| balancer.pick(strategy, targets, skip, random);
+    if let Some(fresh) = pick(&|place| was_tried(place) || is_out(place)) {
+        return Some(fresh);
     }
-}
-
-fn nobody(worker: &Worker, destination: &Destination, may_wait: bool) -> Nobody {
-    let config = &destination.traffic.breaker;
-    // A breaker that answers have opened is waited for by nobody.
-    if may_wait && destination.in_use().all(|it| it.cells.contact() > Contact::Answers) {
-        return Nobody::Absent;
-    }
-    let waits = destination.in_use().map(|it| admission::wait(&it.cells.breaker, config, worker.now()));
-    waits.min().map_or(Nobody::Absent, Nobody::Open)
+    // All may be out for a moment, when those that were not have left: then it is better to ask somebody.
+    pick(&is_out).or_else(|| pick(&|place| was_tried(place) || is_full(place))).or_else(|| pick(&is_full))
 }

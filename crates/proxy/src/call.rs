@@ -4,7 +4,7 @@ mod paid;
 mod race;
 mod room;
 
-use crate::admission::{self, Whose};
+use crate::admission;
 use crate::attempt::{Answer, Failure, Terms, attempt};
 use crate::balance::{self, Chosen, Nobody};
 use crate::body::Body;
@@ -28,7 +28,7 @@ use tenon_core::deadline::{Deadline, GrpcTimeout, MillisTimeout};
 use tenon_core::manifest::Traffic;
 use tenon_core::priority::Priority;
 use tenon_core::retry::{Advice, Attempts, Decision, Outcome, Reason, Tried, after};
-use tenon_core::{Code, InstanceId, ServiceRef, Timestamp};
+use tenon_core::{Code, InstanceId, ServiceRef, Timestamp, breaker, limit};
 
 /// Where a call goes and how long it may take.
 pub(crate) struct Target {
@@ -109,9 +109,7 @@ async fn try_carry(
     let place = room::take(worker, destination, priority)?;
 
     // A service whose calls keep failing is left alone, whichever of its instances they went to.
-    let whose = Whose { service: &destination.service, instance: None };
-    let service = admission::admit(worker, &destination.cells.breaker, &traffic.breaker, whose)
-        .map_err(|wait| admission::open(&destination.service, "the service", wait))?;
+    let mut service = admission::admit(worker, view.handle(index).ok_or_else(unavailable)?)?;
 
     // Another try of a request that failed further up is none that earns retries.
     if !marks.repetition {
@@ -122,17 +120,21 @@ async fn try_carry(
     let call = Call { worker, story, outgoing, deadline, repetition, attempts, paid, tried, patience };
     match call.settle(Rc::clone(&view), index).await {
         Ok((answer, chosen)) => {
+            service.answered();
             let holds = Holds {
-                leaves: [Some(service), Some(chosen.leave)],
+                leave: Some(service),
+                trial: Some(chosen.trial),
                 _places: [Some(place), Some(chosen.held)],
             };
             Ok((answer, holds))
         }
         Err(refused) => {
-            // Whether anybody could be asked at all is the instances' affair, and their breakers know.
-            if matches!(refused.code, Code::MeshNetwork | Code::MeshTimeout) && !outgoing.body.caller_failed()
-            {
-                service.record(false);
+            // That nobody could be asked, or a limit was reached, says nothing of how the service does.
+            match refused.code {
+                _ if outgoing.body.caller_failed() => {}
+                Code::MeshNetwork => service.record(breaker::Config::judge_network),
+                Code::MeshTimeout => service.record(breaker::Config::judge_timeout),
+                _ => {}
             }
             Err(refused)
         }
@@ -156,8 +158,9 @@ impl Call<'_> {
                     (view, index) = Box::pin(self.hold(&view, destination)).await?;
                     continue;
                 }
-                Err(Nobody::Open(wait)) => {
-                    return Err(admission::open(&destination.service, "every instance of", wait));
+                Err(Nobody::Full(full)) => {
+                    let whose = format!("every instance of `{}`", destination.service);
+                    return Err(overloaded(&whose, "calls at it", "connections", full));
                 }
             };
             let target = destination.targets.get(chosen.index).ok_or_else(unavailable)?;
@@ -167,7 +170,7 @@ impl Call<'_> {
                 paid.sent();
                 self.story.retried();
             }
-            let Ended { chosen, began, result } = match &destination.traffic.hedge {
+            let Ended { mut chosen, began, result } = match &destination.traffic.hedge {
                 // On the heap, so that calls which are not hedged keep no room for it.
                 Some(policy) if self.may_be_hedged() => {
                     Box::pin(self.race(policy, &view, index, destination, target, chosen)).await
@@ -179,16 +182,18 @@ impl Call<'_> {
             };
             let target = destination.targets.get(chosen.index).ok_or_else(unavailable)?;
             if self.outgoing.body.caller_failed() {
-                // It says nothing about the instance: its leave is given back.
+                // It says nothing about the instance.
                 return Err(Refused::new(Code::RequestInvalid, "the request's body broke off"));
             }
             let result = match result {
                 Ok(answer) => {
-                    target.cells.answered();
+                    target.cells.found(Contact::Answers);
+                    chosen.trial.answered();
                     Ok((answer, chosen))
                 }
                 Err(failure) => {
-                    target.cells.failed(failure.contact, chosen.leave);
+                    failure.contact.into_iter().for_each(|contact| target.cells.found(contact));
+                    chosen.trial.failed(failure.contact);
                     Err(failure)
                 }
             };
@@ -205,8 +210,8 @@ impl Call<'_> {
                 }
                 (Next::Wait, _) => self.tried.push(target.instance.clone()),
                 (Next::Decided(Decision::Retry { after }), result) => {
-                    if let Ok((_, chosen)) = result {
-                        chosen.leave.record(false);
+                    if let Ok((answer, chosen)) = result {
+                        answer.judge(chosen.trial);
                     }
                     self.tried.push(target.instance.clone());
                     tokio::time::sleep(after).await;
@@ -233,6 +238,9 @@ impl Call<'_> {
         if destination.resting || self.patience.is_spent() || most.is_zero() {
             return Err(self.nobody(destination));
         }
+        let _place = destination.cells.pending.admit(destination.traffic.limits.pending).map_err(|full| {
+            overloaded(&format!("`{service}`"), "calls that wait for an instance", "pending", full)
+        })?;
         if let Some(waited) = self.patience.wait(self.worker, view, service, most).await {
             self.story.waited(began, waited);
         }
@@ -408,6 +416,12 @@ fn outcome_of(result: Result<&Answer, &Failure>) -> Outcome {
             None => Outcome::Status(answer.head.status.as_u16()),
         },
     }
+}
+
+/// The refusal of a limit that is reached: as many of what as there may be, by which rule.
+fn overloaded(whose: &str, what: &str, policy: &'static str, full: limit::Full) -> Refused {
+    let detail = format!("{whose} has as many {what} as it may: {full}");
+    Refused::new(Code::MeshOverloaded, detail).by(policy).retry_after(Duration::from_secs(1))
 }
 
 fn unavailable() -> Refused {

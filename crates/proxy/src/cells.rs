@@ -1,21 +1,17 @@
-//! What a process knows of services and instances besides its configuration: breakers, retry budgets, requests in
-//! flight. One of each for the whole process, so that thresholds mean what they say, in atomics that all workers
+//! What a process knows of services and instances besides its configuration: breakers, ejections, retry budgets, requests
+//! in flight. One of each for the whole process, so that thresholds mean what they say, in atomics that all workers
 //! share. They survive changes of the configuration for as long as it names the service or instance.
 
-use crate::admission::Leave;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use tenon_core::breaker::{self, State};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use tenon_core::retry::budget;
 use tenon_core::{InstanceId, ServiceRef};
-use tenon_core::{concurrency, limit, quantile};
+use tenon_core::{breaker, concurrency, limit, outlier, quantile};
 
 /// Of one service.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceCells {
-    /// Fed with the final outcomes of calls.
-    pub(crate) breaker: Arc<breaker::Shared>,
     /// What all calls may spend on retries.
     pub(crate) budget: budget::Shared,
     /// Calls in flight.
@@ -24,13 +20,17 @@ pub(crate) struct ServiceCells {
     pub(crate) concurrency: concurrency::Shared,
     /// How long tries take, where that decides when another goes out beside them.
     pub(crate) latency: quantile::Shared,
+    /// Calls that wait for an instance.
+    pub(crate) pending: Arc<limit::Shared>,
+    /// When its instances were last compared, in microseconds.
+    pub(crate) compared: AtomicU64,
 }
 
 /// Of one instance.
 #[derive(Debug, Default)]
 pub(crate) struct InstanceCells {
     /// Fed with the outcome of each attempt.
-    pub(crate) breaker: Arc<breaker::Shared>,
+    pub(crate) outlier: outlier::Shared,
     /// Attempts in flight.
     pub(crate) in_flight: Arc<limit::Shared>,
     /// How the last attempt found it, as far as that says something.
@@ -58,20 +58,14 @@ impl InstanceCells {
         }
     }
 
-    /// It has answered. An answer that was on its way when the breaker opened says nothing any more.
-    pub(crate) fn answered(&self) {
-        if self.contact() != Contact::Answers && !matches!(self.breaker.state(), State::Open { .. }) {
-            self.contact.store(Contact::Answers as u8, Ordering::Relaxed);
+    /// How an attempt has found it. Where nobody listens, a connection that breaks after that says nothing new.
+    pub(crate) fn found(&self, contact: Contact) {
+        let known = self.contact();
+        if contact == Contact::Answers && known != Contact::Answers {
+            self.contact.store(contact as u8, Ordering::Relaxed);
+        } else if contact > known {
+            self.contact.fetch_max(contact as u8, Ordering::Relaxed);
         }
-    }
-
-    /// An attempt that `leave` was given for has failed; what that says of the instance, if anything.
-    pub(crate) fn failed(&self, contact: Option<Contact>, leave: Leave) {
-        let remember = || contact.into_iter().for_each(|it| self.contact.store(it as u8, Ordering::Relaxed));
-        // Before, so that nobody sees an open breaker without its reason; and after, for an answer in between.
-        remember();
-        leave.record(false);
-        remember();
     }
 }
 
@@ -79,6 +73,7 @@ impl InstanceCells {
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
     services: BTreeMap<ServiceRef, Arc<ServiceCells>>,
+    breakers: BTreeMap<ServiceRef, Arc<breaker::Shared>>,
     instances: BTreeMap<(ServiceRef, InstanceId), Arc<InstanceCells>>,
 }
 
@@ -86,6 +81,18 @@ impl Cells {
     /// The cells of a service, made if there are none.
     pub(crate) fn service(&mut self, service: &ServiceRef) -> Arc<ServiceCells> {
         Arc::clone(self.services.entry(service.clone()).or_default())
+    }
+
+    /// The breaker of a service, made if there is none with this window: another window begins afresh.
+    pub(crate) fn breaker(&mut self, service: &ServiceRef, window: breaker::Window) -> Arc<breaker::Shared> {
+        match self.breakers.get(service).filter(|it| it.fits(window)) {
+            Some(breaker) => Arc::clone(breaker),
+            None => {
+                let breaker = Arc::new(breaker::Shared::with(window));
+                self.breakers.insert(service.clone(), Arc::clone(&breaker));
+                breaker
+            }
+        }
     }
 
     /// The cells of an instance, made if there are none.
@@ -96,6 +103,7 @@ impl Cells {
     /// Forgets what nobody else refers to any more.
     pub(crate) fn forget_unused(&mut self) {
         self.services.retain(|_, cells| Arc::strong_count(cells) > 1);
+        self.breakers.retain(|_, breaker| Arc::strong_count(breaker) > 1);
         self.instances.retain(|_, cells| Arc::strong_count(cells) > 1);
     }
 }

@@ -50,6 +50,7 @@ mod spare;
 mod store;
 mod story;
 pub mod subscribe;
+mod trial;
 mod tunnel;
 mod view;
 mod worker;

@@ -1,16 +1,16 @@
 //! What a data plane counts. Names follow OpenTelemetry's and Prometheus' habits: base units, `_total` for counters.
 
-use crate::view::View;
+use crate::view::{Destination, View};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::problem::Component;
-use tenon_core::breaker::State;
+use tenon_core::breaker::{Exceeded, Mode, State};
 use tenon_core::priority::Priority;
 use tenon_core::retry::Reason;
-use tenon_core::{Code, RouteName, ServiceRef};
+use tenon_core::{Code, InstanceId, RouteName, ServiceRef, Timestamp, outlier};
 use tenon_telemetry::metrics::REQUEST_SECONDS;
 use tenon_telemetry::{Counter, Descriptor, Gauge, Histogram, HistogramDescriptor, Registry, Shard};
 
@@ -69,12 +69,32 @@ static ERRORS: Descriptor = Descriptor {
 };
 static TRANSITIONS: Descriptor = Descriptor {
     name: "tenon_breaker_transitions_total",
-    help: "Changes of circuit breakers; instance is empty for a service's own breaker.",
-    labels: &["destination", "instance", "to"],
+    help: "Changes of circuit breakers.",
+    labels: &["destination", "to"],
 };
 static BREAKER_STATE: Descriptor = Descriptor {
     name: "tenon_breaker_state",
-    help: "0 closed, 1 half-open, 2 open; instance is empty for a service's own breaker.",
+    help: "0 closed, 1 half-open, 2 open, 3 disabled, 4 metrics only, 5 forced open.",
+    labels: &["destination"],
+};
+static BREAKER_CALLS: Descriptor = Descriptor {
+    name: "tenon_breaker_calls_total",
+    help: "Calls that a circuit breaker took for failed, slow or ignored, or did not permit.",
+    labels: &["destination", "outcome"],
+};
+static BREAKER_EXCEEDED: Descriptor = Descriptor {
+    name: "tenon_breaker_exceeded_total",
+    help: "How often what became of calls was too bad, which opens a breaker unless it only counts.",
+    labels: &["destination", "reason"],
+};
+static EJECTIONS: Descriptor = Descriptor {
+    name: "tenon_ejections_total",
+    help: "Instances that were left out because they did worse than the others of their service.",
+    labels: &["destination", "instance", "reason"],
+};
+static EJECTED: Descriptor = Descriptor {
+    name: "tenon_instance_ejected",
+    help: "1 for an instance that is left out, else 0.",
     labels: &["destination", "instance"],
 };
 static CONNECTIONS: Descriptor =
@@ -193,8 +213,29 @@ impl Metrics {
     }
 
     /// Counts a change of a circuit breaker.
-    pub(crate) fn transition(&self, destination: &ServiceRef, instance: &str, to: &str) {
-        self.shard.counter(&TRANSITIONS, &[&destination.to_string(), instance, to]).increment();
+    pub(crate) fn transition(&self, destination: &ServiceRef, to: &str) {
+        self.shard.counter(&TRANSITIONS, &[&destination.to_string(), to]).increment();
+    }
+
+    /// Counts a call that a breaker did not permit.
+    pub(crate) fn not_permitted(&self, destination: &ServiceRef) {
+        self.breaker_call(destination, "not-permitted");
+    }
+
+    /// Counts a call by what it was to a breaker.
+    pub(crate) fn breaker_call(&self, destination: &ServiceRef, outcome: &str) {
+        self.shard.counter(&BREAKER_CALLS, &[&destination.to_string(), outcome]).increment();
+    }
+
+    /// Counts that a breaker found calls too bad.
+    pub(crate) fn exceeded(&self, destination: &ServiceRef, exceeded: Exceeded) {
+        self.shard.counter(&BREAKER_EXCEEDED, &[&destination.to_string(), exceeded.as_str()]).increment();
+    }
+
+    /// Counts an instance that was left out.
+    pub(crate) fn ejected(&self, destination: &ServiceRef, instance: &InstanceId, reason: outlier::Reason) {
+        let labels = [&destination.to_string(), instance.as_str(), reason.as_str()];
+        self.shard.counter(&EJECTIONS, &labels).increment();
     }
 
     /// Connections that are open.
@@ -272,20 +313,26 @@ impl Drop for InFlight {
 pub(crate) fn observe(
     registry: &Registry,
     view: impl Fn() -> std::sync::Arc<View> + Send + Sync + Clone + 'static,
+    now: impl Fn() -> Timestamp + Send + Sync + 'static,
 ) {
-    let breakers = view.clone();
-    let limits = view.clone();
+    let (breakers, instances, limits) = (view.clone(), view.clone(), view.clone());
     registry.observe(&CONCURRENCY, Box::new(move |report| concurrency_limits(&limits(), report)));
     registry.observe(&BREAKER_STATE, Box::new(move |report| breaker_states(&breakers(), report)));
+    registry.observe(&EJECTED, Box::new(move |report| ejections(&instances(), now(), report)));
     registry.observe(&SNAPSHOT_POSITION, Box::new(move |report| positions(&view(), report)));
 }
 
 fn breaker_states(view: &View, report: &mut dyn FnMut(&[&str], i64)) {
     for destination in view.destinations() {
+        report(&[&destination.service.to_string()], state_number(destination));
+    }
+}
+
+fn ejections(view: &View, now: Timestamp, report: &mut dyn FnMut(&[&str], i64)) {
+    for destination in view.destinations() {
         let name = destination.service.to_string();
-        report(&[&name, ""], state_number(destination.cells.breaker.state()));
         for target in &destination.targets {
-            report(&[&name, target.instance.as_str()], state_number(target.cells.breaker.state()));
+            report(&[&name, target.instance.as_str()], target.cells.outlier.is_ejected(now).into());
         }
     }
 }
@@ -299,11 +346,14 @@ fn concurrency_limits(view: &View, report: &mut dyn FnMut(&[&str], i64)) {
     }
 }
 
-const fn state_number(state: State) -> i64 {
-    match state {
-        State::Closed { .. } => 0,
-        State::HalfOpen { .. } => 1,
-        State::Open { .. } => 2,
+fn state_number(destination: &Destination) -> i64 {
+    match (destination.traffic.breaker.mode, destination.breaker.state()) {
+        (Mode::Disabled, _) => 3,
+        (Mode::MetricsOnly, _) => 4,
+        (Mode::ForcedOpen, _) => 5,
+        (Mode::Automatic, State::Closed { .. }) => 0,
+        (Mode::Automatic, State::HalfOpen { .. }) => 1,
+        (Mode::Automatic, State::Open { .. }) => 2,
     }
 }
 

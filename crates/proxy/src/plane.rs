@@ -9,6 +9,7 @@ use crate::explain::{Ring, explain};
 use crate::handover::Sockets;
 use crate::listener::{self, Board, Closing, Heirlooms, Key, Plan};
 use crate::metrics;
+use crate::trial;
 use crate::view::{Parts, View};
 use crate::worker::{Shared, Worker};
 use arc_swap::ArcSwap;
@@ -30,7 +31,7 @@ use tenon_telemetry::Registry;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 
-/// How often connections that are idle for too long are looked for.
+/// How often connections that are idle for too long are looked for, and instances compared whose interval is over.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// A running data plane. Methods may be called from any thread; a change holds for the requests that begin after it, and
@@ -87,7 +88,8 @@ impl Plane {
             config,
         });
         let seen = Arc::clone(&shared);
-        metrics::observe(&shared.registry, move || seen.view.load_full());
+        let clock = shared.clock;
+        metrics::observe(&shared.registry, move || seen.view.load_full(), move || clock.now());
         let plan = watch::Sender::new(Arc::new(Plan::default()));
         let (admin_address, admin) = watch::channel(None);
         let mut threads = Vec::with_capacity(workers + 1);
@@ -275,15 +277,19 @@ fn spawn_worker(
         };
         runtime.block_on(async {
             let worker = Worker::new(shared, number);
-            tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+            tokio::task::spawn_local(sweep(Rc::clone(&worker), number == 0));
             listener::keep(worker, plan).await;
         });
     })
 }
 
-async fn sweep(worker: Rc<Worker>) {
+/// What is done now and then; some of it by one worker for all.
+async fn sweep(worker: Rc<Worker>, is_first: bool) {
     loop {
         tokio::time::sleep(SWEEP).await;
         worker.pool.close_idle();
+        if is_first {
+            trial::compare(&worker);
+        }
     }
 }

@@ -4,25 +4,39 @@ use crate::admission::Leave;
 use crate::attempt::{Answer, AnswerBody};
 use crate::body::{Body, Stream};
 use crate::outgoing::Outgoing;
-use crate::story::{Story, grpc_status, is_failure};
+use crate::story::{Story, grpc_status};
+use crate::trial::Trial;
 use crate::worker::Worker;
 use crate::{headers, tunnel};
 use http::{Response, StatusCode};
+use tenon_core::breaker::{Config, Verdict};
 use tenon_core::limit::Held;
 
 /// What a call holds until its response has passed. Dropped, all is given back.
 #[derive(Default)]
 pub(crate) struct Holds {
-    /// Permits of the service's and the instance's breaker, which wait for the outcome.
-    pub(crate) leaves: [Option<Leave>; 2],
+    /// The permit of the service's breaker, which waits for the outcome.
+    pub(crate) leave: Option<Leave>,
+    /// The attempt that was answered, of which the instance is judged.
+    pub(crate) trial: Option<Trial>,
     /// Places among the requests in flight of the service and of the instance.
     pub(crate) _places: [Option<Held>; 2],
 }
 
 impl Holds {
-    /// Tells the breakers how the call ended.
-    pub(crate) fn record(&mut self, succeeded: bool) {
-        self.leaves.iter_mut().filter_map(Option::take).for_each(|leave| leave.record(succeeded));
+    /// Tells how the call was answered.
+    pub(crate) fn answered(&mut self, status: u16, grpc: Option<u8>) {
+        self.record(&|config: &Config| config.judge(status, grpc));
+    }
+
+    /// Tells that the answer broke off.
+    pub(crate) fn broke(&mut self) {
+        self.record(&Config::judge_network);
+    }
+
+    fn record(&mut self, judge: &impl Fn(&Config) -> Verdict) {
+        self.leave.take().into_iter().for_each(|leave| leave.record(judge));
+        self.trial.take().into_iter().for_each(|trial| trial.record(judge));
     }
 }
 
@@ -37,7 +51,7 @@ pub(crate) fn pass_on(
     let Answer { mut head, body } = answer;
     outgoing.body.commit();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        holds.record(true);
+        holds.answered(head.status.as_u16(), None);
         return tunnel::switch(worker, story, head, body, outgoing);
     }
     headers::strip_response(&mut head.headers);
@@ -46,14 +60,14 @@ pub(crate) fn pass_on(
     match body {
         AnswerBody::Whole { data, trailers } => {
             let grpc = trailers.as_ref().and_then(grpc_status).or(in_head);
-            holds.record(!is_failure(status, grpc));
+            holds.answered(status, grpc);
             let data = Some(data).filter(|data| !data.is_empty());
             story.answer(response.map(|_| Body::Whole { data, trailers }), grpc)
         }
         AnswerBody::Begun { incoming, lease } => {
             // gRPC says in its trailers how a call ended; everybody else has said it by now.
             if !outgoing.grpc {
-                holds.record(!is_failure(status, in_head));
+                holds.answered(status, in_head);
             }
             story.mark(&mut response);
             let idle = worker.shared.config.limits.stream_idle;

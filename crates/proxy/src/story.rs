@@ -208,27 +208,19 @@ impl Ending {
     /// The response was passed on to its end.
     pub(crate) fn complete(mut self) {
         let status = class_status(self.status, self.grpc_status);
-        self.holds.record(!is_failure(self.status, self.grpc_status));
+        self.holds.answered(self.status, self.grpc_status);
         self.story.end(status, Why::Answered { status: self.status, grpc: self.grpc_status }, None);
     }
 
     /// The instance failed halfway. The caller has seen the head, so it sees this too.
     pub(crate) fn broke(mut self, error: &BodyError) {
-        self.holds.record(false);
+        self.holds.broke();
         let reason =
             format!("the response had begun with {}, then: {}", self.status, crate::pool::chain(error));
         let code = Code::MeshNetwork;
         self.story.worker.metrics.error(self.story.labels.component, code);
         self.story.end(code.http_status(), Why::Failed { code, reason }, None);
     }
-}
-
-/// Whether an answer says that the service failed, which is what its breaker counts.
-pub(crate) fn is_failure(status: u16, grpc_status: Option<u8>) -> bool {
-    // DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
-    let grpc_failed = grpc_status.is_some_and(|status| matches!(status, 4 | 13 | 14 | 15));
-    // 501 says what the service can do, not how it is.
-    grpc_failed || (status >= 500 && status != 501)
 }
 
 /// The `grpc-status` of trailers, or of a head that is all there is.

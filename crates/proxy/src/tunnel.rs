@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
+use tenon_core::breaker::Verdict;
 use tenon_core::{Code, ServiceRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -86,7 +87,7 @@ where
                 view = worker.view();
                 continue;
             }
-            Err(_) => return,
+            Err(Nobody::Absent | Nobody::Full(_)) => return,
         };
         let Some(target) = destination.targets.get(chosen.index) else { return };
         if tried.contains(&target.instance) {
@@ -94,8 +95,8 @@ where
         }
         match worker.pool.connect(&target.address).await {
             Ok(stream) => {
-                chosen.leave.record(true);
-                target.cells.answered();
+                chosen.trial.record(|_| Verdict::Succeeded);
+                target.cells.found(Contact::Answers);
                 worker.metrics.tunnel(Some(&caller), &destination.service.to_string());
                 relay(client, stream, worker.shared.config.limits.stream_idle, connection.drain.is_over())
                     .await;
@@ -103,7 +104,8 @@ where
             }
             Err(error) => {
                 tracing::debug!(%error, instance = %target.instance, "no connection for a tunnel");
-                target.cells.failed(Some(Contact::Refuses), chosen.leave);
+                target.cells.found(Contact::Refuses);
+                chosen.trial.failed(Some(Contact::Refuses));
                 tried.push(target.instance.clone());
             }
         }

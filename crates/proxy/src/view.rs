@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tenon_api::snapshot::{RouteChanges, Stored};
 use tenon_core::balance::Candidate;
+use tenon_core::breaker;
 use tenon_core::manifest::{Egress, Traffic};
 use tenon_core::route::RouteTable;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
@@ -72,7 +73,7 @@ pub(crate) struct View {
     /// The gateway's routes.
     pub(crate) gateway: Option<GatewayView>,
     /// Every service of the mesh, in the order of their names.
-    destinations: Vec<Destination>,
+    destinations: Vec<Arc<Destination>>,
 }
 
 /// The gateway's address and routes.
@@ -88,6 +89,8 @@ pub(crate) struct Destination {
     pub(crate) service: ServiceRef,
     pub(crate) traffic: Traffic,
     pub(crate) cells: Arc<ServiceCells>,
+    /// Fed with the final outcomes of calls.
+    pub(crate) breaker: Arc<breaker::Shared>,
     /// Whether it is to have no instance now.
     pub(crate) resting: bool,
     /// Its instances that may be called.
@@ -142,7 +145,7 @@ impl View {
     }
 
     /// All services.
-    pub(crate) fn destinations(&self) -> &[Destination] {
+    pub(crate) fn destinations(&self) -> &[Arc<Destination>] {
         &self.destinations
     }
 
@@ -154,7 +157,7 @@ impl View {
 
 impl Destination {
     /// The instances that get calls.
-    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Target> {
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Target> + Clone {
         self.targets.iter().filter(|target| target.weight > 0)
     }
 }
@@ -169,7 +172,7 @@ impl Candidate for Target {
     }
 }
 
-fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Destination> {
+fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Arc<Destination>> {
     let endpoints = parts.endpoints.as_ref();
     let services = parts.routes.iter().flat_map(|routes| &routes.services);
     let rests =
@@ -178,6 +181,7 @@ fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Destination> {
         service: service.clone(),
         traffic: traffic.clone(),
         cells: cells.service(service),
+        breaker: cells.breaker(service, traffic.breaker.window),
         resting: rests(service),
         targets: endpoints
             .and_then(|part| part.services.get(service))
@@ -186,7 +190,7 @@ fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Destination> {
             .map(|endpoint| target(service, endpoint, cells))
             .collect(),
     };
-    services.map(destination).collect()
+    services.map(destination).map(Arc::new).collect()
 }
 
 fn target(service: &ServiceRef, endpoint: &Endpoint, cells: &mut Cells) -> Target {

@@ -7,7 +7,7 @@ use crate::explain::{Recorder, Ring};
 use crate::listener::{Board, Heirlooms};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
-use crate::view::View;
+use crate::view::{Destination, View};
 use arc_swap::ArcSwap;
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -51,11 +51,16 @@ pub(crate) struct Worker {
     view: RefCell<Rc<LocalView>>,
 }
 
+/// A destination, counted by one thread.
+pub(crate) type Handle = Rc<Arc<Destination>>;
+
 /// A view with this thread's cursors. Held by the requests that were begun under it.
 pub(crate) struct LocalView {
     view: Arc<View>,
     /// One for each of [`View::destinations`].
     pub(crate) balancers: Box<[RefCell<Balancer>]>,
+    /// The destinations again, for what outlives a request's head: it keeps its destination and not all the others.
+    handles: Box<[Handle]>,
 }
 
 impl Worker {
@@ -106,7 +111,13 @@ impl LocalView {
             .iter()
             .map(|it| RefCell::new(cursor(&it.service).unwrap_or_default()))
             .collect();
-        Self { view, balancers }
+        let handles = view.destinations().iter().map(|it| Rc::new(Arc::clone(it))).collect();
+        Self { view, balancers, handles }
+    }
+
+    /// One of [`View::destinations`], to be kept.
+    pub(crate) fn handle(&self, index: usize) -> Option<Handle> {
+        self.handles.get(index).cloned()
     }
 }
 

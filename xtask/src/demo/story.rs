@@ -23,7 +23,7 @@ pub(super) struct Told {
     slowed: String,
     config_seen: Duration,
     retries: f64,
-    opened: f64,
+    ejected: f64,
     direct: Times,
     mesh: Times,
 }
@@ -54,7 +54,7 @@ pub(super) async fn play(system: &System, seconds: u64, rate: u32) -> Outcome<To
         slowed,
         config_seen,
         retries: sum(&metrics, "tenon_retries_total", &[]),
-        opened: sum(&metrics, "tenon_breaker_transitions_total", &["to=\"open\""]),
+        ejected: sum(&metrics, "tenon_ejections_total", &[]),
         direct,
         mesh,
     })
@@ -156,7 +156,7 @@ impl Told {
         }
         println!("  {:<16} {all:>8} {:>8}", "all", self.seen.failures.len());
         println!("\nWhat the mesh did");
-        println!("  retries {:.0}, breakers opened {:.0}", self.retries, self.opened);
+        println!("  retries {:.0}, instances ejected {:.0}", self.retries, self.ejected);
         println!("\nOne request after the other, in calm   {:>11} {:>11}", "p50", "p99");
         for (name, times) in
             [("to an instance itself", &self.direct), ("through gateway and sidecar", &self.mesh)]

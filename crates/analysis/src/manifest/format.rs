@@ -14,7 +14,7 @@ mod units;
 
 pub(super) use record::{Field, Presence, Record, Rule};
 pub(super) use system::SYSTEM;
-pub(super) use traffic::grpc_status;
+pub(super) use traffic::{SERVER_ERROR, grpc_status};
 pub(super) use units::{DURATION_PATTERN, cpu_millis, duration, memory_bytes, shortest};
 
 use std::ops::RangeInclusive;

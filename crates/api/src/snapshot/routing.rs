@@ -6,7 +6,6 @@ use crate::invalid::{Checked, each, narrowed, nested, optional, parsed, required
 use crate::proto::snapshot::v1;
 use std::time::Duration;
 use tenon_core::balance::Strategy;
-use tenon_core::breaker;
 use tenon_core::manifest::{Egress, Gateway, Traffic};
 use tenon_core::retry::budget;
 use tenon_core::retry::{Delay, Jitter, Policy, RetryOn};
@@ -87,6 +86,8 @@ impl From<&Traffic> for v1::Traffic {
             hedge: traffic.hedge.map(Into::into),
             concurrency: traffic.concurrency.map(Into::into),
             priority: Some(traffic.priority.into()),
+            outlier: Some((&traffic.outlier).into()),
+            limits: Some(traffic.limits.into()),
         }
     }
 }
@@ -99,11 +100,13 @@ impl TryFrom<v1::Traffic> for Traffic {
             timeout: Duration::from_micros(message.timeout_micros),
             retry: nested("retry", message.retry)?,
             budget: required("budget", message.budget)?.into(),
-            breaker: required("breaker", message.breaker)?.into(),
+            breaker: nested("breaker", message.breaker)?,
             max_in_flight: message.max_in_flight,
             hedge: optional("hedge", message.hedge)?,
             concurrency: message.concurrency.map(Into::into),
             priority: optional("priority", message.priority)?.unwrap_or_default(),
+            outlier: message.outlier.map(Into::into).unwrap_or_default(),
+            limits: message.limits.map(Into::into).unwrap_or_default(),
         })
     }
 }
@@ -205,28 +208,6 @@ impl From<&budget::Config> for v1::RetryBudget {
 impl From<v1::RetryBudget> for budget::Config {
     fn from(message: v1::RetryBudget) -> Self {
         Self { percent: message.percent, per_second: message.per_second, burst: message.burst }
-    }
-}
-
-impl From<&breaker::Config> for v1::Breaker {
-    fn from(config: &breaker::Config) -> Self {
-        Self {
-            failure_threshold: config.failure_threshold,
-            open_timeout_micros: micros(config.open_timeout),
-            permitted_half_open_calls: config.permitted_half_open_calls,
-            half_open_max_wait_micros: micros(config.half_open_max_wait),
-        }
-    }
-}
-
-impl From<v1::Breaker> for breaker::Config {
-    fn from(message: v1::Breaker) -> Self {
-        Self {
-            failure_threshold: message.failure_threshold,
-            open_timeout: Duration::from_micros(message.open_timeout_micros),
-            permitted_half_open_calls: message.permitted_half_open_calls,
-            half_open_max_wait: Duration::from_micros(message.half_open_max_wait_micros),
-        }
     }
 }
 

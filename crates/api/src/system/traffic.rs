@@ -1,8 +1,14 @@
 //! How calls are treated, and the gateway.
 
+mod breaker;
+mod limits;
 mod load;
+mod outlier;
 
+pub use breaker::{BreakerDoc, BreakerModeDoc, OutcomesDoc, SlowCallDoc, WindowDoc};
+pub use limits::LimitsDoc;
 pub use load::{ConcurrencyDoc, HedgeDoc, PriorityDoc, PriorityRulesDoc};
+pub use outlier::{LatencyDoc, OutlierDoc, SuccessRateDoc};
 
 use super::keyed;
 use crate::InvalidMessage;
@@ -14,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tenon_core::balance::Strategy;
-use tenon_core::breaker;
 use tenon_core::manifest::{Egress, Gateway, Traffic, TrafficRules};
 use tenon_core::retry::{Delay, Jitter, Policy, RetryOn, budget};
 use tenon_core::route::{Backend, HeaderMatch, Match, PathMatch, QueryMatch, Route, Rule};
@@ -52,6 +57,12 @@ pub struct TrafficDoc {
     /// Which calls are refused first; as the defaults have it if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<PriorityRulesDoc>,
+    /// When to leave an instance out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<OutlierDoc>,
+    /// How much else may go on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsDoc>,
 }
 
 mirror! {
@@ -151,19 +162,6 @@ pub struct RetryBudgetDoc {
     pub per_second: u32,
     /// The most retries that can be saved up.
     pub burst: u32,
-}
-
-/// When to stop calling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct BreakerDoc {
-    /// Consecutive failures that open it.
-    pub failure_threshold: u32,
-    /// How long it stays open.
-    pub open_timeout_ms: u64,
-    /// How many calls it admits when half open.
-    pub permitted_half_open_calls: u32,
-    /// How long it waits for those.
-    pub half_open_max_wait_ms: u64,
 }
 
 mirror! {
@@ -280,16 +278,13 @@ impl From<&Traffic> for TrafficDoc {
                 per_second: traffic.budget.per_second,
                 burst: traffic.budget.burst,
             },
-            breaker: BreakerDoc {
-                failure_threshold: traffic.breaker.failure_threshold,
-                open_timeout_ms: round_up(traffic.breaker.open_timeout),
-                permitted_half_open_calls: traffic.breaker.permitted_half_open_calls,
-                half_open_max_wait_ms: round_up(traffic.breaker.half_open_max_wait),
-            },
+            breaker: (&traffic.breaker).into(),
             max_in_flight: traffic.max_in_flight,
             hedge: traffic.hedge.as_ref().map(Into::into),
             concurrency: traffic.concurrency.as_ref().map(Into::into),
             priority: Some((&traffic.priority).into()).filter(|rules| *rules != PriorityRulesDoc::default()),
+            outlier: outlier::stated(&traffic.outlier),
+            limits: limits::stated(traffic.limits),
         }
     }
 }
@@ -305,16 +300,13 @@ impl From<&TrafficDoc> for Traffic {
                 per_second: doc.retry_budget.per_second,
                 burst: doc.retry_budget.burst,
             },
-            breaker: breaker::Config {
-                failure_threshold: doc.breaker.failure_threshold,
-                open_timeout: Duration::from_millis(doc.breaker.open_timeout_ms),
-                permitted_half_open_calls: doc.breaker.permitted_half_open_calls,
-                half_open_max_wait: Duration::from_millis(doc.breaker.half_open_max_wait_ms),
-            },
+            breaker: (&doc.breaker).into(),
             max_in_flight: doc.max_in_flight,
             hedge: doc.hedge.as_ref().map(Into::into),
             concurrency: doc.concurrency.as_ref().map(Into::into),
             priority: doc.priority.as_ref().map(Into::into).unwrap_or_default(),
+            outlier: outlier::meant(doc.outlier),
+            limits: limits::meant(doc.limits),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Two threads at one breaker, in every order.
 
-use super::{Config, Shared, State, Transition};
+use super::{Config, Outcome, Shared, State, Transition};
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn both<T: 'static>(breaker: &Arc<Shared>, act: fn(&Shared) -> T) -> [T; 2] {
 
 fn fails(breaker: &Shared, now: Timestamp) -> Option<Transition> {
     let (permit, _) = breaker.admit(&config(), now).ok()?;
-    breaker.record(permit, false, &config(), now)
+    breaker.record(permit, Outcome::FAILURE, &config(), now).transition
 }
 
 #[test]

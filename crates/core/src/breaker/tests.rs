@@ -5,6 +5,8 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
+mod windows;
+
 /// What a caller does next; calls are chosen among those in flight by a number.
 #[derive(Debug, Clone, Copy)]
 enum Act {
@@ -32,6 +34,7 @@ fn configs() -> impl Strategy<Value = Config> {
         open_timeout: Duration::from_millis(open),
         permitted_half_open_calls: permitted,
         half_open_max_wait: Duration::from_millis(wait),
+        ..Config::default()
     })
 }
 
@@ -71,14 +74,26 @@ fn input_of(act: Act, calls: &mut Vec<Generation>) -> Option<Input> {
     };
     match act {
         Act::Admit => Some(Input::Admit),
-        Act::Succeed(number) => take(number).map(Input::Succeeded),
-        Act::Fail(number) => take(number).map(Input::Failed),
+        Act::Succeed(number) => take(number).map(succeeded),
+        Act::Fail(number) => take(number).map(failed),
         Act::Abandon(number) => take(number).map(Input::Abandoned),
         Act::Lose(number) => {
             take(number);
             None
         }
     }
+}
+
+fn succeeded(generation: Generation) -> Input {
+    Input::Ended(generation, Outcome::SUCCESS, Counts::default())
+}
+
+fn failed(generation: Generation) -> Input {
+    Input::Ended(generation, Outcome::FAILURE, Counts::default())
+}
+
+fn is_success(input: Input) -> bool {
+    matches!(input, Input::Ended(_, outcome, _) if !outcome.failed)
 }
 
 fn at(millis: u64) -> Timestamp {
@@ -89,7 +104,7 @@ fn at(millis: u64) -> Timestamp {
 fn opened(config: &Config, now: Timestamp) -> State {
     let mut state = State::default();
     for _ in 0..config.failure_threshold {
-        state = step(state, config, Input::Failed(state.generation()), now).0;
+        state = step(state, config, failed(state.generation()), now).0;
     }
     assert!(matches!(state, State::Open { .. }));
     state
@@ -109,9 +124,9 @@ proptest! {
             match seen.after {
                 State::Closed { failures, .. } => prop_assert!(failures < config.failure_threshold),
                 State::Open { .. } => {}
-                State::HalfOpen { in_flight, succeeded, .. } => {
-                    prop_assert!(in_flight + succeeded <= config.permitted_half_open_calls);
-                    prop_assert!(succeeded < config.permitted_half_open_calls);
+                State::HalfOpen { in_flight, ended, .. } => {
+                    prop_assert!(in_flight + ended <= config.permitted_half_open_calls);
+                    prop_assert!(ended < config.permitted_half_open_calls);
                 }
             }
         }
@@ -142,7 +157,7 @@ proptest! {
         if let State::Closed { generation, failures } = state {
             let needed = config.failure_threshold - failures;
             for number in 1..=needed {
-                let (next, output) = step(state, &config, Input::Failed(generation), now);
+                let (next, output) = step(state, &config, failed(generation), now);
                 prop_assert_eq!(output.transition, (number == needed).then_some(Transition::Opened));
                 state = next;
             }
@@ -176,10 +191,10 @@ proptest! {
             if generation == seen.after.generation() {
                 continue;
             }
-            for input in [Input::Succeeded(generation), Input::Failed(generation), Input::Abandoned(generation)] {
+            for input in [succeeded(generation), failed(generation), Input::Abandoned(generation)] {
                 prop_assert_eq!(
                     step(seen.after, &config, input, seen.now),
-                    (seen.after, Output { answer: Answer::Stale, transition: None })
+                    (seen.after, Output { answer: Answer::Stale, transition: None, exceeded: None })
                 );
             }
         }
@@ -201,7 +216,7 @@ proptest! {
         let mut succeeded = 0;
         for seen in history(&config, &acts) {
             let half_open = matches!(seen.before, State::HalfOpen { .. });
-            if half_open && matches!(seen.input, Input::Succeeded(_)) && seen.output.answer == Answer::Counted {
+            if half_open && is_success(seen.input) && seen.output.answer == Answer::Counted {
                 succeeded += 1;
             }
             match seen.output.transition {
@@ -221,13 +236,17 @@ proptest! {
 
     #[test]
     fn every_state_that_fits_packs_and_unpacks_to_itself(
-        which in 0..3, generation in 0..=Generation::MAX, failures in 0..(1u32 << 18), a in 0..512u32, b in 0..512u32,
+        which in 0..3, generation in 0..=Generation::MAX, failures in 0..(1u32 << 20),
+        counts in any::<[u8; 4]>(),
     ) {
         let generation = Generation(generation);
         let state = match which {
             0 => State::Closed { generation, failures },
             1 => State::Open { generation },
-            _ => State::HalfOpen { generation, in_flight: a, succeeded: b },
+            _ => {
+                let [in_flight, ended, failed, slow] = counts.map(|count| u32::from(count) % 32);
+                State::HalfOpen { generation, in_flight, ended, failed, slow }
+            }
         };
         prop_assert_eq!(State::unpack(state.pack()), state);
     }
@@ -241,11 +260,12 @@ proptest! {
             open_timeout: Duration::from_micros(open),
             permitted_half_open_calls: permitted,
             half_open_max_wait: Duration::from_micros(wait),
+            ..Config::default()
         };
         let state = State::unpack(word);
         let generation = state.generation();
         let input = [
-            Input::Admit, Input::Succeeded(generation), Input::Failed(generation), Input::Abandoned(generation),
+            Input::Admit, succeeded(generation), failed(generation), Input::Abandoned(generation),
         ][which];
         let (next, _) = step(state, &config, input, Timestamp::from_micros(now));
         prop_assert_eq!(State::unpack(next.pack()), next);
@@ -267,13 +287,13 @@ proptest! {
                 Act::Admit => Some(Input::Admit),
                 Act::Succeed(number) => take(number).map(|permit: Permit| {
                     let generation = permit.0;
-                    shared.record(permit, true, &config, now);
-                    Input::Succeeded(generation)
+                    shared.record(permit, Outcome::SUCCESS, &config, now);
+                    succeeded(generation)
                 }),
                 Act::Fail(number) => take(number).map(|permit| {
                     let generation = permit.0;
-                    shared.record(permit, false, &config, now);
-                    Input::Failed(generation)
+                    shared.record(permit, Outcome::FAILURE, &config, now);
+                    failed(generation)
                 }),
                 Act::Abandon(number) => take(number).map(|permit| {
                     let generation = permit.0;
@@ -312,16 +332,16 @@ fn a_success_while_closed_forgets_failures() {
     let config = Config::default();
     let mut state = State::default();
     for _ in 0..4 {
-        state = step(state, &config, Input::Failed(state.generation()), at(1)).0;
+        state = step(state, &config, failed(state.generation()), at(1)).0;
     }
-    state = step(state, &config, Input::Succeeded(state.generation()), at(1)).0;
+    state = step(state, &config, succeeded(state.generation()), at(1)).0;
     assert_eq!(state, State::default());
 }
 
 #[test]
 fn a_success_while_closed_with_no_failure_changes_nothing() {
     let state = State::default();
-    let (next, _) = step(state, &Config::default(), Input::Succeeded(state.generation()), at(77));
+    let (next, _) = step(state, &Config::default(), succeeded(state.generation()), at(77));
     assert_eq!(next.pack(), state.pack());
 }
 
@@ -333,7 +353,7 @@ fn it_opens_half_opens_and_closes() {
     for number in 1..=3 {
         let (next, output) = step(state, &config, Input::Admit, now);
         assert_eq!(output.transition, (number == 1).then_some(Transition::HalfOpened));
-        let (next, output) = step(next, &config, Input::Succeeded(admitted(output)), now);
+        let (next, output) = step(next, &config, succeeded(admitted(output)), now);
         assert_eq!(output.transition, (number == 3).then_some(Transition::Closed));
         (state, now) = (next, now.after(Duration::from_millis(1)));
     }
@@ -344,7 +364,7 @@ fn it_opens_half_opens_and_closes() {
 fn a_failed_probe_opens_it_for_a_full_timeout() {
     let config = Config::default();
     let (state, output) = step(opened(&config, at(0)), &config, Input::Admit, at(70_000));
-    let (state, output) = step(state, &config, Input::Failed(admitted(output)), at(71_000));
+    let (state, output) = step(state, &config, failed(admitted(output)), at(71_000));
     assert_eq!(output.transition, Some(Transition::Opened));
     let (_, output) = step(state, &config, Input::Admit, at(71_001));
     let retry_after = Duration::from_millis(59_999);
@@ -357,12 +377,12 @@ fn an_answer_from_before_the_trip_is_no_probe() {
     let old = admitted(step(State::default(), &config, Input::Admit, at(0)).1);
     let (state, output) = step(opened(&config, at(0)), &config, Input::Admit, at(60_001));
     let probe = admitted(output);
-    let (state, output) = step(state, &config, Input::Succeeded(old), at(60_002));
+    let (state, output) = step(state, &config, succeeded(old), at(60_002));
     assert_eq!(output.answer, Answer::Stale);
-    let (state, _) = step(state, &config, Input::Failed(old), at(60_002));
-    let (state, output) = step(state, &config, Input::Succeeded(probe), at(60_003));
+    let (state, _) = step(state, &config, failed(old), at(60_002));
+    let (state, output) = step(state, &config, succeeded(probe), at(60_003));
     assert_eq!(output.transition, Some(Transition::Closed));
-    let (after, _) = step(state, &config, Input::Failed(old), at(60_004));
+    let (after, _) = step(state, &config, failed(old), at(60_004));
     assert_eq!(after, state);
 }
 
@@ -381,11 +401,11 @@ fn lost_permits_are_replaced_after_the_longest_wait_and_keep_what_succeeded() {
     let config = Config { permitted_half_open_calls: 2, ..Config::default() };
     let (state, first) = step(opened(&config, at(0)), &config, Input::Admit, at(60_001));
     let (state, second) = step(state, &config, Input::Admit, at(60_001));
-    let (state, _) = step(state, &config, Input::Succeeded(admitted(first)), at(60_002));
+    let (state, _) = step(state, &config, succeeded(admitted(first)), at(60_002));
     assert!(matches!(step(state, &config, Input::Admit, at(120_000)).1.answer, Answer::Refused(_)));
     let (state, third) = step(state, &config, Input::Admit, at(120_001));
-    assert_eq!(step(state, &config, Input::Succeeded(admitted(second)), at(120_002)).1.answer, Answer::Stale);
-    let (_, output) = step(state, &config, Input::Succeeded(admitted(third)), at(120_002));
+    assert_eq!(step(state, &config, succeeded(admitted(second)), at(120_002)).1.answer, Answer::Stale);
+    let (_, output) = step(state, &config, succeeded(admitted(third)), at(120_002));
     assert_eq!(output.transition, Some(Transition::Closed));
 }
 
@@ -396,7 +416,7 @@ fn slow_traffic_closes_it_too() {
     for minute in 2..5 {
         let now = at(minute * 100_000);
         let (next, output) = step(state, &config, Input::Admit, now);
-        state = step(next, &config, Input::Succeeded(admitted(output)), now).0;
+        state = step(next, &config, succeeded(admitted(output)), now).0;
     }
     assert!(matches!(state, State::Closed { .. }));
 }
@@ -405,10 +425,10 @@ fn slow_traffic_closes_it_too() {
 fn permitting_fewer_calls_while_half_open_does_not_strand_it() {
     let config = Config::default();
     let (state, output) = step(opened(&config, at(0)), &config, Input::Admit, at(60_001));
-    let (state, _) = step(state, &config, Input::Succeeded(admitted(output)), at(60_001));
+    let (state, _) = step(state, &config, succeeded(admitted(output)), at(60_001));
     let fewer = Config { permitted_half_open_calls: 1, ..config };
     let (state, output) = step(state, &fewer, Input::Admit, at(200_000));
-    let (_, output) = step(state, &fewer, Input::Succeeded(admitted(output)), at(200_000));
+    let (_, output) = step(state, &fewer, succeeded(admitted(output)), at(200_000));
     assert_eq!(output.transition, Some(Transition::Closed));
 }
 
@@ -418,7 +438,7 @@ fn of_many_threads_at_once_only_the_permitted_probe_it() {
     let shared = Shared::new();
     for _ in 0..config.failure_threshold {
         let (permit, _) = shared.admit(&config, at(0)).expect("closed");
-        shared.record(permit, false, &config, at(0));
+        shared.record(permit, Outcome::FAILURE, &config, at(0));
     }
     let permits = std::thread::scope(|scope| {
         let threads: Vec<_> =
@@ -431,7 +451,7 @@ fn of_many_threads_at_once_only_the_permitted_probe_it() {
     assert_eq!(half_opened, 1, "a transition is reported once");
     let closed: Vec<_> = permits
         .into_iter()
-        .filter_map(|(permit, _)| shared.record(permit, true, &config, at(60_002)))
+        .filter_map(|(permit, _)| shared.record(permit, Outcome::SUCCESS, &config, at(60_002)).transition)
         .collect();
     assert_eq!(closed, [Transition::Closed]);
 }

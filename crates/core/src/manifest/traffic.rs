@@ -1,6 +1,6 @@
 //! What a manifest says of calls between services and through the gateway.
 
-use crate::{balance, breaker, concurrency, hedge, priority, retry, route};
+use crate::{balance, breaker, concurrency, hedge, limit, outlier, priority, retry, route};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub struct Traffic {
     pub budget: retry::budget::Config,
     /// When to stop calling.
     pub breaker: breaker::Config,
+    /// When to leave an instance out.
+    pub outlier: outlier::Config,
     /// The most requests in flight to the service from one data plane; more are refused at once.
     pub max_in_flight: u32,
     /// When a second try goes out beside a slow first one; never if not stated.
@@ -25,6 +27,8 @@ pub struct Traffic {
     pub concurrency: Option<concurrency::Config>,
     /// Which calls are refused first when those limits come near.
     pub priority: priority::Rules,
+    /// How much else may go on at once.
+    pub limits: limit::Config,
 }
 
 impl Default for Traffic {
@@ -35,10 +39,12 @@ impl Default for Traffic {
             retry: retry::Policy::default(),
             budget: retry::budget::Config::default(),
             breaker: breaker::Config::default(),
+            outlier: outlier::Config::default(),
             max_in_flight: 10_000,
             hedge: None,
             concurrency: None,
             priority: priority::Rules::default(),
+            limits: limit::Config::default(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Tries beside each other: a slow one gets company, the first good answer counts, and whoever is let go gives back its
-//! breaker's leave and its place, as a call that never was.
+//! place; it says nothing of its instance.
 
 use super::{Call, outcome_of};
 use crate::attempt::{Answer, Failure, Terms, attempt};
@@ -136,8 +136,11 @@ impl<'a> Call<'a> {
         self.tell(&runner, status, outcome, "another try runs beside it");
         self.tried.push(runner.target.instance.clone());
         match result {
-            Ok(_) => runner.chosen.leave.record(false),
-            Err(failure) => runner.target.cells.failed(failure.contact, runner.chosen.leave),
+            Ok(answer) => answer.judge(runner.chosen.trial),
+            Err(failure) => {
+                failure.contact.into_iter().for_each(|contact| runner.target.cells.found(contact));
+                runner.chosen.trial.failed(failure.contact);
+            }
         }
     }
 

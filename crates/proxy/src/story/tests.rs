@@ -1,22 +1,6 @@
 use super::*;
 
 #[test]
-fn a_service_fails_by_server_errors_and_by_grpc_statuses_like_them() {
-    for status in [500, 502, 503, 504, 599] {
-        assert!(is_failure(status, None), "{status}");
-    }
-    for status in [200, 204, 304, 400, 404, 409, 429, 499, 501] {
-        assert!(!is_failure(status, None), "{status}");
-    }
-    for grpc in [4, 13, 14, 15] {
-        assert!(is_failure(200, Some(grpc)), "{grpc}");
-    }
-    for grpc in [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 16] {
-        assert!(!is_failure(200, Some(grpc)), "{grpc}");
-    }
-}
-
-#[test]
 fn grpc_is_counted_under_the_class_that_its_status_corresponds_to() {
     assert_eq!(class_status(200, Some(0)), 200);
     assert_eq!(class_status(200, Some(5)), 400);

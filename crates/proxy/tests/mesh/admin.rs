@@ -29,7 +29,7 @@ async fn metrics_count_by_source_destination_and_outcome() {
         r#"tenon_requests_in_flight{component="outbound",source="order",destination="payment",route=""} 0"#,
         r#"tenon_retries_total{component="outbound",source="order",destination="payment",route=""} 0"#,
         r#"tenon_errors_total{component="outbound",code="mesh.service-not-found"} 1"#,
-        r#"tenon_breaker_state{destination="payment",instance=""} 0"#,
+        r#"tenon_breaker_state{destination="payment"} 0"#,
         r#"tenon_snapshot_position{part="routes"} 2"#,
         "# TYPE tenon_request_duration_seconds histogram",
     ] {

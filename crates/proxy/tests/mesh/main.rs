@@ -15,6 +15,7 @@ mod holding;
 mod hops;
 mod load;
 mod malformed;
+mod outliers;
 mod raw_http1;
 mod raw_http2;
 mod retries;

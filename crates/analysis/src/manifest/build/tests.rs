@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tenon_core::manifest::{Direction, Egress, HttpMethod, Protocol, SecretRef, StoreKind, System, Workload};
 use tenon_core::route::PathMatch;
-use tenon_core::{ServiceName, balance, health, hedge, priority, retry};
+use tenon_core::{ServiceName, balance, breaker, health, hedge, outlier, priority, retry};
 
 fn system(text: &str) -> System {
     let (system, report) = read(text, "tenon.yaml");
@@ -201,4 +201,27 @@ fn a_mistake_in_one_place_does_not_hide_those_in_others() {
     let (_, report) = read(&text, "tenon.yaml");
     let findings: Vec<_> = report.problems.iter().map(|problem| problem.finding).collect();
     assert_eq!(findings, [Finding::InvalidValue, Finding::UnknownService]);
+}
+
+#[test]
+fn a_rule_for_outliers_is_switched_on_or_off_or_filled_in_key_by_key() {
+    let text = "{'*': {outlier: {latency: true, base_ejection: 1s}}, \
+                one: {outlier: {success_rate: false, latency: {factor_percent: 500}}}}";
+    let traffic = system(&format!("{SMALLEST}traffic: {text}\n")).traffic;
+    let (all, one) = (&traffic.default.outlier, &traffic.of(&name("one")).outlier);
+    assert_eq!(all.latency, Some(outlier::Latency::default()));
+    assert_eq!(all.success_rate, Some(outlier::SuccessRate::default()));
+    assert_eq!(one.latency, Some(outlier::Latency { factor_percent: 500, ..outlier::Latency::default() }));
+    assert_eq!((one.success_rate, one.base_ejection), (None, Duration::from_secs(1)));
+}
+
+#[test]
+fn a_breaker_is_built_of_its_window_and_the_words_for_outcomes() {
+    let breaker = every_key().traffic.default.breaker;
+    assert_eq!(breaker.window, breaker::Window::Time { span: Duration::from_secs(20) });
+    assert_eq!(breaker.slow_call.map(|rule| rule.rate_percent), Some(80));
+    assert!(breaker.failures.network && breaker.failures.timeout && !breaker.ignored.network);
+    assert_eq!(breaker.failures.statuses().collect::<Vec<_>>(), [429]);
+    assert_eq!(breaker.failures.grpc_statuses().collect::<Vec<_>>(), [14]);
+    assert_eq!(breaker.ignored.statuses().count(), 99);
 }

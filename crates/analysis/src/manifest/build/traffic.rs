@@ -2,10 +2,10 @@
 //! the defaults.
 
 use super::{boolean, duration, integer, set};
-use crate::manifest::format::grpc_status;
+use crate::manifest::format::{SERVER_ERROR, grpc_status};
 use crate::manifest::tree::{Meaning, Node};
 use tenon_core::manifest::{Traffic, TrafficRules};
-use tenon_core::{balance, breaker, concurrency, hedge, priority, retry};
+use tenon_core::{balance, breaker, concurrency, hedge, limit, outlier, priority, retry};
 
 pub(super) fn rules(node: Option<&Node>) -> TrafficRules {
     let all = node.and_then(|node| node.get("*"));
@@ -37,6 +37,10 @@ fn over(base: &Traffic, node: Option<&Node>) -> Traffic {
     }
     if let Some(node) = node.get("priority") {
         priority(&mut traffic.priority, node);
+    }
+    limits(&mut traffic.limits, node.get("limits"));
+    if let Some(node) = node.get("outlier") {
+        outlier(&mut traffic.outlier, node);
     }
     traffic
 }
@@ -127,8 +131,73 @@ fn priority(rules: &mut priority::Rules, node: &Node) {
 
 fn breaker(breaker: &mut breaker::Config, node: Option<&Node>) {
     let Some(node) = node else { return };
+    set(&mut breaker.mode, node.get("mode").and_then(|node| breaker::Mode::parse(node.text()?)));
+    set(&mut breaker.window, node.get("window").and_then(window));
     set(&mut breaker.failure_threshold, integer(node.get("failure_threshold")));
+    set(&mut breaker.minimum_calls, integer(node.get("minimum_calls")));
+    set(&mut breaker.failure_rate_percent, integer(node.get("failure_rate_percent")));
+    if let Some(rule) = node.get("slow_call").and_then(slow_call) {
+        breaker.slow_call = Some(rule);
+    }
     set(&mut breaker.open_timeout, duration(node.get("open_timeout")));
     set(&mut breaker.permitted_half_open_calls, integer(node.get("permitted_half_open_calls")));
     set(&mut breaker.half_open_max_wait, duration(node.get("half_open_max_wait")));
+    set(&mut breaker.failures, node.get("failures").map(outcomes));
+    set(&mut breaker.ignored, node.get("ignored").map(outcomes));
+}
+
+fn window(node: &Node) -> Option<breaker::Window> {
+    if node.text().is_some() {
+        return Some(breaker::Window::Consecutive);
+    }
+    let count = integer(node.get("count")).map(|size| breaker::Window::Count { size });
+    count.or_else(|| duration(node.get("time")).map(|span| breaker::Window::Time { span }))
+}
+
+fn slow_call(node: &Node) -> Option<breaker::SlowCall> {
+    let rate_percent = integer(node.get("rate_percent")).unwrap_or(100);
+    Some(breaker::SlowCall { longer_than: duration(node.get("longer_than"))?, rate_percent })
+}
+
+fn outcomes(node: &Node) -> breaker::Outcomes {
+    let words: Vec<&str> = node.items().iter().filter_map(Node::text).collect();
+    let server_errors = words.contains(&SERVER_ERROR);
+    let all = (500..600).filter(|status| server_errors && *status != 501);
+    let statuses = node.items().iter().filter_map(status).chain(all);
+    let grpc = words.iter().filter_map(|word| grpc_status(word));
+    breaker::Outcomes::of(statuses, grpc).and(words.contains(&"network"), words.contains(&"timeout"))
+}
+
+fn limits(limits: &mut limit::Config, node: Option<&Node>) {
+    let Some(node) = node else { return };
+    set(&mut limits.connections, integer(node.get("connections")));
+    set(&mut limits.pending, integer(node.get("pending")));
+}
+
+fn outlier(outlier: &mut outlier::Config, node: &Node) {
+    set(&mut outlier.consecutive_failures, integer(node.get("consecutive_failures")));
+    set(&mut outlier.consecutive_refusals, integer(node.get("consecutive_refusals")));
+    switch(&mut outlier.success_rate, node.get("success_rate"), |rule, node| {
+        set(&mut rule.minimum_calls, integer(node.get("minimum_calls")));
+        set(&mut rule.minimum_instances, integer(node.get("minimum_instances")));
+        set(&mut rule.deviations_thousandths, integer(node.get("deviations_thousandths")));
+    });
+    switch(&mut outlier.latency, node.get("latency"), |rule, node| {
+        set(&mut rule.minimum_calls, integer(node.get("minimum_calls")));
+        set(&mut rule.factor_percent, integer(node.get("factor_percent")));
+    });
+    set(&mut outlier.interval, duration(node.get("interval")));
+    set(&mut outlier.base_ejection, duration(node.get("base_ejection")));
+    set(&mut outlier.max_ejection, duration(node.get("max_ejection")));
+    set(&mut outlier.max_ejected_percent, integer(node.get("max_ejected_percent")));
+}
+
+/// Switches a rule on or off by `true` or `false`, or on by saying how.
+fn switch<T: Default>(rule: &mut Option<T>, node: Option<&Node>, fill: impl FnOnce(&mut T, &Node)) {
+    let Some(node) = node else { return };
+    match boolean(Some(node)) {
+        Some(false) => *rule = None,
+        Some(true) => *rule = Some(rule.take().unwrap_or_default()),
+        None => fill(rule.get_or_insert_default(), node),
+    }
 }

@@ -5,6 +5,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::format::shortest;
 use crate::manifest::problems::{Draft, Problems};
 use crate::manifest::tree::Node;
+use tenon_core::breaker::Window;
 use tenon_core::hedge::After;
 use tenon_core::manifest::{System, Traffic};
 
@@ -75,6 +76,9 @@ impl Entry<'_> {
     }
 
     fn breaker_never_opens(&self) -> Option<Draft> {
+        if self.traffic.breaker.window != Window::Consecutive {
+            return None;
+        }
         let threshold = self.traffic.breaker.failure_threshold;
         let (path, place) =
             self.stated(&[&["breaker", "failure_threshold"]]).filter(|_| threshold > MOST_FAILURES)?;

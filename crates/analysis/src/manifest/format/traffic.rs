@@ -1,10 +1,15 @@
 //! How calls to a service are treated.
 
+mod breaker;
 mod load;
+mod outlier;
 
+use self::breaker::BREAKER;
+pub(crate) use self::breaker::SERVER_ERROR;
+use self::outlier::OUTLIER;
 use super::{Field, Record, Rule, Shape, Word};
 use std::time::Duration;
-use tenon_core::{breaker, retry};
+use tenon_core::retry;
 
 const INSTANT: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -44,7 +49,9 @@ pub(crate) static TRAFFIC: Record = Record {
             "10000",
             "The most requests in flight to the service from one data plane; more are refused at once.",
         )
-        .elsewhere(&["max_requests", "max_connections"]),
+        .elsewhere(&["max_requests"]),
+        Field::optional("limits", Shape::Record(&LIMITS), "How much else may go on at once.")
+            .elsewhere(&["bulkhead", "connection_pool", "max_connections"]),
         Field::optional("retry", Shape::Record(&RETRY), "When and how a failed call is tried again.")
             .elsewhere(&["retries"]),
         Field::optional(
@@ -66,7 +73,9 @@ pub(crate) static TRAFFIC: Record = Record {
         )
         .elsewhere(&["load_shedding", "shedding"]),
         Field::optional("breaker", Shape::Record(&BREAKER), "When to stop calling.")
-            .elsewhere(&["circuit_breaker", "outlier_detection"]),
+            .elsewhere(&["circuit_breaker"]),
+        Field::optional("outlier", Shape::Record(&OUTLIER), "When to leave an instance out.")
+            .elsewhere(&["outlier_detection", "ejection"]),
     ],
     rules: &[],
     example: "\
@@ -75,7 +84,7 @@ timeout: 2s
 retry: {max_retries: 2}
 breaker: {failure_threshold: 10, open_timeout: 15s}
 ",
-};
+    };
 
 static RETRY: Record = Record {
     anchor: "traffic-retry",
@@ -169,7 +178,7 @@ const REASONS: &[Word] = &[
     Word { word: "grpc-unavailable", doc: "gRPC status 14" },
 ];
 
-/// The gRPC status that a word of `retry_on` stands for (`grpc/grpc` `doc/statuscodes.md`).
+/// The gRPC status that a word for an outcome stands for (`grpc/grpc` `doc/statuscodes.md`).
 pub(crate) fn grpc_status(word: &str) -> Option<u8> {
     Some(match word {
         "grpc-cancelled" => 1,
@@ -179,6 +188,7 @@ pub(crate) fn grpc_status(word: &str) -> Option<u8> {
         "grpc-aborted" => 10,
         "grpc-internal" => 13,
         "grpc-unavailable" => 14,
+        "grpc-data-loss" => 15,
         _ => return None,
     })
 }
@@ -267,47 +277,28 @@ static BUDGET: Record = Record {
     example: "percent: 10\nper_second: 5\nburst: 100\n",
 };
 
-static BREAKER: Record = Record {
-    anchor: "traffic-breaker",
-    title: "Breaker",
-    doc: "A circuit breaker for each destination and endpoint: *closed*, calls pass; after \
-          `failure_threshold` failures in a row it *opens* and refuses calls for `open_timeout`; then, \
-          *half-open*, it admits a few calls, and closes if all of them succeed.",
+static LIMITS: Record = Record {
+    anchor: "traffic-limits",
+    title: "Limits",
+    doc: "How much may go on at once at a service, from one data plane, besides `max_in_flight`. What has no place is \
+          refused at once with `mesh.overloaded`, which says which limit it was; there is no queue.",
     fields: &[
         Field::with_default(
-            "failure_threshold",
-            Shape::Integer { least: 1, most: *breaker::Config::FAILURE_THRESHOLD.end() as u64 },
-            "5",
-            "Failures in a row that open it.",
+            "connections",
+            Shape::Integer { least: 1, most: u32::MAX as u64 },
+            "10000",
+            "The most calls at one instance at a time, which over HTTP/1.1 is the connections in use. An instance that has so \
+             many is not chosen.",
         )
-        .elsewhere(&["consecutive_failures", "max_failures"]),
+        .elsewhere(&["max_connections", "per_instance"]),
         Field::with_default(
-            "open_timeout",
-            Shape::Duration { least: INSTANT, most: DAY },
-            "1m",
-            "How long it refuses every call.",
+            "pending",
+            Shape::Integer { least: 0, most: u32::MAX as u64 },
+            "10000",
+            "The most calls that wait for an instance of a service that has none at the moment.",
         )
-        .elsewhere(&["wait_duration_in_open_state", "reset_timeout", "sleep_window"]),
-        Field::with_default(
-            "permitted_half_open_calls",
-            Shape::Integer { least: 1, most: *breaker::Config::PERMITTED_HALF_OPEN_CALLS.end() as u64 },
-            "3",
-            "How many calls a half-open breaker admits; all must succeed for it to close.",
-        )
-        .elsewhere(&["permitted_number_of_calls_in_half_open_state"]),
-        Field::with_default(
-            "half_open_max_wait",
-            Shape::Duration { least: INSTANT, most: DAY },
-            "1m",
-            "How long it waits for those calls before it takes them for lost and admits another. Should be \
-             longer than a call may take.",
-        )
-        .elsewhere(&["max_wait_duration_in_half_open_state"]),
+        .elsewhere(&["max_pending_requests", "queue"]),
     ],
     rules: &[],
-    example: "\
-failure_threshold: 10
-open_timeout: 15s
-permitted_half_open_calls: 1
-",
+    example: "connections: 100\npending: 50\n",
 };

@@ -10,7 +10,7 @@ use tenon_core::manifest::{
 };
 use tenon_core::retry::{Delay, Jitter};
 use tenon_core::route::{Backend, HeaderMatch, Match, PathMatch, QueryMatch, Route, Rule};
-use tenon_core::{balance, breaker, health};
+use tenon_core::{balance, breaker, health, limit, outlier};
 
 #[test]
 fn committed_bytes_decode_to_what_they_meant_and_encode_the_same() {
@@ -304,11 +304,14 @@ fn traffic() -> Traffic {
             open_timeout: Duration::from_secs(60),
             permitted_half_open_calls: 3,
             half_open_max_wait: Duration::from_secs(60),
+            ..breaker::Config::default()
         },
+        outlier: outlier::Config::default(),
         max_in_flight: 10_000,
         hedge: None,
         concurrency: None,
         priority: tenon_core::priority::Rules::default(),
+        limits: limit::Config::default(),
     }
 }
 
