@@ -19,6 +19,7 @@ pub mod explain;
 pub mod headers;
 pub mod http;
 pub mod openapi;
+pub mod otlp;
 pub mod problem;
 pub mod proto;
 pub mod snapshot;

@@ -12,6 +12,7 @@ mod encode;
 mod load;
 mod resilience;
 mod routing;
+mod telemetry;
 
 use crate::proto::snapshot::v1;
 use crate::{InvalidMessage, proto};

@@ -8,12 +8,14 @@
 //! promise; references between services are the business of crate `analysis`, which made the system.
 
 mod service;
+pub(crate) mod telemetry;
 mod traffic;
 
 pub use service::{
     CheckDoc, DataStoreDoc, DirectionDoc, EndpointDoc, HealthDoc, InterfaceDoc, ProcessDoc, ProtocolDoc,
     ResourcesDoc, ServiceDoc, WorkloadDoc,
 };
+pub use telemetry::{AccessLogDoc, TelemetryDoc};
 pub use traffic::{
     BackendDoc, BalanceDoc, BreakerDoc, BreakerModeDoc, ConcurrencyDoc, DelayDoc, EgressDoc, GatewayDoc,
     HedgeDoc, JitterDoc, LatencyDoc, LimitsDoc, MatchDoc, NameAndValueDoc, OutcomesDoc, OutlierDoc,
@@ -47,6 +49,9 @@ pub struct SystemDoc {
     pub gateway: Option<GatewayDoc>,
     /// Whether services may call names outside the mesh.
     pub egress: EgressDoc,
+    /// What is recorded of requests.
+    #[serde(default, skip_serializing_if = "TelemetryDoc::is_default")]
+    pub telemetry: TelemetryDoc,
     /// Initial configuration, by service and key.
     pub config: BTreeMap<String, BTreeMap<String, ConfigEntryDoc>>,
 }
@@ -77,6 +82,7 @@ impl From<&System> for SystemDoc {
             traffic: (&system.traffic).into(),
             gateway: system.gateway.as_ref().map(Into::into),
             egress: system.egress.into(),
+            telemetry: (&system.telemetry).into(),
             config: system.config.iter().map(entries).collect(),
         }
     }
@@ -105,6 +111,9 @@ impl TryFrom<&SystemDoc> for System {
                 .map(|gateway| gateway.try_into().map_err(|error: InvalidMessage| error.within("gateway")))
                 .transpose()?,
             egress: doc.egress.into(),
+            telemetry: (&doc.telemetry)
+                .try_into()
+                .map_err(|error: InvalidMessage| error.within("telemetry"))?,
             config: keyed("config", &doc.config, |_, it| entries(it))?,
         })
     }

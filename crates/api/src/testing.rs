@@ -253,16 +253,32 @@ fn egress() -> impl Strategy<Value = Egress> {
     prop_oneof![Just(Egress::Deny), Just(Egress::Allow)]
 }
 
+/// Spans of whole milliseconds, as a system's document has them.
+fn telemetry() -> impl Strategy<Value = Telemetry> {
+    let access_log = prop_oneof![Just(AccessLog::Off), Just(AccessLog::Errors), Just(AccessLog::All)];
+    (0..=1_000_000_u32, 1..100_000_u64, access_log, option::of("http://[a-z]{1,8}:[1-9]")).prop_map(
+        |(sampling, slow, access_log, otlp)| Telemetry {
+            sampling: Ratio::of_millionths(sampling).unwrap(),
+            slow: Duration::from_millis(slow),
+            access_log,
+            otlp: otlp.map(Into::into),
+        },
+    )
+}
+
 pub(crate) fn routes() -> impl Strategy<Value = Routes> {
     let resting = btree_set(service_ref(), 0..3);
-    (revision(), option::of(gateway()), btree_map(service_ref(), traffic(), 0..4), resting, egress())
-        .prop_map(|(revision, gateway, services, resting, egress)| Routes {
+    let services = btree_map(service_ref(), traffic(), 0..4);
+    (revision(), option::of(gateway()), services, resting, egress(), telemetry()).prop_map(
+        |(revision, gateway, services, resting, egress, telemetry)| Routes {
             revision,
             gateway,
             services,
             resting,
             egress,
-        })
+            telemetry,
+        },
+    )
 }
 
 pub(crate) fn endpoint() -> impl Strategy<Value = snapshot::Endpoint> {
@@ -388,14 +404,15 @@ pub(crate) fn system() -> impl Strategy<Value = System> {
     let rules = (traffic(), btree_map(name(), traffic(), 0..3))
         .prop_map(|(default, services)| TrafficRules { default, services });
     let config = btree_map(name(), btree_map(key(), config_entry(), 0..3), 0..3);
-    (name(), name(), services, rules, option::of(gateway()), egress(), config).prop_map(
-        |(name, namespace, services, traffic, gateway, egress, config)| System {
+    (name(), name(), services, rules, option::of(gateway()), egress(), telemetry(), config).prop_map(
+        |(name, namespace, services, traffic, gateway, egress, telemetry, config)| System {
             name,
             namespace,
             services,
             traffic,
             gateway,
             egress,
+            telemetry,
             config,
         },
     )

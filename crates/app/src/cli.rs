@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// What became of a request, step by step: who answered, or why it was refused or failed
     Explain(Explain),
+    /// The hops of a trace that are remembered, as a tree
+    Trace(Trace),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -284,6 +286,17 @@ pub(crate) struct Explain {
     /// The request's id, from the `x-request-id` header of its answer
     #[arg(value_name = "REQUEST-ID")]
     pub(crate) request: String,
+    /// The data plane to ask [default: the one that runs on the data folder]
+    #[arg(long, env = "TENON_ADMIN", value_name = "URL")]
+    pub(crate) admin: Option<String>,
+}
+
+/// `tenon trace`
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// The trace's id, 32 hexadecimal digits as in a `traceparent` header, or the id of one of its requests
+    #[arg(value_name = "TRACE-ID")]
+    pub(crate) trace: String,
     /// The data plane to ask [default: the one that runs on the data folder]
     #[arg(long, env = "TENON_ADMIN", value_name = "URL")]
     pub(crate) admin: Option<String>,

@@ -10,6 +10,7 @@ pub(crate) mod roles;
 pub(crate) mod services;
 pub(crate) mod status;
 mod streaming;
+pub(crate) mod trace;
 pub(crate) mod up;
 
 use crate::cli::{Command, Global};
@@ -50,6 +51,9 @@ fn asking(screen: Screen, command: Command, global: &Global) -> Outcome {
     runtime.block_on(async {
         if let Command::Explain(options) = &command {
             return explain::explain(screen, global, options).await;
+        }
+        if let Command::Trace(options) = &command {
+            return trace::trace(screen, global, options).await;
         }
         let connection = Connection::find(global)?;
         let client = &connection.client;

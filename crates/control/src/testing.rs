@@ -49,6 +49,7 @@ pub(crate) fn system(services: impl IntoIterator<Item = Service>) -> System {
         traffic: TrafficRules::default(),
         gateway: None,
         egress: Egress::Deny,
+        telemetry: Default::default(),
         config: BTreeMap::new(),
     }
 }

@@ -81,6 +81,7 @@ pub(crate) fn system(services: Vec<Service>) -> System {
         traffic: TrafficRules::default(),
         gateway: None,
         egress: Egress::Deny,
+        telemetry: Default::default(),
         config: BTreeMap::new(),
     }
 }

@@ -40,6 +40,7 @@ pub mod registry;
 pub mod retry;
 pub mod route;
 pub mod runtime;
+pub mod sampling;
 pub mod snapshot;
 mod stamp;
 pub mod time;

@@ -8,12 +8,14 @@
 //! Left out on purpose: YAML, file names and positions in them (crate `analysis`).
 
 mod service;
+mod telemetry;
 mod traffic;
 
 pub use service::{
     DataStore, Direction, Endpoint, HttpMethod, Interface, MAX_REPLICAS, PathPattern, Process, Protocol,
     Resources, SecretRef, Service, StoreKind, Version, Workload,
 };
+pub use telemetry::{AccessLog, Ratio, Telemetry};
 pub use traffic::{Egress, Gateway, Traffic};
 
 use crate::config::Value;
@@ -84,6 +86,8 @@ pub struct System {
     pub gateway: Option<Gateway>,
     /// Whether services may call names outside the mesh.
     pub egress: Egress,
+    /// What is recorded of requests.
+    pub telemetry: Telemetry,
     /// Initial configuration of services, with the JSON Schemas that values must satisfy.
     pub config: BTreeMap<ServiceName, BTreeMap<ConfigKey, ConfigEntry>>,
 }

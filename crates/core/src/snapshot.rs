@@ -6,7 +6,7 @@
 
 use crate::address::Address;
 use crate::id::{InstanceId, Revision, ServiceRef};
-use crate::manifest::{Egress, Gateway, Traffic, Version};
+use crate::manifest::{Egress, Gateway, Telemetry, Traffic, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -24,6 +24,8 @@ pub struct Routes {
     pub resting: BTreeSet<ServiceRef>,
     /// Whether names outside the mesh may be called.
     pub egress: Egress,
+    /// What is recorded of requests.
+    pub telemetry: Telemetry,
 }
 
 /// Who answers for each service.

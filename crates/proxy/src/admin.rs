@@ -2,6 +2,7 @@
 
 use crate::explain::explain;
 use crate::listener::{self, ListenerStatus, Plan};
+use crate::spans::{self, Wanted};
 use crate::view::View;
 use crate::worker::Shared;
 use bytes::Bytes;
@@ -129,11 +130,12 @@ fn answer<B>(shared: &Shared, request: &Request<B>) -> Response<Bytes> {
         "/metrics" => text(prometheus::render(&shared.registry.gather())),
         "/health" => health(&shared.view.load()),
         "/snapshot" => json(&snapshot(shared)),
+        "/spans" => spans(shared, request.uri().query().unwrap_or_default()),
         path => match path.strip_prefix("/explain/") {
             Some(id) => explanation(shared, id),
             None => problem(
                 Code::RequestUnknown,
-                "no such page; there are /metrics, /health, /snapshot and /explain/REQUEST-ID",
+                "no such page; there are /metrics, /health, /snapshot, /explain/REQUEST-ID and /spans?trace=TRACE-ID",
             ),
         },
     }
@@ -167,6 +169,19 @@ fn explanation(shared: &Shared, id: &str) -> Response<Bytes> {
             "nothing is remembered of this request: it is none of the last ones",
         ),
     }
+}
+
+fn spans(shared: &Shared, query: &str) -> Response<Bytes> {
+    let Some(wanted) = Wanted::parse(query) else {
+        let detail = "ask by trace=TRACE-ID, 32 hexadecimal digits, or by request=REQUEST-ID";
+        return problem(Code::RequestInvalid, detail);
+    };
+    let found = spans::find(shared.rings.iter().map(AsRef::as_ref), wanted);
+    if found.resource_spans.is_empty() {
+        let detail = "no span of it is remembered: it was not kept, or is none of the last ones";
+        return problem(Code::ExplainUnknownRequest, detail);
+    }
+    json(&found)
 }
 
 fn health(view: &View) -> Response<Bytes> {

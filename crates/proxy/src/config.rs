@@ -1,6 +1,7 @@
 //! What a data plane is told when it starts. What it serves comes later, in snapshots.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a data plane is set up.
@@ -13,6 +14,8 @@ pub struct PlaneConfig {
     /// How many requests are remembered, all workers together: so many that were refused, retried or failed, and so many
     /// others.
     pub explanations: usize,
+    /// Where the access log is written, if the manifest wants one; without a file there is none.
+    pub access_log: Option<PathBuf>,
     /// What one connection or request may use.
     pub limits: Limits,
 }
@@ -24,6 +27,7 @@ impl Default for PlaneConfig {
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             admin: SocketAddr::from(([127, 0, 0, 1], 7421)),
             explanations: 10_000,
+            access_log: None,
             limits: Limits::default(),
         }
     }

@@ -3,8 +3,9 @@
 use crate::headers::Trust;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tenon_api::headers::{REQUEST_ID, TRACEPARENT};
-use tenon_core::RequestId;
+use tenon_core::manifest::Ratio;
 use tenon_core::trace::{self, Parent};
+use tenon_core::{RequestId, sampling};
 
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -14,21 +15,54 @@ pub(crate) fn request_id(headers: &HeaderMap, trust: Trust) -> Option<RequestId>
     carried.to_str().ok()?.parse().ok()
 }
 
-/// Writes the ids into a request that goes on: its own, and those of the trace, which is continued with this hop as
-/// the parent, or begun (and sampled) if there is none.
-pub(crate) fn write(headers: &mut HeaderMap, id: RequestId) {
+/// A request's place in its trace at one hop. No id is zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trace {
+    pub(crate) id: u128,
+    /// The caller's span; `None` if the trace begins here.
+    pub(crate) parent: Option<u64>,
+    /// The span of the request as it came in.
+    pub(crate) server: u64,
+    /// The span of the request as it goes on.
+    pub(crate) client: u64,
+    /// Whether the trace is kept, as its head has decided.
+    pub(crate) sampled: bool,
+    /// The caller's other flags.
+    pub(crate) flags: u8,
+}
+
+impl Trace {
+    /// The trace that a request continues, or a new one, of which this share is kept.
+    pub(crate) fn of(headers: &HeaderMap, sampling: Ratio) -> Self {
+        let carried = parent(headers);
+        let id = carried.map_or_else(|| fastrand::u128(1..), |parent| parent.trace);
+        Self {
+            id,
+            parent: carried.map(|parent| parent.span),
+            server: fastrand::u64(1..),
+            client: fastrand::u64(1..),
+            sampled: sampling::head(id, carried.map(Parent::is_sampled), sampling),
+            flags: carried.map_or(0, |parent| parent.flags & !1),
+        }
+    }
+
+    /// A trace that is kept, for tests.
+    #[cfg(test)]
+    pub(crate) fn kept(id: u128) -> Self {
+        Self { id, parent: None, server: 2, client: 3, sampled: true, flags: 0 }
+    }
+}
+
+/// Writes the ids into a request that goes on: its own, and those of its trace with this hop as the parent.
+pub(crate) fn write(headers: &mut HeaderMap, id: RequestId, trace: &Trace) {
     set(headers, REQUEST_ID, &id.to_ascii());
-    let carried = parent(headers);
     let states = headers.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes);
     // Without a parent it has no meaning.
-    if carried.is_none() || !trace::is_state(states) {
+    if trace.parent.is_none() || !trace::is_state(states) {
         headers.remove(TRACESTATE);
     }
-    let Parent { trace, flags, .. } =
-        carried.unwrap_or_else(|| Parent { trace: fastrand::u128(1..), span: 1, flags: 1 });
-    // A span id of zero is not valid.
-    let next = Parent { trace, span: fastrand::u64(1..), flags };
-    set(headers, TRACEPARENT, &next.to_bytes());
+    let flags = trace.flags | u8::from(trace.sampled);
+    set(headers, TRACEPARENT, &Parent { trace: trace.id, span: trace.client, flags }.to_bytes());
 }
 
 /// The trace that a request belongs to. Two are none.

@@ -4,6 +4,7 @@
 //! did not. A [`Record`] holds what the request's story held; it becomes text when somebody asks. A worker never waits for
 //! a reader: while one looks, what is to be remembered waits in the worker's [`Recorder`].
 
+use crate::correlation::Trace;
 use crate::metrics::Labels;
 use http::Method;
 use std::cell::RefCell;
@@ -19,8 +20,11 @@ const LONGEST_TEXT: usize = 200;
 const MOST_WAITING: usize = 1_024;
 
 /// What is remembered of one request at one gateway or sidecar.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Record {
+    pub(crate) trace: Trace,
+    /// Whether it took so long that its span is kept in any case.
+    pub(crate) slow: bool,
     pub(crate) labels: Labels,
     pub(crate) sidecar: Option<InstanceId>,
     pub(crate) at: Timestamp,
@@ -38,7 +42,7 @@ pub(crate) struct Record {
 }
 
 /// Why a request ended as it did.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Why {
     /// The service answered with this status, and this one of gRPC.
     Answered { status: u16, grpc: Option<u8> },
@@ -49,7 +53,7 @@ pub(crate) enum Why {
 }
 
 /// An attempt that went well at once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Served {
     pub(crate) instance: Option<InstanceId>,
     pub(crate) address: Address,
@@ -60,7 +64,7 @@ pub(crate) struct Served {
 
 /// One worker's memory of requests.
 pub(crate) struct Ring {
-    /// Those that were refused, retried, failed or given up by their callers.
+    /// Those that were refused, retried, failed or given up by their callers, or were slow.
     remarkable: Mutex<Shelf>,
     /// The others.
     ordinary: Mutex<Shelf>,
@@ -70,32 +74,41 @@ pub(crate) struct Ring {
 #[derive(Debug)]
 struct Shelf {
     capacity: usize,
-    slots: Vec<Slot>,
+    slots: Vec<Entry>,
     /// Where the next goes once all slots are in use.
     oldest: usize,
+    /// How many were ever put there.
+    count: u64,
 }
 
-#[derive(Debug)]
-struct Slot {
-    request: RequestId,
-    record: Record,
-    /// Its room is used again by the next record in this slot.
-    path: String,
+/// A record with what it is found by.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) request: RequestId,
+    pub(crate) record: Record,
+    /// On a shelf, its room is used again by the next record in the same place.
+    pub(crate) path: String,
 }
 
 /// A worker's side of its ring.
 pub(crate) struct Recorder {
     ring: Arc<Ring>,
-    waiting: RefCell<Vec<Slot>>,
+    waiting: RefCell<Vec<Entry>>,
 }
 
 impl Record {
     /// Whether whoever looks for what went wrong would want to see it.
-    fn is_remarkable(&self) -> bool {
-        !matches!(self.why, Why::Answered { .. }) || self.status >= 500 || self.attempts.len() > 1
+    pub(crate) fn is_remarkable(&self) -> bool {
+        let well = matches!(self.why, Why::Answered { .. }) && self.status < 500 && self.attempts.len() <= 1;
+        self.slow || !well
     }
 
-    fn to_hop(&self, path: &str) -> Hop {
+    /// Whether it is a span that is kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.trace.sampled || self.is_remarkable()
+    }
+
+    pub(crate) fn to_hop(&self, path: &str) -> Hop {
         let mut attempts = self.attempts.clone();
         if attempts.is_empty() {
             attempts.extend(self.served.as_ref().map(Served::to_attempt));
@@ -158,7 +171,8 @@ impl Served {
 impl Ring {
     /// A ring that remembers so many of each kind.
     pub(crate) fn new(capacity: usize) -> Self {
-        let shelf = || Mutex::new(Shelf { capacity: capacity.max(1), slots: Vec::new(), oldest: 0 });
+        let shelf =
+            || Mutex::new(Shelf { capacity: capacity.max(1), slots: Vec::new(), oldest: 0, count: 0 });
         Self { remarkable: shelf(), ordinary: shelf() }
     }
 
@@ -166,17 +180,24 @@ impl Ring {
         if record.is_remarkable() { &self.remarkable } else { &self.ordinary }
     }
 
-    fn of(&self, request: RequestId) -> Vec<Hop> {
-        let mut hops = lock(&self.remarkable).of(request);
-        hops.extend(lock(&self.ordinary).of(request));
-        hops
+    /// What is remembered and wanted.
+    pub(crate) fn entries(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let of = |shelf| lock(shelf).slots.iter().filter(|it| wanted(it)).cloned().collect::<Vec<_>>();
+        [of(&self.remarkable), of(&self.ordinary)].concat()
+    }
+
+    /// Adds what came since the cursor, if it is wanted, and moves the cursor on. How much had been forgotten by then.
+    pub(crate) fn since(&self, cursor: &mut (u64, u64), wanted: bool, to: &mut Vec<Entry>) -> u64 {
+        let missed = lock(&self.remarkable).since(&mut cursor.0, wanted, to);
+        missed + lock(&self.ordinary).since(&mut cursor.1, wanted, to)
     }
 }
 
 impl Shelf {
     fn push(&mut self, request: RequestId, record: Record, path: &str) {
+        self.count += 1;
         if self.slots.len() < self.capacity {
-            self.slots.push(Slot { request, record, path: cut(path).to_owned() });
+            self.slots.push(Entry { request, record, path: cut(path).to_owned() });
             return;
         }
         if let Some(slot) = self.slots.get_mut(self.oldest) {
@@ -188,9 +209,16 @@ impl Shelf {
         self.oldest = (self.oldest + 1) % self.capacity;
     }
 
-    fn of(&self, request: RequestId) -> Vec<Hop> {
-        let its = self.slots.iter().filter(|slot| slot.request == request);
-        its.map(|slot| slot.record.to_hop(&slot.path)).collect()
+    fn since(&self, cursor: &mut u64, wanted: bool, to: &mut Vec<Entry>) -> u64 {
+        let new = self.count - std::mem::replace(cursor, self.count);
+        let here = usize::try_from(new).unwrap_or(usize::MAX).min(self.slots.len());
+        if wanted {
+            // From the oldest on, which is the first while there is room.
+            let (later, earlier) = self.slots.split_at_checked(self.oldest).unwrap_or_default();
+            let all = earlier.iter().chain(later);
+            to.extend(all.skip(self.slots.len() - here).cloned());
+        }
+        new - here as u64
     }
 }
 
@@ -211,13 +239,13 @@ impl Recorder {
             Err(TryLockError::Poisoned(shelf)) => shelf.into_inner().push(request, record, path),
             Err(TryLockError::WouldBlock) if waiting.len() >= MOST_WAITING => {}
             Err(TryLockError::WouldBlock) => {
-                waiting.push(Slot { request, record, path: cut(path).to_owned() });
+                waiting.push(Entry { request, record, path: cut(path).to_owned() });
             }
         }
     }
 
     /// Gives back what must wait on.
-    fn try_push(&self, slot: Slot) -> Option<Slot> {
+    fn try_push(&self, slot: Entry) -> Option<Entry> {
         let mut shelf = match self.ring.shelf_of(&slot.record).try_lock() {
             Ok(shelf) => shelf,
             Err(TryLockError::Poisoned(shelf)) => shelf.into_inner(),
@@ -230,7 +258,8 @@ impl Recorder {
 
 /// All that the rings remember of a request, by time; `None` if that is nothing.
 pub(crate) fn explain<'a>(rings: impl Iterator<Item = &'a Ring>, request: RequestId) -> Option<Explanation> {
-    let mut hops: Vec<_> = rings.flat_map(|ring| ring.of(request)).collect();
+    let entries = rings.flat_map(|ring| ring.entries(|entry| entry.request == request));
+    let mut hops: Vec<_> = entries.map(|entry| entry.record.to_hop(&entry.path)).collect();
     hops.sort_by_key(|hop| hop.at);
     (!hops.is_empty()).then_some(Explanation { request_id: request, hops })
 }
@@ -249,4 +278,4 @@ fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -33,7 +33,7 @@ pub(crate) async fn handle(
     let host = HeaderValue::from_str(authority.as_str()).ok();
     let path = path_of(request.uri());
     let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
-    correlation::write(outgoing.headers_mut(), story.request_id);
+    correlation::write(outgoing.headers_mut(), story.request_id, &story.trace);
     set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
     let marks = Marks::of(outgoing.headers_mut(), connection.trust());
     let target = Target { view, index: routed.index, timeout: routed.timeout, marks };

@@ -39,7 +39,7 @@ pub(crate) async fn handle(
     let host = HeaderValue::from_str(authority.as_str()).ok();
     let path = path_of(request.uri());
     let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
-    correlation::write(outgoing.headers_mut(), story.request_id);
+    correlation::write(outgoing.headers_mut(), story.request_id, &story.trace);
     set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
     let traffic = view.find(&sidecar.service).and_then(|index| view.destinations().get(index));
     let timeout = traffic.map_or_else(|| Traffic::default().timeout, |it| it.traffic.timeout);

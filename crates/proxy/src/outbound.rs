@@ -87,7 +87,7 @@ fn admit<'a>(
 fn complete(outgoing: &mut Outgoing, connection: &Connection, story: &Story) {
     let host = HeaderValue::from_str(outgoing.authority().as_str()).ok();
     let headers = outgoing.headers_mut();
-    correlation::write(headers, story.request_id);
+    correlation::write(headers, story.request_id, &story.trace);
     set_forwarded(headers, connection.peer, host.as_ref(), connection.trust());
 }
 

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config::PlaneConfig;
 use crate::connection::Role;
 use crate::explain::{Ring, explain};
+use crate::follow::{self, Followed};
 use crate::handover::Sockets;
 use crate::listener::{self, Board, Closing, Heirlooms, Key, Plan};
 use crate::metrics;
@@ -42,6 +43,7 @@ pub struct Plane {
     plan: watch::Sender<Arc<Plan>>,
     admin: watch::Receiver<Option<SocketAddr>>,
     threads: Vec<JoinHandle<()>>,
+    followed: Option<Followed>,
 }
 
 /// Why a data plane does not start: the system gives no threads or event queues.
@@ -97,7 +99,8 @@ impl Plane {
             threads.push(spawn_worker(Arc::clone(&shared), number, plan.subscribe())?);
         }
         threads.push(admin::spawn(Arc::clone(&shared), sockets.admin, admin_address, plan.subscribe())?);
-        Ok(Self { shared, told: Mutex::default(), plan, admin, threads })
+        let followed = Some(follow::spawn(Arc::clone(&shared))?);
+        Ok(Self { shared, told: Mutex::default(), plan, admin, threads, followed })
     }
 
     /// Routes and treatment of calls, in place of those before.
@@ -178,6 +181,9 @@ impl Plane {
             if thread.join().is_err() {
                 tracing::error!("a thread of the data plane had panicked");
             }
+        }
+        if let Some(followed) = self.followed.take() {
+            followed.finish();
         }
     }
 

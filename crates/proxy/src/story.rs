@@ -2,7 +2,7 @@
 
 use crate::body::{Body, BodyError};
 use crate::connection::Connection;
-use crate::correlation;
+use crate::correlation::{self, Trace};
 use crate::drain::Drain;
 use crate::explain::{Record, Served, Why};
 use crate::metrics::{InFlight, Labels};
@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain::Attempt;
 use tenon_api::headers::{GRPC_STATUS, REQUEST_ID};
+use tenon_core::sampling;
 use tenon_core::{Address, Code, InstanceId, RequestId, Revision, RouteName, ServiceRef, Timestamp};
 
 /// One request at one sidecar or gateway, from its head on. Ended exactly once: by a refusal, by an answer, or, when
@@ -35,6 +36,9 @@ pub(crate) struct Story {
     pub(crate) drain: Rc<Drain>,
     method: Method,
     uri: Uri,
+    pub(crate) trace: Trace,
+    /// From when on it is slow.
+    slow: Duration,
     in_flight: Option<InFlight>,
     ended: bool,
 }
@@ -53,6 +57,7 @@ impl Story {
     pub(crate) fn begin<B>(worker: &Rc<Worker>, connection: &Connection, request: &Request<B>) -> Self {
         let headers = request.headers();
         let carried = correlation::request_id(headers, connection.trust());
+        let (sampling, slow) = worker.view().sampling();
         Self {
             worker: Rc::clone(worker),
             request_id: carried.unwrap_or_else(|| worker.new_request_id()),
@@ -72,6 +77,8 @@ impl Story {
             drain: Rc::clone(&connection.drain),
             method: request.method().clone(),
             uri: request.uri().clone(),
+            trace: Trace::of(headers, sampling),
+            slow,
             in_flight: None,
             ended: false,
         }
@@ -174,6 +181,8 @@ impl Story {
             route: self.labels.route.take(),
         };
         Record {
+            trace: self.trace,
+            slow: sampling::tail(false, duration, self.slow),
             labels,
             sidecar: self.sidecar.take(),
             at: self.at,

@@ -7,10 +7,11 @@ pub(crate) use name::Resolved;
 use crate::cells::{Cells, InstanceCells, ServiceCells};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tenon_api::snapshot::{RouteChanges, Stored};
 use tenon_core::balance::Candidate;
 use tenon_core::breaker;
-use tenon_core::manifest::{Egress, Traffic};
+use tenon_core::manifest::{Egress, Ratio, Telemetry, Traffic};
 use tenon_core::route::RouteTable;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{Address, InstanceId, Revision, ServiceRef};
@@ -132,6 +133,17 @@ impl View {
     /// Whether names outside the mesh may be called.
     pub(crate) fn egress(&self) -> Egress {
         self.parts.routes.as_ref().map_or(Egress::Deny, |routes| routes.egress)
+    }
+
+    /// What is recorded of requests.
+    pub(crate) fn telemetry(&self) -> Telemetry {
+        self.parts.routes.as_ref().map(|routes| routes.telemetry.clone()).unwrap_or_default()
+    }
+
+    /// Which share of the traces that begin here is kept, and from when on a request is slow.
+    pub(crate) fn sampling(&self) -> (Ratio, Duration) {
+        let Some(routes) = &self.parts.routes else { return (Ratio::ALL, Duration::MAX) };
+        (routes.telemetry.sampling, routes.telemetry.slow)
     }
 
     /// The sidecars that live here.

@@ -27,8 +27,10 @@ pub const MAX_SERIES: usize = 4_096;
 /// The value of every label of what came after [`MAX_SERIES`].
 pub const OVERFLOW: &str = "_other";
 
-/// Upper bounds of a histogram of request durations: 0.5 ms to 10 s.
+/// Upper bounds of a histogram of request durations: 0.1 ms to 10 s.
 pub const REQUEST_SECONDS: &[Duration] = &[
+    Duration::from_micros(100),
+    Duration::from_micros(250),
     Duration::from_micros(500),
     Duration::from_millis(1),
     Duration::from_micros(2_500),

@@ -5,6 +5,7 @@
 
 mod gateway;
 mod service;
+mod telemetry;
 mod traffic;
 
 use super::tree::{Meaning, Node, canonical, to_json};
@@ -22,6 +23,7 @@ pub(super) fn system(root: &Node) -> System {
         traffic: traffic::rules(root.get("traffic")),
         gateway: root.get("gateway").map(|node| gateway::gateway(node, &namespace)),
         egress: egress(root.get("egress")),
+        telemetry: telemetry::telemetry(root.get("telemetry")),
         config: config(root.get("config")),
         namespace,
     }

@@ -8,6 +8,7 @@ mod gateway;
 mod record;
 mod service;
 mod system;
+mod telemetry;
 mod texts;
 mod traffic;
 mod units;
@@ -31,6 +32,8 @@ pub(super) enum Shape {
     Boolean,
     /// A whole number.
     Integer { least: u64, most: u64 },
+    /// A share of a whole: a number from 0 to 1.
+    Share,
     /// A span of time, as text with units.
     Duration { least: Duration, most: Duration },
     /// A number, or text with a unit.
@@ -91,6 +94,7 @@ impl Shape {
             Self::Boolean => "`true` or `false`".to_owned(),
             Self::Integer { least, most: u64::MAX } => format!("a whole number from {least}"),
             Self::Integer { least, most } => format!("a whole number from {least} to {most}"),
+            Self::Share => "a number from 0 to 1".to_owned(),
             Self::Duration { least, most } => format!(
                 "a duration from {} to {}, such as `500ms`, `30s` or `1m30s`",
                 shortest(*least),

@@ -74,6 +74,7 @@ fn of_shape(shape: &Shape) -> Value {
         Shape::Choice(words) => json!({"enum": words.iter().map(|word| word.word).collect::<Vec<_>>()}),
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::Integer { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Shape::Share => json!({"type": "number", "minimum": 0, "maximum": 1}),
         Shape::Duration { .. } => {
             json!({"type": "string", "pattern": DURATION_PATTERN, "examples": ["500ms", "30s"]})
         }

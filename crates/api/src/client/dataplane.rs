@@ -4,6 +4,7 @@ use super::transport::{Call, Transport};
 use super::{Error, Options};
 use crate::explain::Explanation;
 use crate::http::{Liveness, SnapshotView};
+use crate::otlp::TracesData;
 use tenon_core::RequestId;
 
 /// A client of a data plane's admin address. Each method is one endpoint of [`crate::openapi::ADMIN`].
@@ -32,6 +33,14 @@ impl DataPlane {
 
     pub async fn explain(&self, request: RequestId) -> Result<Explanation, Error> {
         self.transport.json(Call::get(format!("/explain/{request}"))).await
+    }
+
+    pub async fn spans_of_trace(&self, trace: u128) -> Result<TracesData, Error> {
+        self.transport.json(Call::get(format!("/spans?trace={trace:032x}"))).await
+    }
+
+    pub async fn spans_of_request(&self, request: RequestId) -> Result<TracesData, Error> {
+        self.transport.json(Call::get(format!("/spans?request={request}"))).await
     }
 
     pub async fn snapshot(&self) -> Result<SnapshotView, Error> {

@@ -7,6 +7,7 @@ use crate::http::{
     Heartbeat, Instance, InstanceChange, InstanceList, Liveness, LogLine, RegisterInstance, RollbackConfig,
     ScaleService, ServiceConfig, ServiceList, ServiceView, SetConfig, SnapshotView, Status, SystemView,
 };
+use crate::otlp::TracesData;
 use http::Method;
 use schemars::{JsonSchema, SchemaGenerator};
 use tenon_core::Code;
@@ -370,6 +371,19 @@ pub const ADMIN: &[Endpoint] = &[
         access: Access::Public,
         parameters: &[in_path("request-id", "The request's id, from its `x-request-id` header.")],
         answers: &[Answer::Json(of::<Explanation>())],
+        errors: &[Code::RequestInvalid, Code::ExplainUnknownRequest],
+        ..PLAIN
+    },
+    Endpoint {
+        path: "/spans",
+        operation: "spans",
+        summary: "The spans that are remembered of a trace or of a request, as OTLP's JSON has them",
+        access: Access::Public,
+        parameters: &[
+            in_query("trace", "The trace's id: 32 hexadecimal digits.", of::<String>()),
+            in_query("request", "Or the request's id, from its `x-request-id` header.", of::<String>()),
+        ],
+        answers: &[Answer::Json(of::<TracesData>())],
         errors: &[Code::RequestInvalid, Code::ExplainUnknownRequest],
         ..PLAIN
     },

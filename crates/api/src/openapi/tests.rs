@@ -118,6 +118,7 @@ fn schemas_say_what_is_sent() {
     }
     satisfies(&document, "ConfigRecord", &http::tests::record());
     satisfies(&admin_openapi(), "Explanation", &explain::tests::explanation());
+    satisfies(&admin_openapi(), "TracesData", &crate::otlp::tests::traces());
     let wrong = serde_json::json!({"replicas": "three"});
     let mut schema = document.clone();
     schema["$ref"] = "#/components/schemas/ScaleService".into();

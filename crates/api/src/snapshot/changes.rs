@@ -85,6 +85,7 @@ fn without_routes(routes: &Routes) -> Routes {
         services: routes.services.clone(),
         resting: routes.resting.clone(),
         egress: routes.egress,
+        telemetry: routes.telemetry.clone(),
     }
 }
 

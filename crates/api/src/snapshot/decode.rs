@@ -78,6 +78,7 @@ impl TryFrom<v1::Routes> for Routes {
             services: distinct("services", message.services, service_traffic)?,
             egress: stated("egress", message.egress, v1::Egress::known)?,
             resting: each("resting", message.resting, ServiceRef::try_from)?,
+            telemetry: optional("telemetry", message.telemetry)?.unwrap_or_default(),
         })
     }
 }

@@ -55,6 +55,7 @@ impl From<&Routes> for v1::Routes {
             services: services.collect(),
             egress: v1::Egress::from(routes.egress).into(),
             resting: routes.resting.iter().map(Into::into).collect(),
+            telemetry: Some((&routes.telemetry).into()),
         }
     }
 }

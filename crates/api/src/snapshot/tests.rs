@@ -124,6 +124,7 @@ fn an_error_names_the_field() {
         }],
         egress: v1::Egress::Deny.into(),
         resting: Vec::new(),
+        telemetry: None,
     };
     assert_eq!(
         error_of(Message::Routes(routes.clone())),

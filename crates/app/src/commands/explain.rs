@@ -16,11 +16,7 @@ pub(crate) async fn explain(screen: Screen, global: &Global, options: &cli::Expl
         let message = format!("{error}; it stands in the x-request-id header of the answer");
         Failure::new(Code::RequestInvalid, message)
     })?;
-    let admin = match &options.admin {
-        Some(admin) => admin.clone(),
-        None => session::endpoints(&DataDir::open(&session::find_data_folder(global)?)?)?.admin,
-    };
-    let explanation = DataPlane::new(&Options::new(admin))?.explain(request).await?;
+    let explanation = data_plane(global, options.admin.as_deref())?.explain(request).await?;
     if screen.is_json() {
         return Ok(screen.json(&explanation)?);
     }
@@ -28,6 +24,15 @@ pub(crate) async fn explain(screen: Screen, global: &Global, options: &cli::Expl
         screen.line(&line)?;
     }
     Ok(())
+}
+
+/// The data plane at an address, or the one that runs on the data folder.
+pub(super) fn data_plane(global: &Global, admin: Option<&str>) -> Result<DataPlane, Failure> {
+    let admin = match admin {
+        Some(admin) => admin.to_owned(),
+        None => session::endpoints(&DataDir::open(&session::find_data_folder(global)?)?)?.admin,
+    };
+    Ok(DataPlane::new(&Options::new(admin))?)
 }
 
 fn story(screen: Screen, explanation: &Explanation) -> Vec<String> {

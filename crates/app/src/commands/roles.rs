@@ -112,7 +112,8 @@ pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
     logging::to_stderr("info");
     let defaults = PlaneConfig::default();
     let workers = options.workers.unwrap_or(defaults.workers).max(1);
-    let config = PlaneConfig { workers, admin: options.admin_listen, ..defaults };
+    let access_log = Some(data.logs().join("tenon.access.log"));
+    let config = PlaneConfig { workers, admin: options.admin_listen, access_log, ..defaults };
     let file = data.snapshots().join("data-plane");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plane = runtime.block_on(open_plane(config, &data, &file, options.takeover))?;

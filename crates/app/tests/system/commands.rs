@@ -305,3 +305,20 @@ async fn the_schema_and_the_completions_are_data() {
     let help = folder.tenon().run(&["--help"]).await.succeeded();
     assert!(help.out.contains("Examples:") && help.out.contains("Exit codes:"), "{}", help.out);
 }
+
+#[tokio::test]
+async fn a_trace_is_shown_as_a_tree_from_the_gateway_through_a_sidecar() {
+    let route = "{name: call, matches: [{path: {type: Exact, value: /call}}], backends: [{service: caller}]}";
+    let services = [payment(1), worker("caller", &["depends_on: [payment]"])];
+    let system = System::start(&system_of(&services, &quote_route(&[route]))).await;
+    let answer = system.get("/quote?amount=100.00").await.expect(200);
+    let told = system.tenon().run(&["trace", answer.header("x-request-id")]).await.succeeded();
+    assert!(told.out.contains("gateway: GET quote /quote  200"), "{}", told.out);
+    assert!(told.out.contains("→ GET payment at payment-1-"), "{}", told.out);
+    let traces = system.tenon().json(&["trace", answer.header("x-request-id")]).await;
+    let trace =
+        traces["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"].as_str().unwrap().to_owned();
+    assert_eq!(system.tenon().json(&["trace", &trace]).await, traces);
+    system.tenon().run(&["trace", "4bf92f3577b34da6a3ce929d0e0e4736"]).await.exited(4);
+    system.tenon().run(&["trace", "yesterday's"]).await.exited(3);
+}

@@ -29,6 +29,7 @@ pub fn routes(state: &State) -> Routes {
         services: state.catalog.services().map(|(name, _)| treated(name)).collect(),
         resting: state.catalog.services().map(|(name, _)| name).filter(|it| is_resting(state, it)).collect(),
         egress: system.map_or(Egress::Deny, |it| it.egress),
+        telemetry: system.map(|it| it.telemetry.clone()).unwrap_or_default(),
     }
 }
 

@@ -12,8 +12,13 @@ fn written(traceparent: Option<&str>) -> HeaderMap {
     if let Some(value) = traceparent {
         headers.insert(TRACEPARENT, HeaderValue::from_str(value).unwrap());
     }
-    write(&mut headers, id());
+    go_on(&mut headers);
     headers
+}
+
+fn go_on(headers: &mut HeaderMap) {
+    let trace = Trace::of(headers, Ratio::ALL);
+    write(headers, id(), &trace);
 }
 
 #[test]
@@ -53,7 +58,7 @@ fn two_parents_are_none() {
     let mut headers = written(Some(&format!("00-{TRACE}-00f067aa0ba902b7-00")));
     headers.append(TRACEPARENT, HeaderValue::from_str(&format!("00-{TRACE}-00f067aa0ba902b8-00")).unwrap());
     headers.insert("tracestate", HeaderValue::from_static("vendor=1"));
-    write(&mut headers, id());
+    go_on(&mut headers);
     assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);
     assert!(!headers[TRACEPARENT].to_str().unwrap().contains(TRACE));
     assert!(!headers.contains_key("tracestate"));
@@ -63,11 +68,11 @@ fn two_parents_are_none() {
 fn a_malformed_state_goes_and_the_trace_stays() {
     let mut headers = written(Some(&format!("00-{TRACE}-00f067aa0ba902b7-01")));
     headers.append("tracestate", HeaderValue::from_static("other=2,third=3"));
-    write(&mut headers, id());
+    go_on(&mut headers);
     let states: Vec<_> = headers.get_all("tracestate").iter().collect();
     assert_eq!(states, ["vendor=1", "other=2,third=3"]);
     headers.append("tracestate", HeaderValue::from_static("NOT A KEY=2"));
-    write(&mut headers, id());
+    go_on(&mut headers);
     assert!(!headers.contains_key("tracestate"));
     assert!(headers[TRACEPARENT].to_str().unwrap().contains(TRACE));
 }

@@ -1,13 +1,15 @@
 use super::*;
 use tenon_api::problem::Component;
 
-fn id(number: u8) -> RequestId {
+pub(crate) fn id(number: u8) -> RequestId {
     RequestId::from_bytes([number; 16])
 }
 
 /// A record of a request that came in then and was answered so.
-fn record(at: u64, status: u16) -> Record {
+pub(crate) fn record(at: u64, status: u16) -> Record {
     Record {
+        trace: Trace::kept(1),
+        slow: false,
         labels: Labels { component: Component::Outbound, source: None, destination: None, route: None },
         sidecar: None,
         at: Timestamp::from_micros(at),
@@ -109,4 +111,37 @@ fn what_is_remembered_of_a_text_is_bounded() {
     assert_eq!(cut("/short"), "/short");
     assert_eq!(cut(&"ä".repeat(10_000)), "ä".repeat(200));
     assert_eq!(cut(&"ä".repeat(150)), "ä".repeat(150));
+}
+
+#[test]
+fn a_reader_that_comes_again_is_told_what_is_new_in_order_and_how_much_it_missed() {
+    let (ring, recorder) = ring(4);
+    let mut cursor = (0, 0);
+    let mut read = |wanted: bool| {
+        let mut entries = Vec::new();
+        let missed = ring.since(&mut cursor, wanted, &mut entries);
+        (entries.iter().map(|it| it.record.at.as_micros()).collect::<Vec<_>>(), missed)
+    };
+    let push = |at: u64| recorder.push(id(1), record(at, 200), "/");
+    assert_eq!(read(true), (vec![], 0));
+    (1..=3).for_each(push);
+    assert_eq!(read(true), (vec![1, 2, 3], 0));
+    (4..=6).for_each(push);
+    assert_eq!(read(true), (vec![4, 5, 6], 0));
+    (7..=12).for_each(push);
+    assert_eq!(read(true), (vec![9, 10, 11, 12], 2));
+    (13..=14).for_each(push);
+    assert_eq!(read(false), (vec![], 0));
+    push(15);
+    assert_eq!(read(true), (vec![15], 0));
+}
+
+#[test]
+fn what_is_slow_is_kept_whatever_the_head_said() {
+    let unsampled = |slow| {
+        let trace = Trace { sampled: false, ..record(1, 200).trace };
+        Record { trace, slow, ..record(1, 200) }
+    };
+    assert!(!unsampled(false).is_kept());
+    assert!(unsampled(true).is_kept());
 }

@@ -17,6 +17,7 @@ pub(crate) fn view(services: &[(&str, &[(&str, &str)])]) -> View {
         services: services.iter().map(|(name, _)| (service(name), Traffic::default())).collect(),
         resting: Default::default(),
         egress: Egress::Deny,
+        telemetry: Default::default(),
     };
     let endpoint = |(instance, address): &(&str, &str)| Endpoint {
         instance: instance.parse().unwrap(),

@@ -19,6 +19,7 @@ mod outliers;
 mod raw_http1;
 mod raw_http2;
 mod retries;
+mod spans;
 mod streams;
 mod subscribe;
 mod support;

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,8 +143,16 @@ impl Mesh {
     }
 
     pub(crate) fn with_limits(limits: Limits) -> Self {
+        Self::with_config(PlaneConfig { limits, ..PlaneConfig::default() })
+    }
+
+    pub(crate) fn with_access_log(file: PathBuf) -> Self {
+        Self::with_config(PlaneConfig { access_log: Some(file), ..PlaneConfig::default() })
+    }
+
+    fn with_config(config: PlaneConfig) -> Self {
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
-        let config = PlaneConfig { workers: 2, admin, limits, ..PlaneConfig::default() };
+        let config = PlaneConfig { workers: 2, admin, ..config };
         Self {
             plane: Plane::start(config).unwrap(),
             outbound: Reserved::new(),
@@ -155,6 +164,7 @@ impl Mesh {
                 services: BTreeMap::from([(service("order"), Traffic::default())]),
                 resting: BTreeSet::new(),
                 egress: Egress::Deny,
+                telemetry: Default::default(),
             },
             endpoints: Endpoints { revision: revision(1), services: BTreeMap::new() },
             application: SocketAddr::from(([127, 0, 0, 1], 9)),

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 static REQUESTS: Descriptor =
     Descriptor { name: "requests_total", help: "Requests.", labels: &["source", "class"] };
@@ -83,4 +84,32 @@ fn an_observed_gauge_is_read_when_gathered() {
     let registry = Registry::new();
     registry.observe(&REQUESTS, Box::new(|report| report(&["payment", ""], 2)));
     assert_eq!(reading(&registry, "requests_total", &["payment", ""]), Some(Reading::Gauge(2)));
+}
+
+/// Reads of a metric as if one thread had recorded everything.
+fn gathered(shares: &[Vec<u64>]) -> (Option<Reading>, Option<Reading>) {
+    let registry = Registry::new();
+    for share in shares {
+        let shard = registry.shard();
+        let (counter, took) = (shard.counter(&REQUESTS, &["a", "b"]), shard.histogram(&TOOK, &["order"]));
+        for micros in share {
+            counter.add(*micros);
+            took.record(Duration::from_micros(*micros));
+        }
+    }
+    (reading(&registry, "requests_total", &["a", "b"]), reading(&registry, "took_seconds", &["order"]))
+}
+
+proptest! {
+    #[test]
+    fn however_it_is_shared_out_the_sum_is_the_same(
+        shares in prop::collection::vec(prop::collection::vec(0..20_000_u64, 0..20), 1..5),
+        turn in any::<prop::sample::Index>(),
+    ) {
+        let together = vec![shares.concat()];
+        prop_assert_eq!(gathered(&shares), gathered(&together));
+        let mut turned = shares.clone();
+        turned.rotate_left(turn.index(shares.len()));
+        prop_assert_eq!(gathered(&turned), gathered(&together));
+    }
 }

@@ -106,6 +106,7 @@ fn routes_of(listen: SocketAddr, routes: Vec<Route>) -> Outcome<Routes> {
         services: [(service()?, Traffic::default())].into(),
         resting: Default::default(),
         egress: Egress::Deny,
+        telemetry: Default::default(),
     })
 }
 

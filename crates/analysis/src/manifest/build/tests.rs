@@ -225,3 +225,22 @@ fn a_breaker_is_built_of_its_window_and_the_words_for_outcomes() {
     assert_eq!(breaker.failures.grpc_statuses().collect::<Vec<_>>(), [14]);
     assert_eq!(breaker.ignored.statuses().count(), 99);
 }
+
+#[test]
+fn telemetry_takes_what_is_stated_over_the_defaults() {
+    let system_with = |more: &str| {
+        system(&format!(
+            "{SMALLEST}{more}
+"
+        ))
+    };
+    let system =
+        system_with("telemetry: {sampling: 0.25, access_log: errors, otlp: \"http://collector:4318/\"}");
+    let telemetry = &system.telemetry;
+    assert_eq!(telemetry.sampling.millionths(), 250_000);
+    assert_eq!(telemetry.slow, Duration::from_secs(1));
+    assert_eq!(telemetry.access_log, tenon_core::manifest::AccessLog::Errors);
+    assert_eq!(telemetry.otlp.as_deref(), Some("http://collector:4318"));
+    assert_eq!(system_with("").telemetry, tenon_core::manifest::Telemetry::default());
+    assert_eq!(system_with("telemetry: {sampling: 0}").telemetry.sampling, tenon_core::manifest::Ratio::NONE);
+}

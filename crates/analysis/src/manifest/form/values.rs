@@ -22,6 +22,7 @@ pub(super) fn has_type(node: &Node, shape: &Shape) -> bool {
         (Shape::Text(_) | Shape::Choice(_) | Shape::Duration { .. }, Meaning::Text(_)) => true,
         (Shape::Boolean, Meaning::Boolean(_)) => true,
         (Shape::Integer { .. }, Meaning::Integer(_)) => true,
+        (Shape::Share, Meaning::Integer(_) | Meaning::Float(_)) => true,
         (Shape::Quantity(_), Meaning::Text(_) | Meaning::Integer(_)) => true,
         (Shape::Quantity(quantity), Meaning::Float(_)) => quantity.fraction,
         (Shape::Written, meaning) => meaning != Meaning::Null,
@@ -36,6 +37,7 @@ pub(super) fn scalar(node: &Node, shape: &Shape, at: At<'_>) -> Result<(), Wrong
         Shape::Text(form) => text(&scalar.text, node.span, form, at),
         Shape::Choice(words) => choice(&scalar.text, node.span, words, at),
         Shape::Integer { least, most } => integer(scalar, node.span, (*least, *most), at),
+        Shape::Share => share(scalar, node.span, at),
         Shape::Duration { least, most } => span(&scalar.text, node.span, (*least, *most), at),
         Shape::Quantity(quantity) => amount(&scalar.text, node.span, quantity, at),
         Shape::Written => written(&scalar.text, node.span, at),
@@ -104,6 +106,20 @@ fn integer(scalar: &Scalar, span: Span, (least, most): (u64, u64), at: At<'_>) -
     }
     let message = format!("{} is out of range", at.path.name());
     let expected = Shape::Integer { least, most }.expected();
+    Some(at.draft(Finding::InvalidValue, span, message).label(format!("expected {expected}")))
+}
+
+fn share(scalar: &Scalar, span: Span, at: At<'_>) -> Option<Draft> {
+    let within = match scalar.meaning() {
+        Meaning::Integer(value) => matches!(value, 0 | 1),
+        Meaning::Float(value) => (0.0..=1.0).contains(&value),
+        _ => false,
+    };
+    if within {
+        return None;
+    }
+    let message = format!("{} is out of range", at.path.name());
+    let expected = Shape::Share.expected();
     Some(at.draft(Finding::InvalidValue, span, message).label(format!("expected {expected}")))
 }
 

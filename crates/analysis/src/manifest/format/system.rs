@@ -2,6 +2,7 @@
 
 use super::gateway::GATEWAY;
 use super::service::SERVICE;
+use super::telemetry::TELEMETRY;
 use super::traffic::TRAFFIC;
 use super::{Field, Record, Shape, Word, texts};
 
@@ -65,6 +66,12 @@ pub(crate) static SYSTEM: Record = Record {
             "deny",
             "Whether services may call names that are not services of the mesh.",
         ),
+        Field::optional(
+            "telemetry",
+            Shape::Record(&TELEMETRY),
+            "What is recorded of requests besides metrics and explanations.",
+        )
+        .elsewhere(&["tracing", "observability"]),
     ],
     rules: &[],
     example: "\

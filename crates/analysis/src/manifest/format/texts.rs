@@ -290,3 +290,19 @@ pub(crate) static MEMORY: Quantity = Quantity {
 fn problem(invalid: InvalidName) -> String {
     invalid.problem.to_owned()
 }
+
+pub(crate) static HTTP_URL: TextForm = TextForm {
+    noun: "address",
+    form: "an address such as http://127.0.0.1:4318, without a path",
+    characters: 8..=300,
+    pattern: Some("^http://[^/?#@ ]+/?$"),
+    check: http_url,
+};
+
+fn http_url(text: &str) -> Result<(), String> {
+    let Some(rest) = text.strip_prefix("http://") else { return Err("must begin with `http://`".into()) };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let with_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let address = if with_port { authority.to_owned() } else { format!("{authority}:80") };
+    address.parse::<Address>().map(drop).map_err(problem)
+}

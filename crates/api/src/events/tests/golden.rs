@@ -199,6 +199,7 @@ fn system() -> System {
         },
         gateway: Some(gateway()),
         egress: Egress::Allow,
+        telemetry: Default::default(),
         config: [("payment".parse().unwrap(), [("limit".parse().unwrap(), entry())].into())].into(),
     }
 }

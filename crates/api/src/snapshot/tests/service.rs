@@ -40,6 +40,7 @@ fn routes(position: u64) -> Routes {
         services: [("payment".parse::<ServiceRef>().unwrap(), Default::default())].into(),
         resting: Default::default(),
         egress: Egress::Deny,
+        telemetry: Default::default(),
     }
 }
 
