@@ -55,6 +55,10 @@ const TARGETS: &[Target] = &[
         ],
     },
     Target { name: "deadline", seeds: &[b"99999999H", b"1500m", b"250", b"999999999999"] },
+    Target {
+        name: "retry_after",
+        seeds: &[b"120", b"Sun, 06 Nov 1994 08:49:37 GMT", b"Thu, 29 Feb 2024 23:59:60 GMT", b"-1", b"high"],
+    },
     Target { name: "path", seeds: &[b"a/../%2e%2E/./b%2f", b".", b"%C3%a9/..//"] },
     Target { name: "snapshot", seeds: &[b"\x08\x01", b"\x08\x01\x12\x00\x1a\x00\x22\x00"] },
 ];

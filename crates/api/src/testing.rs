@@ -246,7 +246,11 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
         hostnames,
         rules,
     });
-    (socket(), vec(route, 0..3)).prop_map(|(listen, routes)| Gateway { listen, routes })
+    (socket(), any::<bool>(), vec(route, 0..3)).prop_map(|(listen, proxy_protocol, routes)| Gateway {
+        listen,
+        proxy_protocol,
+        routes,
+    })
 }
 
 fn egress() -> impl Strategy<Value = Egress> {

@@ -59,6 +59,15 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     Ok(Some(Header { length: FIXED + length, source }))
 }
 
+/// How many bytes there must be at least besides these, which [`parse`] finds incomplete, so that none is read which
+/// follows the header.
+pub fn missing(bytes: &[u8]) -> usize {
+    let whole = bytes
+        .first_chunk::<FIXED>()
+        .map_or(FIXED, |[.., high, low]| FIXED + usize::from(u16::from_be_bytes([*high, *low])));
+    whole.saturating_sub(bytes.len()).max(1)
+}
+
 /// Source and destination, then their ports.
 fn v4(body: &[u8]) -> Option<SocketAddr> {
     let body: &[u8; 12] = body.first_chunk()?;

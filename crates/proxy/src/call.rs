@@ -131,7 +131,7 @@ async fn try_carry(
         Err(refused) => {
             // That nobody could be asked, or a limit was reached, says nothing of how the service does.
             match refused.code {
-                _ if outgoing.body.caller_failed() => {}
+                _ if outgoing.body.caller_failed().is_some() => {}
                 Code::MeshNetwork => service.record(breaker::Config::judge_network),
                 Code::MeshTimeout => service.record(breaker::Config::judge_timeout),
                 _ => {}
@@ -181,9 +181,9 @@ impl Call<'_> {
                 }
             };
             let target = destination.targets.get(chosen.index).ok_or_else(unavailable)?;
-            if self.outgoing.body.caller_failed() {
+            if let Some(refused) = caller_failed(self.outgoing, result.as_ref().err()) {
                 // It says nothing about the instance.
-                return Err(Refused::new(Code::RequestInvalid, "the request's body broke off"));
+                return Err(refused);
             }
             let result = match result {
                 Ok(answer) => {
@@ -422,6 +422,18 @@ fn outcome_of(result: Result<&Answer, &Failure>) -> Outcome {
 fn overloaded(whose: &str, what: &str, policy: &'static str, full: limit::Full) -> Refused {
     let detail = format!("{whose} has as many {what} as it may: {full}");
     Refused::new(Code::MeshOverloaded, detail).by(policy).retry_after(Duration::from_secs(1))
+}
+
+/// The refusal of a request that ended as it did because its caller failed, or was too slow in sending it.
+pub(crate) fn caller_failed(outgoing: &Outgoing, failure: Option<&Failure>) -> Option<Refused> {
+    let late = failure.is_some_and(|failure| failure.outcome == Outcome::TimedOut);
+    // A stream of gRPC may well wait for the service.
+    let slow = late && !outgoing.grpc && outgoing.body.waits_for_caller();
+    outgoing.body.caller_failed().or_else(|| {
+        slow.then(|| {
+            Refused::new(Code::RequestTooSlow, "the request's body did not come in time").by("timeout")
+        })
+    })
 }
 
 fn unavailable() -> Refused {

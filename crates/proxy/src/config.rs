@@ -45,6 +45,8 @@ pub struct Limits {
     /// How long a connection may take for a request's head, waiting for its first byte included: it bounds slow
     /// senders and idle connections alike.
     pub head_timeout: Duration,
+    /// How long a request's head may take from its first byte on; a slower one is answered with 408.
+    pub head_begun: Duration,
     /// How long a connection may take to show which protocol it speaks, before it is carried as plain bytes.
     pub detect_timeout: Duration,
     /// Connections to one listener at a time; more are closed at once.
@@ -80,6 +82,7 @@ impl Default for Limits {
             line_bytes: 16 * 1024,
             headers: 100,
             head_timeout: Duration::from_secs(75),
+            head_begun: Duration::from_secs(10),
             detect_timeout: Duration::from_millis(500),
             connections: 10_000,
             requests: 1_000_000,

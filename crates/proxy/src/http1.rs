@@ -38,7 +38,7 @@ where
     F: Future<Output = Response<Body>> + 'static,
 {
     let wire = Arc::new(Wire::default());
-    let io = Guarded::new(io, Scanner::new(strictness(limits)), Arc::clone(&wire));
+    let io = Guarded::new(io, Scanner::new(strictness(limits)), Arc::clone(&wire), limits.head_begun);
     let number = Cell::new(0);
     let service = service_fn(|mut request: Request<Incoming>| {
         number.set(number.get() + 1);

@@ -43,6 +43,7 @@ mod path;
 mod plane;
 mod pool;
 mod prefixed;
+mod proxied;
 mod refusal;
 mod relay;
 mod response;

@@ -14,6 +14,7 @@ pub(crate) use heirlooms::Heirlooms;
 
 use crate::connection::{self, Connection, Role};
 use crate::drain::Drain;
+use crate::proxied;
 use crate::worker::Worker;
 use crowd::Crowd;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -231,7 +232,7 @@ impl Door {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+    fn admit(&self, mut stream: TcpStream, peer: SocketAddr) {
         let component = self.role.component();
         let Ok(held) = self.count.admit(self.worker.shared.config.limits.connections) else {
             return self.worker.metrics.connection_refused(component);
@@ -247,7 +248,9 @@ impl Door {
         tokio::task::spawn_local(async move {
             let gauge = worker.metrics.connections(component);
             gauge.increment();
-            connection::serve(worker, connection, stream).await;
+            if let Some(connection) = proxied::arrive(&worker, connection, &mut stream).await {
+                connection::serve(worker, connection, stream).await;
+            }
             gauge.decrement();
             drop(held);
         });

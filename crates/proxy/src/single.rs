@@ -37,12 +37,10 @@ pub(crate) async fn carry(
             story.served(instance.as_ref(), address, began, answer.head.status.as_u16());
             pass_on(worker, story, outgoing, answer, Holds::default())
         }
-        Err(_) if outgoing.body.caller_failed() => {
-            story.refuse(&Refused::new(Code::RequestInvalid, "the request's body broke off"))
-        }
         Err(failure) => {
             note(worker, &mut story, address, &failure);
-            story.refuse(&refusal(address, &failure))
+            let callers = call::caller_failed(&outgoing, Some(&failure));
+            story.refuse(&callers.unwrap_or_else(|| refusal(address, &failure)))
         }
     }
 }

@@ -81,6 +81,8 @@ pub(crate) struct View {
 #[derive(Debug)]
 pub(crate) struct GatewayView {
     pub(crate) listen: SocketAddr,
+    /// Whether a balancer in front says whom each connection comes from.
+    pub(crate) proxy_protocol: bool,
     pub(crate) table: Arc<RouteTable>,
 }
 
@@ -111,11 +113,12 @@ pub(crate) struct Target {
 impl View {
     /// A view of these parts. What has not arrived yet is as if it were empty.
     pub(crate) fn new(parts: Parts, cells: &mut Cells) -> Self {
-        let gateway = parts
-            .routes
-            .as_ref()
-            .and_then(|routes| routes.gateway.as_ref())
-            .map(|gateway| GatewayView { listen: gateway.listen, table: Arc::clone(&parts.table) });
+        let gateway =
+            parts.routes.as_ref().and_then(|routes| routes.gateway.as_ref()).map(|gateway| GatewayView {
+                listen: gateway.listen,
+                proxy_protocol: gateway.proxy_protocol,
+                table: Arc::clone(&parts.table),
+            });
         let destinations = destinations(&parts, cells);
         Self { parts, gateway, destinations }
     }

@@ -80,7 +80,11 @@ fn gateway_routes(routes: &Routes) -> &[Route] {
 fn without_routes(routes: &Routes) -> Routes {
     let gateway = routes.gateway.as_ref();
     Routes {
-        gateway: gateway.map(|it| Gateway { listen: it.listen, routes: Vec::new() }),
+        gateway: gateway.map(|it| Gateway {
+            listen: it.listen,
+            proxy_protocol: it.proxy_protocol,
+            routes: Vec::new(),
+        }),
         revision: routes.revision,
         services: routes.services.clone(),
         resting: routes.resting.clone(),

@@ -213,7 +213,11 @@ impl From<v1::RetryBudget> for budget::Config {
 
 impl From<&Gateway> for v1::Gateway {
     fn from(gateway: &Gateway) -> Self {
-        Self { listen: gateway.listen.to_string(), routes: gateway.routes.iter().map(Into::into).collect() }
+        Self {
+            listen: gateway.listen.to_string(),
+            routes: gateway.routes.iter().map(Into::into).collect(),
+            proxy_protocol: gateway.proxy_protocol,
+        }
     }
 }
 
@@ -221,7 +225,8 @@ impl TryFrom<v1::Gateway> for Gateway {
     type Error = InvalidMessage;
     fn try_from(message: v1::Gateway) -> Checked<Self> {
         let listen = parsed("listen", &message.listen)?;
-        Ok(Self { listen, routes: each("routes", message.routes, Route::try_from)? })
+        let routes = each("routes", message.routes, Route::try_from)?;
+        Ok(Self { listen, proxy_protocol: message.proxy_protocol, routes })
     }
 }
 

@@ -179,6 +179,9 @@ mirror! {
 pub struct GatewayDoc {
     /// Where it listens, `ip:port`.
     pub listen: String,
+    /// Whether a balancer in front says, by the PROXY protocol, whom each connection comes from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
     /// Its routes.
     pub routes: Vec<RouteDoc>,
 }
@@ -391,7 +394,11 @@ impl From<DelayDoc> for Delay {
 
 impl From<&Gateway> for GatewayDoc {
     fn from(gateway: &Gateway) -> Self {
-        Self { listen: gateway.listen.to_string(), routes: gateway.routes.iter().map(Into::into).collect() }
+        Self {
+            listen: gateway.listen.to_string(),
+            proxy_protocol: gateway.proxy_protocol,
+            routes: gateway.routes.iter().map(Into::into).collect(),
+        }
     }
 }
 
@@ -399,7 +406,8 @@ impl TryFrom<&GatewayDoc> for Gateway {
     type Error = InvalidMessage;
     fn try_from(doc: &GatewayDoc) -> Checked<Self> {
         let listen = parsed("listen", &doc.listen)?;
-        Ok(Self { listen, routes: each("routes", &doc.routes, Route::try_from)? })
+        let routes = each("routes", &doc.routes, Route::try_from)?;
+        Ok(Self { listen, proxy_protocol: doc.proxy_protocol, routes })
     }
 }
 

@@ -78,7 +78,7 @@ impl HeadScanner {
         loop {
             let unsearched = bytes.get(self.searched..).unwrap_or_default();
             let Some(place) = memchr(b'\n', unsearched) else {
-                self.incomplete(unsearched)?;
+                self.incomplete(bytes)?;
                 self.searched = bytes.len().max(self.searched);
                 return Ok(None);
             };
@@ -94,12 +94,12 @@ impl HeadScanner {
     }
 
     /// A line whose end has not come: what can be refused of it already.
-    fn incomplete(&self, unsearched: &[u8]) -> Result<(), Violation> {
-        self.within(self.searched + unsearched.len())?;
+    fn incomplete(&self, bytes: &[u8]) -> Result<(), Violation> {
+        self.within(bytes.len())?;
+        // From the last byte that was seen before on: if it was a CR, it ended no line.
+        let new = bytes.get(self.searched.saturating_sub(1).max(self.line)..).unwrap_or_default();
         // A CR at the end may be half a line's end.
-        let (last, before) =
-            unsearched.split_last().map_or((None, unsearched), |(last, rest)| (Some(*last), rest));
-        if has_control(before) || last.is_some_and(|last| last != b'\r' && has_control(&[last])) {
+        if has_control(new.strip_suffix(b"\r").unwrap_or(new)) {
             return Err(Violation::Control);
         }
         Ok(())

@@ -141,6 +141,8 @@ fn what_could_be_read_in_two_ways_is_refused() {
         ("CONNECT / HTTP/1.1\r\nhost: a\r\n\r\n".into(), Target),
         ("CONNECT a HTTP/1.1\r\nhost: a\r\n\r\n".into(), Target),
         ("\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n".into(), EmptyLines),
+        ("1.1\rGET".into(), Control),
+        (with("x: a\r").trim_end().to_owned() + "\rb", Control),
         ("\x16\x03\x01".into(), Control),
         ("\0\0\0\0".into(), Control),
     ];
@@ -252,7 +254,7 @@ fn what_follows_a_change_of_protocol_waits_for_the_answer() {
 fn each_violation_has_a_sentence_and_a_code_of_the_clients() {
     for violation in Violation::ALL {
         assert!(!violation.to_string().is_empty());
-        assert!(matches!(violation.code().http_status(), 400 | 414 | 431 | 505), "{violation:?}");
+        assert!(matches!(violation.code().http_status(), 400 | 408 | 414 | 431 | 505), "{violation:?}");
     }
 }
 

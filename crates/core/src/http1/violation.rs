@@ -66,6 +66,9 @@ pub enum Violation {
     /// Too many fields.
     #[error("the head has more fields than are accepted")]
     TooManyFields,
+    /// A head that was begun and does not come.
+    #[error("the head did not come in time after its first byte")]
+    HeadTooSlow,
     /// The size of a chunk is malformed or too large.
     #[error("the size of a chunk is malformed")]
     ChunkSize,
@@ -82,7 +85,7 @@ pub enum Violation {
 
 impl Violation {
     /// Every violation there is.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::RequestLine,
         Self::Target,
         Self::Version,
@@ -103,6 +106,7 @@ impl Violation {
         Self::LineTooLong,
         Self::HeadTooLong,
         Self::TooManyFields,
+        Self::HeadTooSlow,
         Self::ChunkSize,
         Self::ChunkExtension,
         Self::ChunkEnd,
@@ -120,6 +124,7 @@ impl Violation {
             Self::Version => Code::RequestVersion,
             Self::LineTooLong => Code::RequestTargetTooLong,
             Self::HeadTooLong | Self::TooManyFields => Code::RequestHeadTooLarge,
+            Self::HeadTooSlow => Code::RequestTooSlow,
             _ => Code::RequestMalformed,
         }
     }

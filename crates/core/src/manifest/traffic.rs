@@ -64,6 +64,8 @@ pub enum Egress {
 pub struct Gateway {
     /// Where it listens; `127.0.0.1:8080` unless stated.
     pub listen: SocketAddr,
+    /// Whether a balancer in front says, by the PROXY protocol, whom each connection comes from.
+    pub proxy_protocol: bool,
     /// Its routes.
     pub routes: Vec<route::Route>,
 }

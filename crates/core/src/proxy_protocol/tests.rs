@@ -54,6 +54,8 @@ fn it_may_come_in_pieces() {
     let whole = header(0x21, 0x11, &[1; 20]);
     for length in 0..whole.len() {
         assert_eq!(parse(&whole[..length]), Ok(None), "{length}");
+        let missing = missing(&whole[..length]);
+        assert!(missing > 0 && length + missing <= whole.len(), "{length}");
     }
     assert!(parse(&whole).unwrap().is_some());
 }

@@ -4,15 +4,19 @@
 //! Life cycle: a [`Replay`] for each request, a [`ReplayBody`] of it for each attempt. A new attempt's body takes over:
 //! an older one, which a dying connection may still hold, gets an error instead of bytes.
 
+use crate::refusal::Refused;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use tenon_core::Code;
+use tenon_core::http1::Violation;
 
 /// A request's body with what is remembered of it.
 pub(crate) struct Replay {
@@ -55,7 +59,10 @@ struct Source<S> {
     /// Whether something has been read and forgotten.
     lossy: bool,
     ended: bool,
-    failed: bool,
+    /// Whether the caller is being waited for.
+    waiting: bool,
+    /// Whether the caller failed, and if so by what malformed bytes, if it was that.
+    failed: Option<Option<Violation>>,
     attempt: u32,
 }
 
@@ -88,9 +95,17 @@ impl Replay {
         })
     }
 
-    /// Whether it is the caller that failed.
-    pub(crate) fn caller_failed(&self) -> bool {
-        self.source.as_ref().is_some_and(|source| source.borrow().failed)
+    /// The refusal, if it is the caller that failed.
+    pub(crate) fn caller_failed(&self) -> Option<Refused> {
+        self.source.as_ref()?.borrow().failed.map(|violation| match violation {
+            None => Refused::new(Code::RequestInvalid, "the request's body broke off"),
+            Some(violation) => Refused::new(violation.code(), violation.to_string()).by("http1"),
+        })
+    }
+
+    /// Whether more of it must come from the caller, who is being waited for.
+    pub(crate) fn waits_for_caller(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.borrow().waiting)
     }
 
     /// Remembers no more: there will be no further attempt.
@@ -112,7 +127,8 @@ impl<S> Source<S> {
             remembering: true,
             lossy: false,
             ended: false,
-            failed: false,
+            waiting: false,
+            failed: None,
             attempt: 0,
         }
     }
@@ -129,16 +145,19 @@ where
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn poll_new(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.waiting = polled.is_pending();
+        match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 self.ended = true;
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                self.failed = true;
+                let error = error.into();
+                self.failed = Some(violation(&*error));
                 self.lossy = true;
-                Poll::Ready(Some(Err(ReplayError::Caller(error.into()))))
+                Poll::Ready(Some(Err(ReplayError::Caller(error))))
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.remember(&frame);
@@ -215,6 +234,19 @@ where
     fn size_hint(&self) -> SizeHint {
         self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
+}
+
+/// The malformed bytes that an error stems from.
+fn violation(error: &(dyn std::error::Error + 'static)) -> Option<Violation> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(violation) = inner.and_then(|inner| inner.downcast_ref::<Violation>()) {
+            return Some(*violation);
+        }
+        next = error.source();
+    }
+    None
 }
 
 impl<S> fmt::Debug for ReplayBody<S> {

@@ -124,7 +124,8 @@ impl<'a> Call<'a> {
     }
 
     fn is_good(&self, destination: &Destination, result: Result<&Answer, &Failure>) -> bool {
-        self.outgoing.body.caller_failed() || !destination.traffic.retry.retry_on.includes(outcome_of(result))
+        self.outgoing.body.caller_failed().is_some()
+            || !destination.traffic.retry.retry_on.includes(outcome_of(result))
     }
 
     /// A try has failed while others run.

@@ -10,8 +10,10 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tenon_core::http1::{Scanner, Step, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 /// What the server is given in place of what is refused.
 const STAND_IN: &[u8] = b"MALFORMED * HTTP/1.1\r\nhost: malformed\r\nconnection: close\r\n\r\n";
@@ -83,6 +85,9 @@ pub(super) struct Guarded<I> {
     /// How much of it has been handed on already, and how much may be.
     taken: usize,
     passed: usize,
+    /// How long a head may take from its first byte on, and when the one in hand has taken that long.
+    patience: Duration,
+    late: Option<Pin<Box<Sleep>>>,
     /// After a violation nothing is read any more.
     over: bool,
 }
@@ -99,8 +104,9 @@ enum Verdict {
 }
 
 impl<I> Guarded<I> {
-    pub(super) fn new(io: I, scanner: Scanner, wire: Arc<Wire>) -> Self {
-        Self { io, scanner, wire, heads: 0, held: Vec::new(), taken: 0, passed: 0, over: false }
+    pub(super) fn new(io: I, scanner: Scanner, wire: Arc<Wire>, patience: Duration) -> Self {
+        let (held, late) = (Vec::new(), None);
+        Self { io, scanner, wire, heads: 0, held, taken: 0, passed: 0, patience, late, over: false }
     }
 
     /// How many of these bytes may pass, and what becomes of the rest.
@@ -111,6 +117,7 @@ impl<I> Guarded<I> {
                 Ok(Step::Head(count)) => {
                     passed += count;
                     self.heads += 1;
+                    self.late = None;
                     if self.scanner.is_switching() {
                         self.wire.switching.store(true, Ordering::Release);
                     }
@@ -171,11 +178,12 @@ impl<I: AsyncRead + Unpin> Guarded<I> {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                Verdict::More => {
-                    if !ready!(self.read_more(cx))? {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
+                Verdict::More => match self.read_more(cx)? {
+                    Poll::Ready(true) => {}
+                    Poll::Ready(false) => return Poll::Ready(Ok(())),
+                    Poll::Pending if self.is_late(cx) => self.refuse(Violation::HeadTooSlow, cx)?,
+                    Poll::Pending => return Poll::Pending,
+                },
             }
         }
     }
@@ -203,6 +211,13 @@ impl<I: AsyncRead + Unpin> Guarded<I> {
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
         self.held.extend_from_slice(into.filled());
         Poll::Ready(Ok(!into.filled().is_empty()))
+    }
+
+    /// Whether the head in hand has taken too long.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let patience = self.patience;
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        late.as_mut().poll(cx).is_ready()
     }
 
     /// Deals with a violation.

@@ -132,3 +132,38 @@ async fn the_inbound_side_leads_to_its_own_application_only() {
     assert_eq!((reply.status.as_u16(), reply.code()), (502, "mesh.network"));
     assert_eq!(reply.json()["component"], "inbound");
 }
+
+#[tokio::test]
+async fn a_balancer_in_front_says_whom_a_connection_comes_from() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    let app = App::start(|request: Request<_>| async move {
+        Response::new(full(request.headers()["x-forwarded-for"].as_bytes().to_vec()))
+    })
+    .await;
+    let mut mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).gateway(vec![route(
+        "all",
+        "/",
+        &[("payment", 1)],
+    )]);
+    if let Some(gateway) = &mut mesh.routes.gateway {
+        gateway.proxy_protocol = true;
+    }
+    let mesh = mesh.applied().await;
+    let request = b"GET / HTTP/1.1\r\nhost: payment\r\nconnection: close\r\n\r\n";
+    let said = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\x7f\0\0\x01\x1f\x90\0\x50";
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    for (first, source) in [(&said[..], "203.0.113.7"), (&local[..], "127.0.0.1")] {
+        let mut stream = TcpStream::connect(mesh.gateway.address).await.unwrap();
+        stream.write_all(&[first, request].concat()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with(source), "{answer}");
+    }
+    // Nobody else is heard.
+    let mut stream = TcpStream::connect(mesh.gateway.address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert_eq!((answer.len(), app.hits()), (0, 2));
+}

@@ -148,3 +148,34 @@ async fn an_instance_that_is_gone_is_replaced_by_another() {
         assert_eq!(response.into_body().collect().await.unwrap().trailers().unwrap()["grpc-status"], "0");
     }
 }
+
+#[tokio::test]
+async fn streams_pass_the_gateway_and_a_sidecar() {
+    let app = echo("0").await;
+    let mesh = Mesh::new();
+    let inbound = mesh.inbound.address;
+    let mut mesh = mesh.service_at("order", Traffic::default(), &[inbound]).gateway(vec![route(
+        "all",
+        "/",
+        &[("order", 1)],
+    )]);
+    mesh.application = app.address;
+    let mesh = mesh.applied().await;
+    let stream = TcpStream::connect(mesh.gateway.address).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (sender, body) = piped();
+    let response = client.send_request(call(body)).await.unwrap();
+    let mut messages = response.into_body();
+    for message in [b"one".as_slice(), b"two", b"three"] {
+        sender.send(data(message)).await.unwrap();
+        assert_eq!(messages.frame().await.unwrap().unwrap().into_data().unwrap(), message);
+    }
+    drop(sender);
+    let trailers = messages.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(
+        (&trailers["grpc-status"], &trailers["x-te"]),
+        (&"0".parse().unwrap(), &"trailers".parse().unwrap())
+    );
+}

@@ -344,3 +344,47 @@ async fn what_ends_at_a_hop_is_not_forwarded_however_it_is_spelled() {
     }
     assert!(head.contains("x-kept: 1") && head.contains("x-forwarded-for: 127.0.0.1"), "{head}");
 }
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_answered_408() {
+    let app = App::saying("paid").await;
+    let mesh = mesh_with(&app, Limits { head_begun: Duration::from_millis(100), ..Limits::default() }).await;
+    let answer = exchange(&mesh, "GET / HTTP/1.1\r\nhost: payment\r\nx: ").await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request.too-slow"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_the_clients_fault() {
+    let app = App::start(|request: Request<hyper::body::Incoming>| async move {
+        use http_body_util::BodyExt;
+        let _ = request.into_body().collect().await;
+        Response::new(full("paid"))
+    })
+    .await;
+    let traffic = Traffic { timeout: Duration::from_millis(150), ..Traffic::default() };
+    let mesh = Mesh::new()
+        .service("payment", traffic, &[&app])
+        .gateway(vec![route("all", "/", &[("payment", 1)])])
+        .applied()
+        .await;
+    // More often than a breaker would take.
+    for _ in 0..12 {
+        let answer = exchange(&mesh, &post("content-length: 10\r\n", "half")).await;
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request.too-slow"), "{answer}");
+    }
+    assert_eq!(mesh.get("http://payment/").await.text(), "paid");
+}
+
+#[tokio::test]
+async fn a_malformed_body_is_told_so() {
+    let app = App::start(|request: Request<hyper::body::Incoming>| async move {
+        use http_body_util::BodyExt;
+        let _ = request.into_body().collect().await;
+        Response::new(full("paid"))
+    })
+    .await;
+    let mesh = mesh_with(&app, Limits::default()).await;
+    let answer = exchange(&mesh, &post("transfer-encoding: chunked\r\n", "1\r\nab")).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("request.malformed"), "{answer}");
+    assert!(answer.contains("a chunk does not end where its size says"), "{answer}");
+}

@@ -197,7 +197,7 @@ impl Mesh {
     /// Adds a gateway whose routes lead each prefix to a service.
     #[must_use]
     pub(crate) fn gateway(mut self, routes: Vec<Route>) -> Self {
-        self.routes.gateway = Some(Gateway { listen: self.gateway.address, routes });
+        self.routes.gateway = Some(Gateway { listen: self.gateway.address, proxy_protocol: false, routes });
         self
     }
 

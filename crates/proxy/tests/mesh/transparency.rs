@@ -14,13 +14,15 @@ use tenon_core::manifest::Traffic;
 
 const CASES: u64 = 300;
 /// What a service may see otherwise (`docs/mesh.md` lists them).
-const REQUEST: [&str; 10] = [
+const REQUEST: [&str; 12] = [
     "connection",
     "te",
     "traceparent",
     "tracestate",
     "x-request-id",
     "tenon-timeout-ms",
+    "tenon-attempt",
+    "tenon-priority",
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",

@@ -1,6 +1,6 @@
 //! The gateway: each route of a manifest is a route with one rule.
 
-use super::{duration, integer, items, parsed, text};
+use super::{boolean, duration, integer, items, parsed, text};
 use crate::manifest::tree::Node;
 use std::net::SocketAddr;
 use tenon_core::manifest::{Gateway, HttpMethod};
@@ -10,6 +10,7 @@ use tenon_core::{Namespace, ServiceRef};
 pub(super) fn gateway(node: &Node, namespace: &Namespace) -> Gateway {
     Gateway {
         listen: parsed(node.get("listen")).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+        proxy_protocol: boolean(node.get("proxy_protocol")).unwrap_or_default(),
         routes: items(node.get("routes"), |node| route(node, namespace)),
     }
 }

@@ -17,6 +17,14 @@ pub(crate) static GATEWAY: Record = Record {
              port.",
         )
         .elsewhere(&["address", "bind", "port"]),
+        Field::with_default(
+            "proxy_protocol",
+            Shape::Boolean,
+            "false",
+            "Whether every connection begins with the PROXY protocol, version 2, by which a balancer in front says whom \
+             it comes from. Then only such a balancer may be able to reach the gateway: anybody could say anything.",
+        )
+        .elsewhere(&["accept_proxy", "proxyProtocol"]),
         Field::required(
             "routes",
             Shape::List { item: &Shape::Record(&ROUTE), least: 1, most: 1_000 },

@@ -344,6 +344,7 @@ fn gateway() -> Gateway {
     let backends = vec![Backend { service: service(), weight: 90 }];
     Gateway {
         listen: local(8_080),
+        proxy_protocol: false,
         routes: vec![Route {
             name: "pay".parse().unwrap(),
             hostnames: vec!["*.shop.example".parse().unwrap()],

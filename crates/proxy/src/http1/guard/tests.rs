@@ -3,21 +3,20 @@ use tenon_core::http1::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+const PATIENCE: Duration = Duration::from_secs(10);
 const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
 
 fn guarded() -> (DuplexStream, Guarded<DuplexStream>, Arc<Wire>) {
     let (client, server) = tokio::io::duplex(64 * 1024);
     let wire = Arc::new(Wire::default());
-    (client, Guarded::new(server, Scanner::new(Limits::default()), Arc::clone(&wire)), wire)
+    (client, Guarded::new(server, Scanner::new(Limits::default()), Arc::clone(&wire), PATIENCE), wire)
 }
 
 /// Reads what may pass now.
 async fn available(guarded: &mut Guarded<DuplexStream>, room: usize) -> String {
     let mut all = Vec::new();
     let mut piece = vec![0; room];
-    while let Ok(Ok(count @ 1..)) =
-        tokio::time::timeout(std::time::Duration::ZERO, guarded.read(&mut piece)).await
-    {
+    while let Ok(Ok(count @ 1..)) = tokio::time::timeout(Duration::ZERO, guarded.read(&mut piece)).await {
         all.extend_from_slice(&piece[..count]);
     }
     String::from_utf8(all).unwrap()
@@ -97,4 +96,22 @@ async fn whoever_reads_is_woken_by_the_answer() {
     tokio::task::yield_now().await;
     wire.answered(true);
     assert_eq!(reading.await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_was_begun_must_come() {
+    let (mut client, mut server, wire) = guarded();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(available(&mut server, 100).await, GET);
+    // Before a head there is no hurry here.
+    tokio::time::sleep(PATIENCE * 2).await;
+    client.write_all(b"GET / HT").await.unwrap();
+    for _ in 0..9 {
+        assert_eq!(available(&mut server, 100).await, "");
+        tokio::time::sleep(PATIENCE / 10).await;
+        client.write_all(b"x").await.unwrap();
+    }
+    tokio::time::sleep(PATIENCE / 5).await;
+    assert_eq!(available(&mut server, 100).await, std::str::from_utf8(STAND_IN).unwrap());
+    assert_eq!(wire.refused(2), Some(Violation::HeadTooSlow));
 }
