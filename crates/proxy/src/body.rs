@@ -86,6 +86,9 @@ impl Stream {
     }
 
     fn passed(&mut self, frame: &Frame<Bytes>) {
+        if let Some((data, ending)) = frame.data_ref().zip(self.ending.as_mut()) {
+            ending.passed(data.len());
+        }
         if let Some((trailers, ending)) = frame.trailers_ref().zip(self.ending.as_mut()) {
             ending.trailers(trailers);
         }

@@ -25,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) trace: Trace,
     /// Whether it took so long that its span is kept in any case.
     pub(crate) slow: bool,
+    /// Of the response's body.
+    pub(crate) bytes: u64,
     pub(crate) labels: Labels,
     pub(crate) sidecar: Option<InstanceId>,
     pub(crate) at: Timestamp,

@@ -27,6 +27,11 @@ static DURATION: HistogramDescriptor = HistogramDescriptor {
     },
     bounds: REQUEST_SECONDS,
 };
+static RESPONSE_BYTES: Descriptor = Descriptor {
+    name: "tenon_response_bytes_total",
+    help: "Bytes of the bodies that services answered with, as far as they were passed on.",
+    labels: &["component", "source", "destination", "route"],
+};
 static IN_FLIGHT: Descriptor = Descriptor {
     name: "tenon_requests_in_flight",
     help: "Requests whose response has not ended.",
@@ -137,6 +142,7 @@ pub(crate) struct Metrics {
 /// What is counted for one combination of labels.
 pub(crate) struct Series {
     in_flight: Gauge,
+    response_bytes: Counter,
     pub(crate) retries: Counter,
     ended: [OnceCell<(Counter, Histogram)>; CLASSES.len()],
 }
@@ -162,10 +168,12 @@ impl Metrics {
         InFlight(series)
     }
 
-    /// Counts a request as ended, with the status that it was answered with, or 0 if it was not.
-    pub(crate) fn end(&self, labels: &Labels, status: u16, duration: Duration) {
+    /// Counts a request as ended, with the status that it was answered with, or 0 if it was not, and the bytes of the
+    /// answer's body.
+    pub(crate) fn end(&self, labels: &Labels, status: u16, duration: Duration, bytes: u64) {
         let class = usize::from(status / 100);
         let series = self.series(labels);
+        series.response_bytes.add(bytes);
         let Some((name, cell)) = CLASSES.get(class).zip(series.ended.get(class)) else { return };
         let (requests, durations) = cell.get_or_init(|| {
             with_values(labels, name, |values| {
@@ -263,8 +271,9 @@ impl Metrics {
             cache.clear();
         }
         let series = Rc::new(with_values(labels, "", |values| Series {
-            // The status class is the last label, which these two don't have.
+            // The status class is the last label, which these don't have.
             in_flight: self.shard.gauge(&IN_FLIGHT, values),
+            response_bytes: self.shard.counter(&RESPONSE_BYTES, values),
             retries: self.shard.counter(&RETRIES, values),
             ended: Default::default(),
         }));

@@ -43,7 +43,7 @@ impl Holds {
 /// The response for the caller; the story ends with it, at once or when its last byte has passed.
 pub(crate) fn pass_on(
     worker: &Worker,
-    story: Story,
+    mut story: Story,
     outgoing: Outgoing,
     answer: Answer,
     mut holds: Holds,
@@ -61,6 +61,7 @@ pub(crate) fn pass_on(
         AnswerBody::Whole { data, trailers } => {
             let grpc = trailers.as_ref().and_then(grpc_status).or(in_head);
             holds.answered(status, grpc);
+            story.bytes = data.len() as u64;
             let data = Some(data).filter(|data| !data.is_empty());
             story.answer(response.map(|_| Body::Whole { data, trailers }), grpc)
         }

@@ -84,6 +84,7 @@ fn server(entry: &Entry, hop: &Hop) -> Span {
     ];
     if hop.status > 0 {
         attributes.push(Attribute::number("http.response.status_code", hop.status.into()));
+        attributes.push(Attribute::number("http.response.body.size", entry.record.bytes));
     }
     attributes.extend(some("http.route", hop.route.as_ref()));
     attributes.extend(some("error.type", hop.code));

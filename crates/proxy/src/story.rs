@@ -39,6 +39,8 @@ pub(crate) struct Story {
     pub(crate) trace: Trace,
     /// From when on it is slow.
     slow: Duration,
+    /// Of the response's body, as far as it was passed on.
+    pub(crate) bytes: u64,
     in_flight: Option<InFlight>,
     ended: bool,
 }
@@ -79,6 +81,7 @@ impl Story {
             uri: request.uri().clone(),
             trace: Trace::of(headers, sampling),
             slow,
+            bytes: 0,
             in_flight: None,
             ended: false,
         }
@@ -166,7 +169,7 @@ impl Story {
     fn end(&mut self, status: u16, why: Why, policy: Option<&'static str>) {
         self.ended = true;
         let duration = self.worker.now().since(self.at);
-        self.worker.metrics.end(&self.labels, status, duration);
+        self.worker.metrics.end(&self.labels, status, duration, self.bytes);
         self.in_flight = None;
         let record = self.record(status, duration, why, policy);
         self.worker.recorder.push(self.request_id, record, self.uri.path());
@@ -183,6 +186,7 @@ impl Story {
         Record {
             trace: self.trace,
             slow: sampling::tail(false, duration, self.slow),
+            bytes: self.bytes,
             labels,
             sidecar: self.sidecar.take(),
             at: self.at,
@@ -209,6 +213,11 @@ impl Drop for Story {
 }
 
 impl Ending {
+    /// So many bytes of the body passed.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        self.story.bytes += bytes as u64;
+    }
+
     /// Trailers passed; gRPC's say how the call ended.
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
         self.grpc_status = grpc_status(trailers);

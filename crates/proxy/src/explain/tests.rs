@@ -10,6 +10,7 @@ pub(crate) fn record(at: u64, status: u16) -> Record {
     Record {
         trace: Trace::kept(1),
         slow: false,
+        bytes: 4,
         labels: Labels { component: Component::Outbound, source: None, destination: None, route: None },
         sidecar: None,
         at: Timestamp::from_micros(at),

@@ -69,6 +69,8 @@ struct Line<'a> {
     path: &'a str,
     #[serde(rename = "http.response.status_code")]
     status: u16,
+    #[serde(rename = "http.response.body.bytes")]
+    bytes: u64,
     /// In nanoseconds.
     #[serde(rename = "event.duration")]
     duration: u64,
@@ -99,6 +101,7 @@ pub(super) fn line(entry: &Entry) -> String {
         method: &hop.method,
         path: &hop.path,
         status: hop.status,
+        bytes: entry.record.bytes,
         duration: u64::try_from(hop.duration.as_nanos()).unwrap_or(u64::MAX),
         attempts: sent().count(),
         instance: sent().next_back().and_then(|it| it.instance.as_ref()).map(ToString::to_string),
