@@ -54,6 +54,10 @@ const TARGETS: &[Target] = &[
             b"foo=1,bar@x=2\n baz=3 ",
         ],
     },
+    Target {
+        name: "detect",
+        seeds: &[b"GET / HTTP/1.1", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:80", b"\x16\x03\x01"],
+    },
     Target { name: "deadline", seeds: &[b"99999999H", b"1500m", b"250", b"999999999999"] },
     Target {
         name: "retry_after",

@@ -1,4 +1,4 @@
-//! A pick among a thousand endpoints, a breaker's check, a route among 40,000, a retry budget.
+//! A pick among a thousand endpoints, a breaker's check, a route among 40,000, a retry budget, a look at a head.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use failsafe::CircuitBreaker as _;
@@ -6,8 +6,12 @@ use futures_util::FutureExt as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use tenon_core::balance::{Balancer, Candidate, Strategy};
+use tenon_core::http1::{self, Scanner};
 use tenon_core::retry::budget;
-use tenon_core::route::{Backend, Headers, Match, PathMatch, RequestHead, Route, RoutePath, RouteTable, Rule};
+use tenon_core::route::{
+    Backend, Headers, Match, PathMatch, RequestHead, Route, RoutePath, RouteTable, Rule,
+};
+use tenon_core::trace::Parent;
 use tenon_core::{ServiceRef, Timestamp, breaker};
 use tower::{Layer as _, Service as _};
 
@@ -19,7 +23,7 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1_500));
-    targets = picks, breakers, routes, budgets
+    targets = picks, breakers, routes, budgets, heads
 }
 criterion_main!(benches);
 
@@ -82,7 +86,8 @@ fn breakers(criterion: &mut Criterion) {
     let other = failsafe::Config::new().build();
     group.bench_function("failsafe", |bench| bench.iter(|| other.call(|| Ok::<u8, ()>(black_box(1)))));
     let layer = tower_resilience_circuitbreaker::CircuitBreakerLayer::builder().build();
-    let mut service = layer.layer(tower::service_fn(|number: u8| std::future::ready(Ok::<u8, std::io::Error>(number))));
+    let mut service =
+        layer.layer(tower::service_fn(|number: u8| std::future::ready(Ok::<u8, std::io::Error>(number))));
     group.bench_function("tower-resilience", |bench| {
         bench.iter(|| service.call(black_box(1)).now_or_never());
     });
@@ -152,4 +157,17 @@ impl Random {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
+}
+
+fn heads(criterion: &mut Criterion) {
+    let small = "GET /pay HTTP/1.1\r\nhost: payment\r\nuser-agent: wrk\r\naccept: */*\r\n\r\n";
+    let usual = "GET /orders/17?full=1 HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux \
+         x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\nAccept: text/html,application/xhtml+xml,*/*;q=0.8\r\n\
+         Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\nCookie: session=0123456789abcdef\r\n\r\n";
+    for (name, head) in [("strict head, 3 fields", small), ("strict head of a browser", usual)] {
+        let mut scanner = Scanner::new(http1::Limits::default());
+        criterion.bench_function(name, |bench| bench.iter(|| scanner.scan(black_box(head.as_bytes()))));
+    }
+    let text = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    criterion.bench_function("traceparent", |bench| bench.iter(|| Parent::parse(black_box(text))));
 }

@@ -19,6 +19,7 @@ pub mod catalog;
 pub mod concurrency;
 pub mod config;
 pub mod deadline;
+pub mod detect;
 pub mod error;
 #[cfg(test)]
 mod fixtures;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::time::Duration;
+use tenon_core::detect::{PREFACE, Protocol, judge};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// What the first bytes show.
@@ -22,10 +23,6 @@ pub(crate) enum Detected {
     Closed,
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The longest method that is taken for HTTP/1.
-const MAX_METHOD: usize = 20;
-
 /// Reads until the protocol shows, and answers with what was read.
 ///
 /// # Errors
@@ -38,8 +35,8 @@ pub(crate) async fn detect<I: AsyncRead + Unpin>(
     let mut read = Vec::with_capacity(PREFACE.len());
     let reading = async {
         loop {
-            if let Some(detected) = judge(&read) {
-                return Ok(detected);
+            if let Some(protocol) = judge(&read) {
+                return Ok(protocol.into());
             }
             let more = PREFACE.len().saturating_sub(read.len()).max(1) as u64;
             if (&mut *io).take(more).read_buf(&mut read).await? == 0 {
@@ -53,23 +50,13 @@ pub(crate) async fn detect<I: AsyncRead + Unpin>(
     }
 }
 
-/// What these bytes show; `None` if more are needed.
-fn judge(read: &[u8]) -> Option<Detected> {
-    if read.starts_with(PREFACE) {
-        return Some(Detected::Http2);
-    }
-    if PREFACE.starts_with(read) {
-        return None;
-    }
-    let method = read.iter().take_while(|byte| byte.is_ascii_uppercase() || **byte == b'-').count();
-    let after = |place: usize| read.get(method + place).copied();
-    match (after(0), after(1)) {
-        _ if method == 0 || method > MAX_METHOD => Some(Detected::Other),
-        (None, _) | (Some(b' '), None) => None,
-        // A path, `*`, or an absolute URI; `CONNECT` inside a tunnel is refused by whoever handles it.
-        (Some(b' '), Some(b'/' | b'*' | b'h' | b'H')) => Some(Detected::Http1),
-        (Some(b' '), Some(_)) if read.starts_with(b"CONNECT ") => Some(Detected::Http1),
-        _ => Some(Detected::Other),
+impl From<Protocol> for Detected {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1,
+            Protocol::Http2 => Self::Http2,
+            Protocol::Other => Self::Other,
+        }
     }
 }
 
