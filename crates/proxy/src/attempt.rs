@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::time::Duration;
 use tenon_core::Address;
+use tenon_core::outlier::Reason;
 use tenon_core::retry::Outcome;
 
 /// What an instance answered.
@@ -24,10 +25,10 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Tells what an answer that does not count says of the instance that gave it.
-    pub(crate) fn judge(&self, trial: Trial) {
+    /// Tells what an answer that does not count says of the instance that gave it. Why that is ejected, if it is.
+    pub(crate) fn judge(&self, trial: Trial) -> Option<Reason> {
         let (status, grpc) = (self.head.status.as_u16(), grpc_status(&self.head.headers));
-        trial.record(|config| config.judge(status, grpc));
+        trial.record(|config| config.judge(status, grpc))
     }
 }
 

@@ -185,6 +185,7 @@ impl Call<'_> {
                 // It says nothing about the instance.
                 return Err(refused);
             }
+            let mut ejected = None;
             let result = match result {
                 Ok(answer) => {
                     target.cells.found(Contact::Answers);
@@ -193,7 +194,7 @@ impl Call<'_> {
                 }
                 Err(failure) => {
                     failure.contact.into_iter().for_each(|contact| target.cells.found(contact));
-                    chosen.trial.failed(failure.contact);
+                    ejected = chosen.trial.failed(failure.contact);
                     Err(failure)
                 }
             };
@@ -201,6 +202,7 @@ impl Call<'_> {
             room::measure(self.worker, destination, began, seen);
             let next = self.decide(destination, seen);
             self.note(&destination.service, target, began, seen, next);
+            self.story.ejected(ejected);
             match (next, result) {
                 (Next::Decided(Decision::GiveUp { .. }), Ok((answer, chosen))) => {
                     return Ok((self.answered(answer), chosen));
@@ -211,7 +213,7 @@ impl Call<'_> {
                 (Next::Wait, _) => self.tried.push(target.instance.clone()),
                 (Next::Decided(Decision::Retry { after }), result) => {
                     if let Ok((answer, chosen)) = result {
-                        answer.judge(chosen.trial);
+                        self.story.ejected(answer.judge(chosen.trial));
                     }
                     self.tried.push(target.instance.clone());
                     tokio::time::sleep(after).await;

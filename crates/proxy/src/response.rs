@@ -36,7 +36,9 @@ impl Holds {
 
     fn record(&mut self, judge: &impl Fn(&Config) -> Verdict) {
         self.leave.take().into_iter().for_each(|leave| leave.record(judge));
-        self.trial.take().into_iter().for_each(|trial| trial.record(judge));
+        if let Some(trial) = self.trial.take() {
+            trial.record(judge);
+        }
     }
 }
 

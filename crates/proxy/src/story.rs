@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain::Attempt;
 use tenon_api::headers::{GRPC_STATUS, REQUEST_ID};
+use tenon_core::outlier::Reason;
 use tenon_core::sampling;
 use tenon_core::{Address, Code, InstanceId, RequestId, Revision, RouteName, ServiceRef, Timestamp};
 
@@ -98,6 +99,13 @@ impl Story {
     pub(crate) fn retried(&self) {
         if let Some(in_flight) = &self.in_flight {
             in_flight.retried();
+        }
+    }
+
+    /// The instance of the last attempt is ejected, if there is a reason.
+    pub(crate) fn ejected(&mut self, reason: Option<Reason>) {
+        if let Some((attempt, reason)) = self.attempts.last_mut().zip(reason) {
+            attempt.decision = format!("{}; the instance is ejected ({reason})", attempt.decision);
         }
     }
 

@@ -31,34 +31,40 @@ impl Trial {
         self.took = Some(self.worker.now().since(self.began));
     }
 
-    /// Reports what the attempt says of the instance, by what the service's breaker takes for a failure.
-    pub(crate) fn record(self, judge: impl FnOnce(&Config) -> Verdict) {
-        self.tell(judge, true);
+    /// Reports what the attempt says of the instance, by what the service's breaker takes for a failure. Why the instance is
+    /// ejected, if that was too much.
+    pub(crate) fn record(self, judge: impl FnOnce(&Config) -> Verdict) -> Option<Reason> {
+        self.tell(judge, true)
     }
 
-    /// There was no answer, for this reason if that says something.
-    pub(crate) fn failed(self, contact: Option<Contact>) {
+    /// There was no answer, for this reason if that says something. Why the instance is ejected, likewise.
+    pub(crate) fn failed(self, contact: Option<Contact>) -> Option<Reason> {
         match contact {
             None => self.tell(Config::judge_timeout, true),
             Some(contact) => self.tell(Config::judge_network, contact != Contact::Refuses),
         }
     }
 
-    fn tell(self, judge: impl FnOnce(&Config) -> Verdict, connected: bool) {
+    fn tell(self, judge: impl FnOnce(&Config) -> Verdict, connected: bool) -> Option<Reason> {
         let destination = &self.destination;
-        let Some(target) = destination.targets.get(self.target) else { return };
+        let target = destination.targets.get(self.target)?;
         let (config, now) = (&destination.traffic.outlier, self.worker.now());
         let took = self.took.unwrap_or_else(|| now.since(self.began));
         let outlier = &target.cells.outlier;
         let suspect = match judge(&destination.traffic.breaker) {
-            Verdict::Ignored => return,
-            Verdict::Succeeded => return outlier.succeeded(config, took, now),
+            Verdict::Ignored => None,
+            Verdict::Succeeded => {
+                outlier.succeeded(config, took, now);
+                None
+            }
             Verdict::Failed => outlier.failed(config, connected, took, now),
         };
-        let Some(reason) = suspect else { return };
-        if outlier::eject(&destination.in_use().map(|it| &it.cells.outlier), outlier, config, now) {
-            tell_ejected(&self.worker, &destination.service, &target.instance, reason);
+        let reason = suspect?;
+        if !outlier::eject(&destination.in_use().map(|it| &it.cells.outlier), outlier, config, now) {
+            return None;
         }
+        tell_ejected(&self.worker, &destination.service, &target.instance, reason);
+        Some(reason)
     }
 }
 

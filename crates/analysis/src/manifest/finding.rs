@@ -127,6 +127,9 @@ findings! {
     BreakerNeverOpens = "manifest.breaker-never-opens", Warning, "A breaker will hardly ever open",
         "A breaker counts failures that follow each other; one success starts the count again. From a \
          threshold above 100 on, even a service that fails nine calls in ten will hardly ever open it.";
+    BreakerRateWithoutWindow = "manifest.breaker-rate-without-window", Warning, "A rate of failures has no window",
+        "Rates are of the calls of a window, and by default a breaker looks at failures in a row only: what the entry says \
+         of rates, slow calls or a minimum of calls has no effect. State a `window`.";
     BreakerWaitTooShort = "manifest.breaker-wait-too-short", Warning, "A half-open breaker does not wait \
                                                                        for its calls",
         "`half_open_max_wait` is shorter than calls to the service may take, so the breaker takes a slow \

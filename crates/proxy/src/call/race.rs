@@ -136,13 +136,14 @@ impl<'a> Call<'a> {
         };
         self.tell(&runner, status, outcome, "another try runs beside it");
         self.tried.push(runner.target.instance.clone());
-        match result {
+        let ejected = match result {
             Ok(answer) => answer.judge(runner.chosen.trial),
             Err(failure) => {
                 failure.contact.into_iter().for_each(|contact| runner.target.cells.found(contact));
-                runner.chosen.trial.failed(failure.contact);
+                runner.chosen.trial.failed(failure.contact)
             }
-        }
+        };
+        self.story.ejected(ejected);
     }
 
     /// One try counts; those that still run are let go.

@@ -64,10 +64,15 @@ async fn requests_that_fail_everywhere_leave_half_of_the_instances_in() {
     let retry = Policy { max_retries: 3, ..Policy::default() };
     let traffic = Traffic { retry, ..traffic(three_in_a_row(Duration::from_secs(3_600))) };
     let mesh = Mesh::new().service("payment", traffic, &apps.each_ref()).applied().await;
+    let mut ejecting = 0;
     for _ in 0..10 {
         // The service's own answer, not a refusal.
-        assert_eq!(mesh.get("http://payment/").await.code(), "");
+        let reply = mesh.get("http://payment/").await;
+        assert_eq!(reply.code(), "");
+        let told = mesh.admin(&format!("/explain/{}", reply.header("x-request-id"))).await;
+        ejecting += told.text().matches("the instance is ejected (consecutive-failures)").count();
     }
+    assert!(ejecting > 0, "an attempt says that its instance was ejected");
     let mut out = 0;
     for number in 1..=4 {
         out += usize::from(ejected(&mesh, &format!("payment-{number}")).await);

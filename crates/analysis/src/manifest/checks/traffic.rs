@@ -19,6 +19,7 @@ pub(super) fn check(system: &System, root: &Node, problems: &mut Problems<'_>) {
             entry.hedge_without_effect(),
             entry.concurrency_fixed(),
             entry.breaker_never_opens(),
+            entry.breaker_rate_without_window(),
             entry.breaker_wait_too_short(),
         ];
         for draft in findings.into_iter().flatten() {
@@ -89,6 +90,18 @@ impl Entry<'_> {
                 .label(format!("expected at most {MOST_FAILURES}"))
                 .help("one success starts the count again"),
         )
+    }
+
+    fn breaker_rate_without_window(&self) -> Option<Draft> {
+        if self.traffic.breaker.window != Window::Consecutive {
+            return None;
+        }
+        let keys: &[&[&str]] =
+            &[&["breaker", "failure_rate_percent"], &["breaker", "slow_call"], &["breaker", "minimum_calls"]];
+        let (path, place) = self.stated(keys)?;
+        let message = "a breaker that looks at failures in a row has no use for rates".to_owned();
+        let draft = Draft::new(Finding::BreakerRateWithoutWindow, place.span, message).path(path);
+        Some(draft.label("expected a `window` beside it").help("for example `window: {count: 50}`"))
     }
 
     fn breaker_wait_too_short(&self) -> Option<Draft> {
