@@ -25,5 +25,7 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The [`Code`](tenon_core::Code) of a response that Tenon itself made. A response without it is a service's own.
 pub const ERROR: &str = "tenon-error";
+/// Of a copy of a request, which a policy made: its name.
+pub const MIRRORED: &str = "tenon-mirrored";
 /// Who asks for a change through the API ([`Actor`](tenon_core::Actor)).
 pub const ACTOR: &str = "tenon-actor";

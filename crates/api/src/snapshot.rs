@@ -10,6 +10,7 @@ mod changes;
 mod decode;
 mod encode;
 mod load;
+mod policy;
 mod resilience;
 mod routing;
 mod telemetry;

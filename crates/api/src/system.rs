@@ -7,10 +7,12 @@
 //! A document becomes a [`System`] by `System::try_from(&document)`, which checks all that the types of `core`
 //! promise; references between services are the business of crate `analysis`, which made the system.
 
+mod policy;
 mod service;
 pub(crate) mod telemetry;
 mod traffic;
 
+pub use policy::{ConditionDoc, HeaderEditsDoc, PoliciesDoc, PolicyActionDoc, PolicyDoc};
 pub use service::{
     CheckDoc, DataStoreDoc, DirectionDoc, EndpointDoc, HealthDoc, InterfaceDoc, ProcessDoc, ProtocolDoc,
     ResourcesDoc, ServiceDoc, WorkloadDoc,
@@ -45,6 +47,9 @@ pub struct SystemDoc {
     pub services: BTreeMap<String, ServiceDoc>,
     /// How calls to services are treated.
     pub traffic: TrafficRulesDoc,
+    /// Policies, and what they are attached to.
+    #[serde(default, skip_serializing_if = "PoliciesDoc::is_empty")]
+    pub policies: PoliciesDoc,
     /// The gateway, if the system has one.
     pub gateway: Option<GatewayDoc>,
     /// Whether services may call names outside the mesh.
@@ -80,6 +85,7 @@ impl From<&System> for SystemDoc {
                 .map(|(name, service)| (name.to_string(), service.into()))
                 .collect(),
             traffic: (&system.traffic).into(),
+            policies: (&system.policies).into(),
             gateway: system.gateway.as_ref().map(Into::into),
             egress: system.egress.into(),
             telemetry: (&system.telemetry).into(),
@@ -105,6 +111,7 @@ impl TryFrom<&SystemDoc> for System {
                 doc.to_service(name.clone())
             })?,
             traffic: (&doc.traffic).try_into().map_err(|error: InvalidMessage| error.within("traffic"))?,
+            policies: (&doc.policies).try_into().map_err(|error: InvalidMessage| error.within("policies"))?,
             gateway: doc
                 .gateway
                 .as_ref()

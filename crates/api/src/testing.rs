@@ -4,17 +4,22 @@
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use tenon_core::balance::Strategy as Balance;
 use tenon_core::config::Value;
 use tenon_core::manifest::*;
+use tenon_core::policy::{
+    Action, Condition, Edits, Fault, Field, HeaderEdits, Mirror, Policies, Policy as PolicyOfCalls, Test,
+};
 use tenon_core::retry::{Delay, Jitter, Policy, RetryOn, budget};
 use tenon_core::route::{Backend, HeaderMatch, Match, PathMatch, QueryMatch, Route, Rule};
 use tenon_core::snapshot::{Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{
-    Address, InstanceId, LogId, Position, Revision, ServiceName, ServiceRef, breaker, concurrency, health,
-    hedge, limit, outlier, priority, snapshot,
+    Address, InstanceId, LogId, PolicyName, Position, Revision, ServiceName, ServiceRef, breaker,
+    concurrency, health, hedge, limit, outlier, priority, rate, snapshot,
 };
 
 pub(crate) fn name<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>() -> impl Strategy<Value = T>
@@ -270,11 +275,86 @@ fn telemetry() -> impl Strategy<Value = Telemetry> {
     )
 }
 
+fn condition() -> impl Strategy<Value = Condition> {
+    let field = prop_oneof![
+        proptest::sample::select(vec![Field::Method, Field::Path, Field::Host, Field::Source]),
+        "[a-z][a-z-]{0,6}".prop_map(|name| Field::Header(name.parse().unwrap())),
+        any::<String>().prop_map(Field::Query),
+    ];
+    let values = || vec(any::<String>(), 1..3);
+    let test = prop_oneof![
+        values().prop_map(Test::Equals),
+        values().prop_map(Test::NotEquals),
+        values().prop_map(Test::Prefix),
+        values().prop_map(Test::Suffix),
+        values().prop_map(Test::Contains),
+        Just(Test::Exists),
+        Just(Test::Absent),
+    ];
+    let special = prop_oneof![
+        Just(Condition { field: Field::Client, test: Test::InCidr(vec!["10.0.0.0/8".parse().unwrap()]) }),
+        Just(Condition { field: Field::Path, test: Test::Matches(vec!["/a/{b}".parse().unwrap()]) }),
+    ];
+    prop_oneof![(field, test).prop_map(|(field, test)| Condition { field, test }), special]
+}
+
+fn header_edits() -> impl Strategy<Value = HeaderEdits> {
+    let name = || "x-[a-z]{1,6}".prop_map(|name| name.parse().unwrap());
+    let pairs = || vec((name(), "[a-z]{1,6}"), 0..3);
+    (vec(name(), 0..3), pairs(), pairs()).prop_map(|(remove, set, add)| HeaderEdits { remove, set, add })
+}
+
+fn policy_action() -> impl Strategy<Value = Action> {
+    let by = prop_oneof![
+        proptest::sample::select(vec![rate::By::All, rate::By::Source, rate::By::Client]),
+        "[a-z][a-z-]{0,6}".prop_map(|name| rate::By::Header(name.parse().unwrap())),
+    ];
+    let per = (1..1_000_000_u64).prop_map(Duration::from_millis);
+    let limit = (1..=u32::MAX, per, 1..=u32::MAX, by, any::<bool>());
+    prop_oneof![
+        Just(Action::Allow),
+        Just(Action::Deny),
+        limit.prop_map(|(requests, per, burst, by, shared)| Action::RateLimit(rate::Limit {
+            requests,
+            per,
+            burst,
+            by,
+            shared
+        })),
+        (1..=u32::MAX).prop_map(|max_attempts| Action::Retry { max_attempts }),
+        span().prop_map(Action::Timeout),
+        (service_ref(), 0..=100_u8)
+            .prop_map(|(service, percent)| Action::Mirror(Mirror { service, percent })),
+        (option::of(span()), option::of(200..600_u16), 0..=100_u8)
+            .prop_map(|(delay, abort, percent)| Action::Fault(Fault { delay, abort, percent })),
+        (header_edits(), header_edits())
+            .prop_map(|(request, response)| Action::Headers(Edits { request, response })),
+    ]
+}
+
+/// Policies, each of them attached to something.
+pub(crate) fn policies() -> impl Strategy<Value = Policies> {
+    let policy = (vec(condition(), 0..3), vec(condition(), 0..3), policy_action())
+        .prop_map(|(rules, unless, action)| Arc::new(PolicyOfCalls { rules, unless, action }));
+    (btree_map(name(), policy, 0..4), name(), service_ref()).prop_map(|(named, route, service)| {
+        let all: BTreeSet<PolicyName> = named.keys().cloned().collect();
+        Policies {
+            services: BTreeMap::from([(service, all.clone())]),
+            routes: BTreeMap::from([(route, all.clone())]),
+            named,
+            all,
+        }
+    })
+}
+
 pub(crate) fn routes() -> impl Strategy<Value = Routes> {
     let resting = btree_set(service_ref(), 0..3);
     let services = btree_map(service_ref(), traffic(), 0..4);
-    (revision(), option::of(gateway()), services, resting, egress(), telemetry()).prop_map(
-        |(revision, gateway, services, resting, egress, telemetry)| Routes {
+    let policies = (policies(), 1..=u32::MAX);
+    (revision(), option::of(gateway()), services, resting, egress(), telemetry(), policies).prop_map(
+        |(revision, gateway, services, resting, egress, telemetry, (policies, planes))| Routes {
+            policies,
+            planes,
             revision,
             gateway,
             services,
@@ -408,8 +488,10 @@ pub(crate) fn system() -> impl Strategy<Value = System> {
     let rules = (traffic(), btree_map(name(), traffic(), 0..3))
         .prop_map(|(default, services)| TrafficRules { default, services });
     let config = btree_map(name(), btree_map(key(), config_entry(), 0..3), 0..3);
-    (name(), name(), services, rules, option::of(gateway()), egress(), telemetry(), config).prop_map(
-        |(name, namespace, services, traffic, gateway, egress, telemetry, config)| System {
+    let rest = (telemetry(), policies());
+    (name(), name(), services, rules, option::of(gateway()), egress(), rest, config).prop_map(
+        |(name, namespace, services, traffic, gateway, egress, (telemetry, policies), config)| System {
+            policies,
             name,
             namespace,
             services,

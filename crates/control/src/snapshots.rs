@@ -14,10 +14,12 @@ use futures_util::stream;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tenon_api::http::DataPlaneStatus;
 use tenon_api::proto::snapshot::v1;
 use tenon_api::snapshot::{Part, RouteChanges, ServiceEndpoints, SnapshotService, Watch};
 use tenon_core::platform::{self, Changes};
+use tenon_core::policy::{Action, Policy};
 use tenon_core::snapshot::Routes;
 use tenon_core::{Position, Revision, ServiceRef};
 use tokio::sync::watch;
@@ -32,7 +34,13 @@ pub(crate) struct Snapshots {
     clock: Clock,
     stop: CancellationToken,
     connected: Connected,
+    /// How many data planes there are, those included that went away a moment ago.
+    planes: watch::Sender<u32>,
 }
+
+/// How long a data plane that went away keeps its part of shared limits, so that one that comes back at once does not make
+/// the others admit too much meanwhile.
+const PART_KEPT: Duration = Duration::from_secs(10);
 
 /// The data planes that watch, in the order that they came.
 type Connected = Arc<Mutex<BTreeMap<u64, DataPlaneStatus>>>;
@@ -40,7 +48,8 @@ type Connected = Arc<Mutex<BTreeMap<u64, DataPlaneStatus>>>;
 impl Snapshots {
     /// A service whose streams end with `stop`.
     pub(crate) fn new(writer: Handle, keys: Keys, clock: Clock, stop: CancellationToken) -> Self {
-        Self { writer, keys, clock, stop, connected: Connected::default() }
+        let planes = watch::Sender::new(0);
+        Self { writer, keys, clock, stop, connected: Connected::default(), planes }
     }
 
     /// The data planes that are connected.
@@ -54,7 +63,8 @@ impl Snapshots {
         let number = connected.last_key_value().map_or(0, |(last, _)| last + 1);
         let status = DataPlaneStatus { node: node.to_owned(), connected_at: self.clock.now(), sent: None };
         connected.insert(number, status);
-        Presence { number, connected: Arc::clone(&self.connected) }
+        self.planes.send_modify(|planes| *planes += 1);
+        Presence { number, connected: Arc::clone(&self.connected), planes: self.planes.clone() }
     }
 }
 
@@ -62,6 +72,7 @@ impl Snapshots {
 struct Presence {
     number: u64,
     connected: Connected,
+    planes: watch::Sender<u32>,
 }
 
 impl Presence {
@@ -75,6 +86,15 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         lock(&self.connected).remove(&self.number);
+        let planes = self.planes.clone();
+        let gone = move || planes.send_modify(|planes| *planes = planes.saturating_sub(1));
+        // Without a runtime everything ends.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(PART_KEPT).await;
+                gone();
+            });
+        }
     }
 }
 
@@ -104,6 +124,9 @@ struct Feed {
     of: Snapshots,
     presence: Presence,
     folded: watch::Receiver<Position>,
+    /// How many data planes there are, and how many this one was told of.
+    planes: watch::Receiver<u32>,
+    told_planes: u32,
     /// Up to where each part is known to the data plane; `None` if it has none of this log.
     routes: Option<Position>,
     endpoints: Option<Position>,
@@ -121,9 +144,12 @@ impl Feed {
             let of_this_log = revision.filter(|it| it.log == present.log && it.position <= present.position);
             of_this_log.map(|it| it.position)
         };
+        let presence = of.note(&watch.node);
         Self {
             folded: of.writer.folded(),
-            presence: of.note(&watch.node),
+            presence,
+            planes: of.planes.subscribe(),
+            told_planes: 0,
             of,
             routes: known(watch.routes),
             endpoints: known(watch.endpoints),
@@ -146,7 +172,14 @@ impl Feed {
                 return Some(part);
             }
             let stop = self.of.stop.clone();
-            stop.run_until_cancelled(self.folded.changed()).await?.ok()?;
+            let (folded, planes) = (&mut self.folded, &mut self.planes);
+            let changed = async {
+                tokio::select! {
+                    changed = folded.changed() => changed,
+                    changed = planes.changed() => changed,
+                }
+            };
+            stop.run_until_cancelled(changed).await?.ok()?;
         }
     }
 
@@ -157,11 +190,13 @@ impl Feed {
             let credential = |id: &_| self.of.keys.instance_credential(id);
             self.ready.push_back(Part::Sidecars(platform::sidecars(&view.state, credential)));
         }
-        if changed(view, self.routes, |changes| changes.routes) {
-            let routes = platform::routes(&view.state);
+        let planes = (*self.planes.borrow_and_update()).max(1);
+        if changed(view, self.routes, |changes| changes.routes) || self.must_know(view, planes) {
+            let routes = Routes { planes, ..platform::routes(&view.state) };
             let changes = self.told.as_ref().and_then(|told| RouteChanges::between(told, &routes));
             self.ready.push_back(changes.map_or_else(|| Part::Routes(routes.clone()), Part::from));
             self.told = Some(routes);
+            self.told_planes = planes;
         }
         match changed_endpoints(view, self.endpoints) {
             Some(services) => self.ready.extend(endpoints_of(view, services).map(Part::ServiceEndpoints)),
@@ -169,6 +204,15 @@ impl Feed {
         }
         let told = Some(view.state.revision.position);
         (self.sidecars, self.routes, self.endpoints) = (told, told, told);
+    }
+}
+
+impl Feed {
+    /// Whether this data plane has something to share that it was told another number of data planes for.
+    fn must_know(&self, view: &View, planes: u32) -> bool {
+        let shares = |policy: &Policy| matches!(&policy.action, Action::RateLimit(limit) if limit.shared);
+        let system = view.state.catalog.system();
+        planes != self.told_planes && system.is_some_and(|it| it.policies.named.values().any(|it| shares(it)))
     }
 }
 

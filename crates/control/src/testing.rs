@@ -47,6 +47,7 @@ pub(crate) fn system(services: impl IntoIterator<Item = Service>) -> System {
         namespace: Namespace::default(),
         services: services.into_iter().map(|service| (service.name.clone(), service)).collect(),
         traffic: TrafficRules::default(),
+        policies: Default::default(),
         gateway: None,
         egress: Egress::Deny,
         telemetry: Default::default(),

@@ -24,6 +24,7 @@ enum Kind {
     Unavailable,
     Timeout,
     Full,
+    TooMany,
     Internal,
 }
 
@@ -120,6 +121,12 @@ codes! {
     MeshCircuitOpen = "mesh.circuit-open" => Unavailable,
     /// Too many requests are in flight.
     MeshOverloaded = "mesh.overloaded" => Unavailable,
+    /// A policy does not let the call pass.
+    MeshPolicyDenied = "mesh.policy-denied" => Forbidden,
+    /// There were more calls than a policy's rate limit admits.
+    MeshRateLimited = "mesh.rate-limited" => TooMany,
+    /// A policy spoils calls on purpose; its `abort` says with which status.
+    MeshFaultInjected = "mesh.fault-injected" => Unavailable,
     /// The deadline passed before an answer came.
     MeshTimeout = "mesh.timeout" => Timeout,
     /// The connection to the instance failed or broke.
@@ -164,7 +171,7 @@ impl Code {
         Self::ALL.iter().copied().find(|code| code.as_str() == text)
     }
 
-    /// The HTTP status (RFC 9110; 407 and 431 where a proxy must say so).
+    /// The HTTP status (RFC 9110; 407, 429 and 431 where a proxy must say so).
     pub const fn http_status(self) -> u16 {
         match self.kind() {
             Kind::Invalid => 400,
@@ -177,6 +184,7 @@ impl Code {
             Kind::Stale => 412,
             Kind::TooLarge => 413,
             Kind::TargetTooLong => 414,
+            Kind::TooMany => 429,
             Kind::HeadTooLarge => 431,
             Kind::Internal => 500,
             Kind::BadGateway => 502,
@@ -195,7 +203,7 @@ impl Code {
             Kind::NotFound => 5,
             Kind::Conflict => 6,
             Kind::Forbidden => 7,
-            Kind::TooLarge | Kind::TargetTooLong | Kind::HeadTooLarge | Kind::Full => 8,
+            Kind::TooLarge | Kind::TargetTooLong | Kind::HeadTooLarge | Kind::Full | Kind::TooMany => 8,
             Kind::Stale => 10,
             Kind::OtherVersion => 12,
             Kind::Internal => 13,
@@ -215,7 +223,7 @@ impl Code {
             | Kind::OtherVersion => 3,
             Kind::NotFound => 4,
             Kind::Conflict | Kind::Stale => 5,
-            Kind::BadGateway | Kind::Unavailable | Kind::Full => 6,
+            Kind::BadGateway | Kind::Unavailable | Kind::Full | Kind::TooMany => 6,
             Kind::Unauthenticated | Kind::ProxyUnauthenticated | Kind::Forbidden => 7,
             Kind::Timeout | Kind::TooSlow => 8,
             Kind::Internal => 70,

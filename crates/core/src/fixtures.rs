@@ -79,6 +79,7 @@ pub(crate) fn system(services: Vec<Service>) -> System {
         namespace: crate::id::Namespace::default(),
         services: services.into_iter().map(|it| (it.name.clone(), it)).collect(),
         traffic: TrafficRules::default(),
+        policies: Default::default(),
         gateway: None,
         egress: Egress::Deny,
         telemetry: Default::default(),

@@ -97,6 +97,11 @@ text_id! {
 }
 
 text_id! {
+    /// The name of a policy: a DNS label.
+    PolicyName, "policy name", dns_label
+}
+
+text_id! {
     /// A stream of the log: 1 to 255 bytes of printable ASCII without spaces. Tenon's own begin with
     /// `$tenon/` and are hidden from a user's "read all".
     StreamName, "stream name", |text| printable(text, 255)

@@ -34,9 +34,11 @@ pub mod manifest;
 pub mod outlier;
 pub mod path;
 pub mod platform;
+pub mod policy;
 pub mod priority;
 pub mod proxy_protocol;
 pub mod quantile;
+pub mod rate;
 pub mod registry;
 pub mod retry;
 pub mod route;
@@ -50,8 +52,8 @@ pub mod trace;
 pub use address::Address;
 pub use error::{Code, Refusal};
 pub use id::{
-    Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, Position, RequestId, Revision,
-    RouteName, ServiceName, ServiceRef, StreamName, Tag,
+    Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position, RequestId,
+    Revision, RouteName, ServiceName, ServiceRef, StreamName, Tag,
 };
 pub use stamp::Stamp;
 pub use time::Timestamp;

@@ -20,6 +20,7 @@ pub use traffic::{Egress, Gateway, Traffic};
 
 use crate::config::Value;
 use crate::id::{InvalidName, Namespace, ServiceName, ServiceRef};
+use crate::policy::Policies;
 use std::collections::BTreeMap;
 
 /// A key of a service's configuration: 1 to 128 characters of `a-z A-Z 0-9 . _ -`.
@@ -82,6 +83,8 @@ pub struct System {
     pub services: BTreeMap<ServiceName, Service>,
     /// How calls to services are treated.
     pub traffic: TrafficRules,
+    /// Policies, and the services and routes that they are attached to.
+    pub policies: Policies,
     /// The gateway, if the system has one.
     pub gateway: Option<Gateway>,
     /// Whether services may call names outside the mesh.

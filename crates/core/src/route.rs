@@ -18,6 +18,7 @@ mod pattern;
 mod shadow;
 mod table;
 
+pub(crate) use pattern::decode_first;
 pub use pattern::{HeaderMatch, HeaderName, Hostname, PathMatch, QueryMatch, RoutePath};
 pub use shadow::{MatchId, Shadowed, shadowed};
 pub use table::{Headers, RequestHead, RouteTable, RuleMatch};

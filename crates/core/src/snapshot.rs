@@ -7,6 +7,7 @@
 use crate::address::Address;
 use crate::id::{InstanceId, Revision, ServiceRef};
 use crate::manifest::{Egress, Gateway, Telemetry, Traffic, Version};
+use crate::policy::Policies;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -19,6 +20,10 @@ pub struct Routes {
     pub gateway: Option<Gateway>,
     /// Every service of the mesh and how calls to it are treated. A name that is missing is not in the mesh.
     pub services: BTreeMap<ServiceRef, Traffic>,
+    /// Policies, and the services and routes that they are attached to.
+    pub policies: Policies,
+    /// How many data planes there are, which share the rate limits that are to be shared; at least this one.
+    pub planes: u32,
     /// Services that are to have no instance now: stopped by hand, or of no replicas. Any other that has none is about
     /// to have one, or should be.
     pub resting: BTreeSet<ServiceRef>,

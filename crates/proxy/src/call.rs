@@ -12,6 +12,7 @@ use crate::cells::Contact;
 use crate::headers::{self, Marks};
 use crate::hold::Patience;
 use crate::outgoing::Outgoing;
+use crate::policy::Passed;
 use crate::refusal::Refused;
 use crate::response::{Holds, pass_on};
 use crate::story::{Story, grpc_status};
@@ -27,7 +28,7 @@ use tenon_api::headers::{GRPC_TIMEOUT, TIMEOUT_MS};
 use tenon_core::deadline::{Deadline, GrpcTimeout, MillisTimeout};
 use tenon_core::manifest::Traffic;
 use tenon_core::priority::Priority;
-use tenon_core::retry::{Advice, Attempts, Decision, Outcome, Reason, Tried, after};
+use tenon_core::retry::{self, Advice, Attempts, Decision, Outcome, Reason, Tried, after};
 use tenon_core::{Code, InstanceId, ServiceRef, Timestamp, breaker, limit};
 
 /// Where a call goes and how long it may take.
@@ -40,6 +41,8 @@ pub(crate) struct Target {
     pub(crate) timeout: Option<Duration>,
     /// What the request says of itself.
     pub(crate) marks: Marks,
+    /// What policies want.
+    pub(crate) passed: Passed,
 }
 
 /// One call on its way.
@@ -55,6 +58,8 @@ struct Call<'a> {
     paid: Option<Paid>,
     tried: Vec<InstanceId>,
     patience: Patience,
+    /// How often it is tried in all, if a policy says so.
+    max_attempts: Option<u32>,
 }
 
 /// What becomes of a call after an attempt.
@@ -73,29 +78,41 @@ pub(crate) async fn carry(
     target: Target,
     mut outgoing: Outgoing,
 ) -> Response<Body> {
-    match try_carry(worker, &mut story, target, &mut outgoing).await {
-        Ok((answer, holds)) => pass_on(worker, story, outgoing, answer, holds),
+    let passed = &target.passed;
+    if let Err(refused) = passed.spoil(worker).await {
+        return story.refuse(&refused);
+    }
+    passed.edit_request(&mut outgoing);
+    let mut response = match try_carry(worker, &mut story, &target, &mut outgoing).await {
+        Ok((answer, holds)) => {
+            passed.mirror(worker, &outgoing);
+            pass_on(worker, story, outgoing, answer, holds)
+        }
         Err(refused) => {
             if refused.stops_callers() {
                 worker.shared.spent.note(story.request_id, worker.now());
             }
             story.refuse(&refused)
         }
-    }
+    };
+    passed.edit_response(response.headers_mut());
+    response
 }
 
 async fn try_carry(
     worker: &Rc<Worker>,
     story: &mut Story,
-    target: Target,
+    target: &Target,
     outgoing: &mut Outgoing,
 ) -> Result<(Answer, Holds), Refused> {
-    let Target { view, index, timeout, marks } = target;
+    let Target { view, index, timeout, marks, passed } = target;
+    let index = *index;
     let destination = view.destinations().get(index).ok_or_else(unavailable)?;
     let traffic = &destination.traffic;
 
-    // What the route says, or else the service; a caller with less time left has its way.
-    let deadline = deadline(outgoing.headers_mut(), timeout.unwrap_or(traffic.timeout), story.at);
+    // What a policy says, or else the route, or else the service; a caller with less time left has its way.
+    let own = passed.timeout().or(*timeout).unwrap_or(traffic.timeout);
+    let deadline = deadline(outgoing.headers_mut(), own, story.at);
     story.timeout = Some(deadline.remaining(story.at));
     if deadline.has_passed(story.at) {
         return Err(late(&destination.service.to_string(), 0));
@@ -117,8 +134,10 @@ async fn try_carry(
     }
     let patience = Patience::new(&worker.shared.config.limits);
     let (attempts, tried, repetition, paid) = (Attempts::new(), Vec::new(), marks.repetition, None);
-    let call = Call { worker, story, outgoing, deadline, repetition, attempts, paid, tried, patience };
-    match call.settle(Rc::clone(&view), index).await {
+    let max_attempts = passed.max_attempts();
+    let call =
+        Call { worker, story, outgoing, deadline, repetition, attempts, paid, tried, patience, max_attempts };
+    match call.settle(Rc::clone(view), index).await {
         Ok((answer, chosen)) => {
             service.answered();
             let holds = Holds {
@@ -290,7 +309,13 @@ impl Call<'_> {
             self.paid = granted.then(|| Paid::new(self.worker, destination));
             granted
         };
-        let decision = self.attempts.after_try(retry, tried, spend);
+        let decision = match self.max_attempts {
+            None => self.attempts.after_try(retry, tried, spend),
+            Some(most) => {
+                let stated = retry::Policy { max_retries: most.saturating_sub(1), ..retry.clone() };
+                self.attempts.after_try(&stated, tried, spend)
+            }
+        };
         if let Decision::GiveUp { reason } = decision
             && failed
         {

@@ -2,11 +2,13 @@
 //! in flight. One of each for the whole process, so that thresholds mean what they say, in atomics that all workers
 //! share. They survive changes of the configuration for as long as it names the service or instance.
 
+use crate::policy::{Attached, Counts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use tenon_core::rate::Limit;
 use tenon_core::retry::budget;
-use tenon_core::{InstanceId, ServiceRef};
+use tenon_core::{InstanceId, PolicyName, ServiceRef};
 use tenon_core::{breaker, concurrency, limit, outlier, quantile};
 
 /// Of one service.
@@ -75,6 +77,7 @@ pub(crate) struct Cells {
     services: BTreeMap<ServiceRef, Arc<ServiceCells>>,
     breakers: BTreeMap<ServiceRef, Arc<breaker::Shared>>,
     instances: BTreeMap<(ServiceRef, InstanceId), Arc<InstanceCells>>,
+    limits: BTreeMap<(Attached, PolicyName), Arc<Counts>>,
 }
 
 impl Cells {
@@ -100,10 +103,21 @@ impl Cells {
         Arc::clone(self.instances.entry((service.clone(), instance.clone())).or_default())
     }
 
+    /// What a rate limit counts where it is attached, made if it is not there or counts something else.
+    pub(crate) fn counts(&mut self, to: Attached, policy: &PolicyName, limit: &Limit) -> Arc<Counts> {
+        let counts =
+            self.limits.entry((to, policy.clone())).or_insert_with(|| Arc::new(Counts::new(&limit.by)));
+        if !counts.fit(&limit.by) {
+            *counts = Arc::new(Counts::new(&limit.by));
+        }
+        Arc::clone(counts)
+    }
+
     /// Forgets what nobody else refers to any more.
     pub(crate) fn forget_unused(&mut self) {
         self.services.retain(|_, cells| Arc::strong_count(cells) > 1);
         self.breakers.retain(|_, breaker| Arc::strong_count(breaker) > 1);
         self.instances.retain(|_, cells| Arc::strong_count(cells) > 1);
+        self.limits.retain(|_, counts| Arc::strong_count(counts) > 1);
     }
 }

@@ -7,6 +7,7 @@
 use crate::correlation::Trace;
 use crate::metrics::Labels;
 use http::Method;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub(crate) struct Record {
     pub(crate) method: Method,
     pub(crate) status: u16,
     pub(crate) why: Why,
-    pub(crate) policy: Option<&'static str>,
+    pub(crate) policy: Option<Cow<'static, str>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) revision: Option<Revision>,
     /// Every attempt, if one went wrong.
@@ -128,7 +129,7 @@ impl Record {
             code: self.why.code(),
             reason: self.why.to_string(),
             route: self.labels.route.as_ref().map(ToString::to_string),
-            policy: self.policy.map(Into::into),
+            policy: self.policy.as_deref().map(Into::into),
             timeout: self.timeout,
             revision: self.revision,
             attempts,

@@ -6,6 +6,7 @@ use crate::connection::Connection;
 use crate::headers::{Marks, set_forwarded};
 use crate::outbound::{authority_of, not_ready, path_of};
 use crate::outgoing::Outgoing;
+use crate::policy::{self, Asked};
 use crate::refusal::Refused;
 use crate::story::Story;
 use crate::worker::{LocalView, Worker};
@@ -16,6 +17,7 @@ use hyper::body::Incoming;
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_core::Code;
+use tenon_core::policy::Source;
 use tenon_core::route::{Headers, RequestHead};
 
 /// Deals with one request from outside.
@@ -30,13 +32,20 @@ pub(crate) async fn handle(
         Ok(routed) => routed,
         Err(refused) => return story.refuse(&refused),
     };
+    let (index, timeout) = (routed.index, routed.timeout);
+    let route = story.labels.route.as_ref();
+    let asked = Asked { source: Source::Gateway, index, route, client: connection.peer };
+    let passed = match policy::admit(worker, &view, asked, &authority, &mut request) {
+        Ok(passed) => passed,
+        Err(refused) => return story.refuse(&refused),
+    };
     let host = HeaderValue::from_str(authority.as_str()).ok();
     let path = path_of(request.uri());
     let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
     correlation::write(outgoing.headers_mut(), story.request_id, &story.trace);
     set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
     let marks = Marks::of(outgoing.headers_mut(), connection.trust());
-    let target = Target { view, index: routed.index, timeout: routed.timeout, marks };
+    let target = Target { view, index, timeout, marks, passed };
     call::carry(worker, story, target, outgoing).await
 }
 

@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::headers::set_forwarded;
 use crate::outbound::{authority_of, not_ready, path_of};
 use crate::outgoing::Outgoing;
+use crate::policy::{self, Asked};
 use crate::refusal::Refused;
 use crate::story::Story;
 use crate::worker::Worker;
@@ -15,6 +16,7 @@ use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use tenon_core::manifest::Traffic;
+use tenon_core::policy::Source;
 use tenon_core::{Code, InstanceId};
 
 /// Deals with one request for the application of `instance`.
@@ -22,7 +24,7 @@ pub(crate) async fn handle(
     worker: &Rc<Worker>,
     connection: &Connection,
     instance: &InstanceId,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Body> {
     let mut story = Story::begin(worker, connection, &request);
     let view = worker.view();
@@ -36,6 +38,13 @@ pub(crate) async fn handle(
         Ok(authority) => authority,
         Err(refused) => return story.refuse(&refused),
     };
+    if let Some(index) = view.find(&sidecar.service) {
+        // Who calls is not known here: a stranger on the network looks like a peer.
+        let asked = Asked { source: Source::Unknown, index, route: None, client: connection.peer };
+        if let Err(refused) = policy::receive(worker, &view, asked, &authority, &mut request) {
+            return story.refuse(&refused);
+        }
+    }
     let host = HeaderValue::from_str(authority.as_str()).ok();
     let path = path_of(request.uri());
     let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);

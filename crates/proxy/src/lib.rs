@@ -8,7 +8,7 @@
 //! atomics. A request's way reads top-down in `outbound`, `gateway` and `inbound`, and from there in `call`. The rules
 //! (when to retry, whom to choose, when a breaker opens) are the machines of `tenon_core`; here they are carried out.
 //!
-//! Left out for now: TLS, consistent hashing, limits on requests for each second, and transparent interception.
+//! Left out for now: TLS, consistent hashing, and transparent interception.
 
 mod admin;
 mod admission;
@@ -41,6 +41,7 @@ mod outbound;
 mod outgoing;
 mod path;
 mod plane;
+mod policy;
 mod pool;
 mod prefixed;
 mod proxied;

@@ -10,7 +10,7 @@ use tenon_api::problem::Component;
 use tenon_core::breaker::{Exceeded, Mode, State};
 use tenon_core::priority::Priority;
 use tenon_core::retry::Reason;
-use tenon_core::{Code, InstanceId, RouteName, ServiceRef, Timestamp, outlier};
+use tenon_core::{Code, InstanceId, PolicyName, RouteName, ServiceRef, Timestamp, outlier};
 use tenon_telemetry::metrics::REQUEST_SECONDS;
 use tenon_telemetry::{Counter, Descriptor, Gauge, Histogram, HistogramDescriptor, Registry, Shard};
 
@@ -71,6 +71,11 @@ static ERRORS: Descriptor = Descriptor {
     name: "tenon_errors_total",
     help: "Responses that Tenon itself made, by error code.",
     labels: &["component", "code"],
+};
+static POLICIES: Descriptor = Descriptor {
+    name: "tenon_policy_decisions_total",
+    help: "What policies did to calls: denied, limited, delayed, aborted, mirrored, not-mirrored.",
+    labels: &["policy", "decision"],
 };
 static TRANSITIONS: Descriptor = Descriptor {
     name: "tenon_breaker_transitions_total",
@@ -187,6 +192,11 @@ impl Metrics {
     /// Counts a response that Tenon made.
     pub(crate) fn error(&self, component: Component, code: Code) {
         self.shard.counter(&ERRORS, &[component_name(component), code.as_str()]).increment();
+    }
+
+    /// Counts what a policy did to a call.
+    pub(crate) fn policy(&self, name: &PolicyName, decision: &str) {
+        self.shard.counter(&POLICIES, &[name.as_str(), decision]).increment();
     }
 
     /// Counts a call that waits for an instance.

@@ -8,6 +8,7 @@ use crate::call::{self, Target};
 use crate::connection::Connection;
 use crate::headers::{Marks, is_http2, set_forwarded};
 use crate::outgoing::Outgoing;
+use crate::policy::{self, Asked, Passed};
 use crate::refusal::Refused;
 use crate::story::Story;
 use crate::view::Resolved;
@@ -18,6 +19,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use tenon_core::manifest::Egress;
+use tenon_core::policy::Source;
 use tenon_core::snapshot::Sidecar;
 use tenon_core::{Code, InstanceId};
 
@@ -26,7 +28,7 @@ pub(crate) async fn handle(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
     instance: &InstanceId,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Body> {
     let mut story = Story::begin(worker, connection, &request);
     let view = worker.view();
@@ -38,14 +40,25 @@ pub(crate) async fn handle(
     if request.method() == Method::CONNECT {
         return tunnel::open(worker, connection, story, &view, resolved, authority, request).await;
     }
+    let source = Source::Service(&sidecar.service);
+    let passed = match resolved {
+        Resolved::Mesh(index) => {
+            story.goes_to(view.destinations().get(index).map(|it| &it.service), None);
+            let asked = Asked { source, index, route: None, client: connection.peer };
+            match policy::admit(worker, &view, asked, &authority, &mut request) {
+                Ok(passed) => passed,
+                Err(refused) => return story.refuse(&refused),
+            }
+        }
+        _ => Passed::default(),
+    };
     let path = path_of(request.uri());
     let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
     match resolved {
         Resolved::Mesh(index) => {
             complete(&mut outgoing, connection, &story);
             let marks = Marks::of(outgoing.headers_mut(), connection.trust());
-            story.goes_to(view.destinations().get(index).map(|it| &it.service), None);
-            call::carry(worker, story, Target { view, index, timeout: None, marks }, outgoing).await
+            call::carry(worker, story, Target { view, index, timeout: None, marks, passed }, outgoing).await
         }
         other => match may_leave(&view, other, outgoing.authority()) {
             Ok(()) => egress::carry(worker, story, outgoing).await,

@@ -10,7 +10,7 @@ use http::{Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::time::Duration;
-use tenon_api::headers::{GRPC_TIMEOUT, IDEMPOTENCY_KEY, TIMEOUT_MS};
+use tenon_api::headers::{GRPC_TIMEOUT, IDEMPOTENCY_KEY, MIRRORED, TIMEOUT_MS};
 use tenon_core::deadline::{GrpcTimeout, MillisTimeout};
 use tenon_core::retry;
 
@@ -82,7 +82,22 @@ impl Outgoing {
 
     /// The request for the attempt with this number, counted from 1, which may take this long.
     pub(crate) fn attempt(&self, number: u32, remaining: Duration) -> Request<ReplayBody> {
-        let mut request = Request::new(self.body.body());
+        self.request(self.body.body(), number, remaining)
+    }
+
+    /// A copy for somebody else, marked as such; `None` if its body is not remembered to its end, or if it asks for a
+    /// change of protocol.
+    pub(crate) fn copy(&self, remaining: Duration, mark: HeaderValue) -> Option<Request<ReplayBody>> {
+        if self.upgrade.is_some() {
+            return None;
+        }
+        let mut request = self.request(self.body.copy()?, 1, remaining);
+        request.headers_mut().insert(MIRRORED, mark);
+        Some(request)
+    }
+
+    fn request(&self, body: ReplayBody, number: u32, remaining: Duration) -> Request<ReplayBody> {
+        let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
         let headers = request.headers_mut();

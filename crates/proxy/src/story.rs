@@ -10,6 +10,7 @@ use crate::refusal::Refused;
 use crate::response::Holds;
 use crate::worker::Worker;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain::Attempt;
@@ -150,7 +151,7 @@ impl Story {
         self.mark(&mut response);
         self.worker.metrics.error(self.labels.component, refused.code);
         let why = Why::Failed { code: refused.code, reason: refused.detail.clone() };
-        self.end(refused.code.http_status(), why, refused.policy);
+        self.end(refused.http_status(), why, refused.policy.clone());
         response
     }
 
@@ -174,7 +175,7 @@ impl Story {
         Box::new(Ending { story: self, status, grpc_status: None, holds })
     }
 
-    fn end(&mut self, status: u16, why: Why, policy: Option<&'static str>) {
+    fn end(&mut self, status: u16, why: Why, policy: Option<Cow<'static, str>>) {
         self.ended = true;
         let duration = self.worker.now().since(self.at);
         self.worker.metrics.end(&self.labels, status, duration, self.bytes);
@@ -184,7 +185,13 @@ impl Story {
     }
 
     /// What is remembered of it. Takes what the story holds, so that nothing is copied.
-    fn record(&mut self, status: u16, duration: Duration, why: Why, policy: Option<&'static str>) -> Record {
+    fn record(
+        &mut self,
+        status: u16,
+        duration: Duration,
+        why: Why,
+        policy: Option<Cow<'static, str>>,
+    ) -> Record {
         let labels = Labels {
             component: self.labels.component,
             source: self.labels.source.take(),

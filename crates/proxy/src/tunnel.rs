@@ -9,6 +9,7 @@ use crate::cells::Contact;
 use crate::connection::{self, Connection};
 use crate::hold::Patience;
 use crate::outgoing::Outgoing;
+use crate::policy::{self, Asked};
 use crate::refusal::Refused;
 use crate::relay::relay;
 use crate::story::Story;
@@ -25,6 +26,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_core::breaker::Verdict;
+use tenon_core::policy::Source;
 use tenon_core::{Code, ServiceRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -43,7 +45,8 @@ pub(crate) async fn open(
     let opened = match resolved {
         Resolved::Mesh(index) => {
             story.goes_to(view.destinations().get(index).map(|it| &it.service), None);
-            Ok(None)
+            let asked = Asked { source: shown(source.as_ref()), index, route: None, client: connection.peer };
+            policy::open(worker, view, asked).map(|()| None)
         }
         other => match outbound::may_leave(view, other, &authority) {
             Ok(()) => outside(worker, &authority).await.map(Some),
@@ -75,6 +78,13 @@ where
     let caller = connection.role.instance().and_then(|instance| view.sidecar(instance));
     let caller = caller.map(|sidecar| sidecar.service.clone());
     let (Some(caller), Some(authority)) = (caller, &connection.tunnel) else { return };
+    if let Resolved::Mesh(index) = view.resolve(authority.host(), &caller.namespace) {
+        let asked = Asked { source: shown(Some(&caller)), index, route: None, client: connection.peer };
+        if let Err(refused) = policy::carry_bytes(worker, &view, asked) {
+            tracing::info!(%caller, %authority, reason = refused.detail, "a connection is closed");
+            return worker.metrics.error(connection.component(), refused.code);
+        }
+    }
     let mut patience = Patience::new(&worker.shared.config.limits);
     let mut tried = Vec::new();
     loop {
@@ -137,6 +147,10 @@ pub(crate) fn switch(
         relay(TokioIo::new(caller), TokioIo::new(service), idle, drain.is_over()).await;
     });
     story.answer(response, None)
+}
+
+fn shown(caller: Option<&ServiceRef>) -> Source<'_> {
+    caller.map_or(Source::Unknown, Source::Service)
 }
 
 async fn outside(worker: &Worker, authority: &Authority) -> Result<TcpStream, Refused> {

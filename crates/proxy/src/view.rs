@@ -5,6 +5,8 @@ mod name;
 pub(crate) use name::Resolved;
 
 use crate::cells::{Cells, InstanceCells, ServiceCells};
+use crate::policy::Enforced;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use tenon_core::breaker;
 use tenon_core::manifest::{Egress, Ratio, Telemetry, Traffic};
 use tenon_core::route::RouteTable;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
-use tenon_core::{Address, InstanceId, Revision, ServiceRef};
+use tenon_core::{Address, InstanceId, Revision, RouteName, ServiceRef};
 
 /// The parts of a snapshot that have arrived so far.
 #[derive(Debug, Default, Clone)]
@@ -84,6 +86,8 @@ pub(crate) struct GatewayView {
     /// Whether a balancer in front says whom each connection comes from.
     pub(crate) proxy_protocol: bool,
     pub(crate) table: Arc<RouteTable>,
+    /// What is attached to routes; those that nothing is attached to are absent.
+    pub(crate) policies: BTreeMap<RouteName, Enforced>,
 }
 
 /// A service that may be called.
@@ -94,6 +98,8 @@ pub(crate) struct Destination {
     pub(crate) cells: Arc<ServiceCells>,
     /// Fed with the final outcomes of calls.
     pub(crate) breaker: Arc<breaker::Shared>,
+    /// The policies that are attached to it.
+    pub(crate) policies: Option<Box<Enforced>>,
     /// Whether it is to have no instance now.
     pub(crate) resting: bool,
     /// Its instances that may be called.
@@ -113,12 +119,7 @@ pub(crate) struct Target {
 impl View {
     /// A view of these parts. What has not arrived yet is as if it were empty.
     pub(crate) fn new(parts: Parts, cells: &mut Cells) -> Self {
-        let gateway =
-            parts.routes.as_ref().and_then(|routes| routes.gateway.as_ref()).map(|gateway| GatewayView {
-                listen: gateway.listen,
-                proxy_protocol: gateway.proxy_protocol,
-                table: Arc::clone(&parts.table),
-            });
+        let gateway = parts.routes.as_ref().and_then(|routes| gateway(routes, &parts, cells));
         let destinations = destinations(&parts, cells);
         Self { parts, gateway, destinations }
     }
@@ -187,6 +188,17 @@ impl Candidate for Target {
     }
 }
 
+fn gateway(routes: &Routes, parts: &Parts, cells: &mut Cells) -> Option<GatewayView> {
+    let gateway = routes.gateway.as_ref()?;
+    let mut attached = |route: &RouteName| Enforced::of_route(routes, route, cells);
+    Some(GatewayView {
+        listen: gateway.listen,
+        proxy_protocol: gateway.proxy_protocol,
+        table: Arc::clone(&parts.table),
+        policies: routes.policies.routes.keys().filter_map(|it| Some((it.clone(), attached(it)?))).collect(),
+    })
+}
+
 fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Arc<Destination>> {
     let endpoints = parts.endpoints.as_ref();
     let services = parts.routes.iter().flat_map(|routes| &routes.services);
@@ -197,6 +209,11 @@ fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Arc<Destination>> {
         traffic: traffic.clone(),
         cells: cells.service(service),
         breaker: cells.breaker(service, traffic.breaker.window),
+        policies: parts
+            .routes
+            .as_ref()
+            .and_then(|routes| Enforced::of_service(routes, service, cells))
+            .map(Box::new),
         resting: rests(service),
         targets: endpoints
             .and_then(|part| part.services.get(service))

@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::view::{Destination, View};
 use arc_swap::ArcSwap;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, Weak};
@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Rc<Pool>,
     pub(crate) metrics: Metrics,
     pub(crate) recorder: Recorder,
+    /// Copies of requests in flight.
+    pub(crate) mirrored: Cell<u32>,
     view: RefCell<Rc<LocalView>>,
 }
 
@@ -73,6 +75,7 @@ impl Worker {
             recorder: Recorder::new(
                 shared.rings.get(number).cloned().unwrap_or_else(|| Arc::new(Ring::new(1))),
             ),
+            mirrored: Cell::new(0),
             view: RefCell::new(view),
             number,
             shared,

@@ -4,6 +4,7 @@
 //! the form refused is left out or takes its default. Only if there was no error does anybody get the result.
 
 mod gateway;
+pub(super) mod policy;
 mod service;
 mod telemetry;
 mod traffic;
@@ -21,6 +22,7 @@ pub(super) fn system(root: &Node) -> System {
         name: parsed(root.get("name")).unwrap_or_else(unnamed),
         services: services(root),
         traffic: traffic::rules(root.get("traffic")),
+        policies: policy::policies(root, &namespace),
         gateway: root.get("gateway").map(|node| gateway::gateway(node, &namespace)),
         egress: egress(root.get("egress")),
         telemetry: telemetry::telemetry(root.get("telemetry")),

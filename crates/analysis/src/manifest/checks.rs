@@ -8,6 +8,7 @@ mod calls;
 mod config;
 mod data;
 mod interfaces;
+mod policies;
 mod ports;
 mod references;
 mod routes;
@@ -25,6 +26,7 @@ pub(super) fn names(root: &Node, problems: &mut Problems<'_>) {
     interfaces::check(root, problems);
     data::check(root, problems);
     config::check(root, problems);
+    policies::check(root, problems);
 }
 
 /// Checks the system as a whole. `system` is what `root` says, without errors.
@@ -33,6 +35,7 @@ pub(super) fn sums(system: &System, root: &Node, problems: &mut Problems<'_>) {
     traffic::check(system, root, problems);
     routes::check(system, root, problems);
     ports::check(system, root, problems);
+    policies::effects(root, problems);
 }
 
 /// The entries under `services`.

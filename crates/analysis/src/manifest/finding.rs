@@ -75,6 +75,14 @@ findings! {
          `/package.Service/Method`, or has a method other than `POST` (gRPC always uses POST).";
     UnknownService = "manifest.unknown-service", Error, "There is no such service",
         "`depends_on`, `traffic`, `gateway` and `config` speak of services by the names under `services`.";
+    UnknownPolicy = "manifest.unknown-policy", Error, "There is no such policy",
+        "`traffic` and routes of the gateway attach policies by the names under `policies`.";
+    PolicyContradiction = "manifest.policy-contradiction", Error, "A policy's words do not fit together",
+        "A condition's field, operator and value do not go together: for example `in-cidr` for a path, `exists` with \
+         a value, a `header` without its `name`; or a rate limit is `by: header` without a `header`.";
+    PolicyWithoutEffect = "manifest.policy-without-effect", Warning, "A policy has no effect where it is attached",
+        "A `deny` without conditions refuses every call, whatever else is attached, so an `allow` beside it changes \
+         nothing; and a policy that is attached to nothing does nothing.";
     ConfigMismatch = "manifest.config-mismatch", Error, "An initial value does not satisfy its schema",
         "The JSON Schema (2020-12) of a configuration key holds for its first value too. A schema can refer \
          only to itself: nothing is fetched.";

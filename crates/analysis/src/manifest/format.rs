@@ -5,6 +5,7 @@
 //! them, so the three cannot disagree. What a key does is decided where the system is built (`build`).
 
 mod gateway;
+mod policy;
 mod record;
 mod service;
 mod system;

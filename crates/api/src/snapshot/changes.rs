@@ -90,6 +90,8 @@ fn without_routes(routes: &Routes) -> Routes {
         resting: routes.resting.clone(),
         egress: routes.egress,
         telemetry: routes.telemetry.clone(),
+        policies: routes.policies.clone(),
+        planes: routes.planes,
     }
 }
 

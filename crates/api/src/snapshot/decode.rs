@@ -77,6 +77,9 @@ impl TryFrom<v1::Routes> for Routes {
             gateway: optional("gateway", message.gateway)?,
             services: distinct("services", message.services, service_traffic)?,
             egress: stated("egress", message.egress, v1::Egress::known)?,
+            planes: message.planes.max(1),
+            // Absent from what an older server sends.
+            policies: optional("policies", message.policies)?.unwrap_or_default(),
             resting: each("resting", message.resting, ServiceRef::try_from)?,
             telemetry: optional("telemetry", message.telemetry)?.unwrap_or_default(),
         })

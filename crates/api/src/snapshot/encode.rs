@@ -54,6 +54,8 @@ impl From<&Routes> for v1::Routes {
             gateway: routes.gateway.as_ref().map(Into::into),
             services: services.collect(),
             egress: v1::Egress::from(routes.egress).into(),
+            planes: routes.planes,
+            policies: Some((&routes.policies).into()),
             resting: routes.resting.iter().map(Into::into).collect(),
             telemetry: Some((&routes.telemetry).into()),
         }

@@ -123,8 +123,7 @@ fn an_error_names_the_field() {
             traffic: Some(v1::Traffic::default()),
         }],
         egress: v1::Egress::Deny.into(),
-        resting: Vec::new(),
-        telemetry: None,
+        ..v1::Routes::default()
     };
     assert_eq!(
         error_of(Message::Routes(routes.clone())),

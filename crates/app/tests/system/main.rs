@@ -13,6 +13,7 @@ mod commands;
 mod ending;
 mod failures;
 mod only_replica;
+mod policies;
 mod recovery;
 mod renewing;
 mod shop;

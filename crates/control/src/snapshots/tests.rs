@@ -2,6 +2,7 @@ use super::*;
 use crate::testing::{Fixture, LONG, actor, apply, bare, id, record_health, register, service_ref, system};
 use tenon_core::health::Status;
 use tenon_core::manifest::System;
+use tenon_core::rate;
 use tenon_core::snapshot::Endpoints;
 
 fn shop() -> System {
@@ -206,4 +207,27 @@ async fn who_is_connected_is_known_and_ends_with_the_server() {
     assert!(tokio::time::timeout(LONG, feed.next()).await.unwrap().is_none());
     drop(feed);
     assert_eq!(snapshots.connected(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_planes_that_share_a_limit_are_told_how_many_they_are() {
+    let limit =
+        rate::Limit { requests: 1, per: Duration::from_secs(1), burst: 1, by: rate::By::All, shared: true };
+    let mut shop = shop();
+    let policy = Policy { rules: Vec::new(), unless: Vec::new(), action: Action::RateLimit(limit) };
+    shop.policies.named.insert("slow".parse().unwrap(), Arc::new(policy));
+    let fixture = Fixture::with(shop).await;
+    let (snapshots, _folder) = service(&fixture);
+    let planes = |part| match part {
+        Part::Routes(routes) => routes.planes,
+        other => panic!("no routes: {other:?}"),
+    };
+    let mut first = Feed::new(snapshots.clone(), &all_known(revision(&fixture)));
+    assert_eq!(planes(next(&mut first).await), 1);
+    let mut second = Feed::new(snapshots, &all_known(revision(&fixture)));
+    assert_eq!(planes(next(&mut second).await), 2);
+    assert_eq!(planes(next(&mut first).await), 2);
+    drop(second);
+    assert!(is_quiet(&mut first), "it may come back");
+    assert_eq!(planes(next(&mut first).await), 1);
 }

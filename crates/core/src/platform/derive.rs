@@ -27,6 +27,9 @@ pub fn routes(state: &State) -> Routes {
         revision: state.revision,
         gateway: system.and_then(|it| it.gateway.clone()),
         services: state.catalog.services().map(|(name, _)| treated(name)).collect(),
+        // Whoever tells data planes knows better.
+        planes: 1,
+        policies: system.map(|it| it.policies.clone()).unwrap_or_default(),
         resting: state.catalog.services().map(|(name, _)| name).filter(|it| is_resting(state, it)).collect(),
         egress: system.map_or(Egress::Deny, |it| it.egress),
         telemetry: system.map(|it| it.telemetry.clone()).unwrap_or_default(),

@@ -223,7 +223,8 @@ fn decodes_to(encoded: &str, text: &str) -> bool {
     decoded.eq(text.bytes())
 }
 
-fn decode_first(encoded: &[u8]) -> Option<(u8, &[u8])> {
+/// The first byte that an encoded text stands for, and the rest of the text.
+pub(crate) fn decode_first(encoded: &[u8]) -> Option<(u8, &[u8])> {
     match encoded {
         [b'%', high, low, rest @ ..] => match (hex(*high), hex(*low)) {
             (Some(high), Some(low)) => Some((high << 4 | low, rest)),

@@ -48,7 +48,8 @@ pub(crate) enum ReplayError {
 }
 
 struct Source<S> {
-    incoming: S,
+    /// `None` for a copy, which has it all.
+    incoming: Option<S>,
     /// What has been read, if it is all remembered.
     chunks: Vec<Bytes>,
     trailers: Option<HeaderMap>,
@@ -95,6 +96,19 @@ impl Replay {
         })
     }
 
+    /// A body of its own with the same bytes, if they have all been read and are all remembered.
+    pub(crate) fn copy(&self) -> Option<ReplayBody> {
+        let copied = |source: &Rc<RefCell<Source<Incoming>>>| {
+            let source = source.borrow();
+            (source.ended && !source.lossy).then(|| Rc::new(RefCell::new(source.copy())))
+        };
+        let source = match &self.source {
+            None => None,
+            Some(source) => Some(copied(source)?),
+        };
+        Some(ReplayBody { source, attempt: 0, next: 0, left: self.length })
+    }
+
     /// The refusal, if it is the caller that failed.
     pub(crate) fn caller_failed(&self) -> Option<Refused> {
         self.source.as_ref()?.borrow().failed.map(|violation| match violation {
@@ -119,7 +133,7 @@ impl Replay {
 impl<S> Source<S> {
     fn new(incoming: S, limit: usize) -> Self {
         Self {
-            incoming,
+            incoming: Some(incoming),
             chunks: Vec::new(),
             trailers: None,
             bytes: 0,
@@ -130,6 +144,19 @@ impl<S> Source<S> {
             waiting: false,
             failed: None,
             attempt: 0,
+        }
+    }
+
+    /// The same once more, for its first attempt; all of it must be here.
+    fn copy(&self) -> Self {
+        Self {
+            incoming: None,
+            chunks: self.chunks.clone(),
+            trailers: self.trailers.clone(),
+            ended: true,
+            failed: None,
+            attempt: 0,
+            ..*self
         }
     }
 
@@ -145,7 +172,8 @@ where
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn poll_new(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(incoming).poll_frame(cx);
         self.waiting = polled.is_pending();
         match polled {
             Poll::Pending => Poll::Pending,
@@ -161,7 +189,7 @@ where
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.remember(&frame);
-                self.ended = self.incoming.is_end_stream();
+                self.ended = self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream);
                 Poll::Ready(Some(Ok(frame)))
             }
         }

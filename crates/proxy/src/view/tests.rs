@@ -13,6 +13,8 @@ pub(crate) fn service(text: &str) -> ServiceRef {
 pub(crate) fn view(services: &[(&str, &[(&str, &str)])]) -> View {
     let routes = Routes {
         revision: revision(1),
+        policies: Default::default(),
+        planes: 1,
         gateway: None,
         services: services.iter().map(|(name, _)| (service(name), Traffic::default())).collect(),
         resting: Default::default(),

@@ -16,6 +16,7 @@ mod hops;
 mod load;
 mod malformed;
 mod outliers;
+mod policies;
 mod raw_http1;
 mod raw_http2;
 mod retries;

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tenon_core::manifest::{Egress, Gateway, Traffic, Version};
+use tenon_core::policy::Policy;
 use tenon_core::route::{Backend, Route, Rule};
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{InstanceId, LogId, Position, Revision, ServiceRef};
@@ -160,6 +161,8 @@ impl Mesh {
             gateway: Reserved::new(),
             routes: Routes {
                 revision: revision(1),
+                policies: Default::default(),
+                planes: 1,
                 gateway: None,
                 services: BTreeMap::from([(service("order"), Traffic::default())]),
                 resting: BTreeSet::new(),
@@ -191,6 +194,15 @@ impl Mesh {
     #[must_use]
     pub(crate) fn resting(mut self, name: &str) -> Self {
         self.routes.resting.insert(service(name));
+        self
+    }
+
+    /// Adds a policy, attached to a service.
+    #[must_use]
+    pub(crate) fn policy(mut self, to: &str, name: &str, policy: Policy) -> Self {
+        let policies = &mut self.routes.policies;
+        policies.named.insert(name.parse().unwrap(), Arc::new(policy));
+        policies.services.entry(service(to)).or_default().insert(name.parse().unwrap());
         self
     }
 

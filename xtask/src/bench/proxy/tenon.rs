@@ -101,6 +101,8 @@ fn service() -> Outcome<ServiceRef> {
 
 fn routes_of(listen: SocketAddr, routes: Vec<Route>) -> Outcome<Routes> {
     Ok(Routes {
+        policies: Default::default(),
+        planes: 1,
         revision: Revision { log: LogId::from_bytes([7; 16]), position: Position(1) },
         gateway: Some(Gateway { listen, proxy_protocol: false, routes }),
         services: [(service()?, Traffic::default())].into(),

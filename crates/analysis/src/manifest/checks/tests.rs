@@ -299,3 +299,54 @@ fn variables_that_tenon_sets_are_reserved() {
     }
     assert_eq!(with("MY_PORT"), NONE);
 }
+
+fn policed(policies: &str, attached: &str) -> String {
+    services(&[("order", &[]), ("payment", &[])])
+        + &format!("policies: {{{policies}}}\ntraffic: {{payment: {{policies: [{attached}]}}}}\n")
+}
+
+#[test]
+fn a_policy_that_is_attached_must_be_there() {
+    let problem = only(&policed("only-order: {action: deny}", "only-orders, only-order"));
+    assert_eq!(
+        (problem.code(), problem.path.as_str(), problem.suggestion.as_deref()),
+        ("manifest.unknown-policy", "traffic.payment.policies[0]", Some("only-order"))
+    );
+}
+
+#[test]
+fn the_words_of_a_condition_must_fit_together() {
+    let code = |condition: &str| codes(&policed(&format!("a: {{rules: [{condition}], action: deny}}"), "a"));
+    for good in [
+        "{field: path, operator: prefix, value: /a}",
+        "{field: path, operator: matches, value: '/a/{id}'}",
+        "{field: client, operator: in-cidr, value: [10.0.0.0/8, '::1']}",
+        "{field: header, name: x-a, operator: exists}",
+        "{field: source, value: [order, '@gateway', other.shop]}",
+    ] {
+        assert_eq!(code(good), NONE, "{good}");
+    }
+    for bad in [
+        "{field: path, operator: in-cidr, value: 10.0.0.0/8}",
+        "{field: header, value: a}",
+        "{field: method, name: x, value: GET}",
+        "{field: path}",
+        "{field: path, operator: exists, value: /}",
+        "{field: client, operator: prefix, value: '10.'}",
+        "{field: client, value: here}",
+    ] {
+        assert_eq!(code(bad), ["manifest.policy-contradiction"], "{bad}");
+    }
+    assert_eq!(code("{field: source, value: ordr}"), ["manifest.unknown-service"]);
+}
+
+#[test]
+fn a_policy_without_effect_is_pointed_out() {
+    let all = "none: {action: deny}, some: {rules: [{field: method, value: GET}], action: allow}";
+    assert_eq!(codes(&policed(all, "none, some")), ["manifest.policy-without-effect"]);
+    let unattached = only(&policed(all, "none"));
+    assert_eq!(
+        (unattached.code(), unattached.path.as_str()),
+        ("manifest.policy-without-effect", "policies.some")
+    );
+}

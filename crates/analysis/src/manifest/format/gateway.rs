@@ -1,5 +1,6 @@
 //! The gateway and its routes, in the words of the Gateway API.
 
+use super::policy::ATTACHED;
 use super::{Field, Record, Shape, Word, texts};
 use std::time::Duration;
 
@@ -81,6 +82,12 @@ static ROUTE: Record = Record {
             "How long a request may take in all; what `traffic` says of the service if not stated.",
         )
         .elsewhere(&["timeouts"]),
+        Field::optional(
+            "policies",
+            ATTACHED,
+            "Policies that hold for requests by this route, by their names; besides those of the service.",
+        )
+        .elsewhere(&["filters"]),
     ],
     rules: &[],
     example: "\

@@ -1,6 +1,7 @@
 //! The whole file, and the configuration in it.
 
 use super::gateway::GATEWAY;
+use super::policy::POLICY;
 use super::service::SERVICE;
 use super::telemetry::TELEMETRY;
 use super::traffic::TRAFFIC;
@@ -34,6 +35,12 @@ pub(crate) static SYSTEM: Record = Record {
             "How calls to a service are treated, by the service that is called. What `\"*\"` states holds \
              for all; an entry for a service overrides it key by key.",
         ),
+        Field::optional(
+            "policies",
+            Shape::Map { key: &texts::POLICY_NAME, value: &Shape::Record(&POLICY), least: 0, most: 1_000 },
+            "What is done with which calls, by names under which `traffic` and routes of the gateway attach them.",
+        )
+        .elsewhere(&["policy"]),
         Field::optional(
             "gateway",
             Shape::Record(&GATEWAY),

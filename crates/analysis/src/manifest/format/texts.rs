@@ -3,8 +3,9 @@
 use super::{Quantity, TextForm, units};
 use std::net::SocketAddr;
 use tenon_core::manifest::{ConfigKey, HttpMethod, PathPattern, Version};
+use tenon_core::policy::is_editable;
 use tenon_core::route::{HeaderName, Hostname, RoutePath};
-use tenon_core::{Address, InvalidName, Namespace, RouteName, ServiceName};
+use tenon_core::{Address, InvalidName, Namespace, PolicyName, RouteName, ServiceName};
 
 const DNS_LABEL: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 const LABEL_FORM: &str = "1 to 63 characters of a-z, 0-9 and '-'";
@@ -47,6 +48,33 @@ pub(crate) static ROUTE_NAME: TextForm = TextForm {
     characters: 1..=63,
     pattern: Some(DNS_LABEL),
     check: |text| RouteName::new(text).map(drop).map_err(problem),
+};
+
+pub(crate) static POLICY_NAME: TextForm = TextForm {
+    noun: "policy name",
+    form: LABEL_FORM,
+    characters: 1..=63,
+    pattern: Some(DNS_LABEL),
+    check: |text| PolicyName::new(text).map(drop).map_err(problem),
+};
+
+pub(crate) static CONDITION_VALUE: TextForm = TextForm {
+    noun: "value",
+    form: "text of 1 to 4,096 characters",
+    characters: 1..=4096,
+    pattern: None,
+    check: |_| Ok(()),
+};
+
+pub(crate) static EDITABLE_HEADER: TextForm = TextForm {
+    noun: "header name",
+    form: "the name of a header that may be changed, such as x-tenant",
+    characters: 1..=256,
+    pattern: Some("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"),
+    check: |text| {
+        let name = HeaderName::new(text).map_err(problem)?;
+        if is_editable(&name) { Ok(()) } else { Err("frames a message or is Tenon's own".to_owned()) }
+    },
 };
 
 pub(crate) static VERSION: TextForm = TextForm {

@@ -7,6 +7,7 @@ mod outlier;
 use self::breaker::BREAKER;
 pub(crate) use self::breaker::SERVER_ERROR;
 use self::outlier::OUTLIER;
+use super::policy::ATTACHED;
 use super::{Field, Record, Rule, Shape, Word};
 use std::time::Duration;
 use tenon_core::retry;
@@ -76,6 +77,12 @@ pub(crate) static TRAFFIC: Record = Record {
             .elsewhere(&["circuit_breaker"]),
         Field::optional("outlier", Shape::Record(&OUTLIER), "When to leave an instance out.")
             .elsewhere(&["outlier_detection", "ejection"]),
+        Field::optional(
+            "policies",
+            ATTACHED,
+            "Policies that hold for calls to the service, by their names. Those that `\"*\"` attaches hold besides.",
+        )
+        .elsewhere(&["policy"]),
     ],
     rules: &[],
     example: "\

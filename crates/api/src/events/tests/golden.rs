@@ -197,6 +197,7 @@ fn system() -> System {
             default: traffic(),
             services: [("payment".parse().unwrap(), special_traffic())].into(),
         },
+        policies: Default::default(),
         gateway: Some(gateway()),
         egress: Egress::Allow,
         telemetry: Default::default(),

@@ -36,6 +36,8 @@ fn revision(position: u64) -> Revision {
 fn routes(position: u64) -> Routes {
     Routes {
         revision: revision(position),
+        policies: Default::default(),
+        planes: 1,
         gateway: None,
         services: [("payment".parse::<ServiceRef>().unwrap(), Default::default())].into(),
         resting: Default::default(),

@@ -96,7 +96,7 @@ fn after_the_commit_nothing_more_is_remembered() {
 fn trailers_are_sent_again_too_and_once() {
     let source = source(&["data"], 100);
     let trailers: HeaderMap = [("a".parse().unwrap(), "b".parse().unwrap())].into_iter().collect();
-    source.borrow_mut().incoming.0.push_back(Frame::trailers(trailers));
+    source.borrow_mut().incoming.as_mut().unwrap().0.push_back(Frame::trailers(trailers));
     let expected = r#"data{"a": "b"}"#;
     assert_eq!(read(&mut attempt(&source)), expected);
     let mut second = attempt(&source);
