@@ -5,7 +5,7 @@ use failsafe::CircuitBreaker as _;
 use futures_util::FutureExt as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use tenon_core::balance::{Balancer, Candidate, Strategy};
+use tenon_core::balance::{Ask, Balancer, Candidate, Config, FULL, Key, Member, Strategy, Table};
 use tenon_core::http1::{self, Scanner};
 use tenon_core::retry::budget;
 use tenon_core::route::{
@@ -35,18 +35,35 @@ impl Candidate for Endpoint {
         1
     }
 
-    fn in_flight(&self) -> u64 {
+    fn load(&self, _: Timestamp) -> u64 {
         self.0
+    }
+
+    fn latency(&self, _: Timestamp) -> Option<u64> {
+        Some(1_000 * self.0)
+    }
+
+    fn ramp(&self, _: Timestamp) -> u32 {
+        FULL
     }
 }
 
 fn picks(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick among 1,000");
     let endpoints: Vec<Endpoint> = (0..ENDPOINTS as u64).map(|number| Endpoint(number % 7 + 1)).collect();
+    let names: Vec<String> = (0..ENDPOINTS).map(|number| format!("endpoint-{number}")).collect();
     for strategy in Strategy::ALL {
+        let config = Config::of(strategy);
+        let members = names.iter().enumerate().map(|(index, name)| Member { index, name, weight: 1 });
+        let table = Table::new(&config, members);
         let (mut balancer, mut random) = (Balancer::new(), Random(1));
         group.bench_function(strategy.as_str(), |bench| {
-            bench.iter(|| balancer.pick(strategy, black_box(&endpoints), |_| false, random.next()));
+            bench.iter(|| {
+                let random = random.next();
+                let key = Some(Key(random));
+                let ask = Ask { config: &config, now: Timestamp::ZERO, random, key, in_flight: 0, latency: None };
+                balancer.pick(&table, black_box(&endpoints), |_| false, &ask)
+            });
         });
     }
 }
@@ -134,7 +151,7 @@ fn route(number: usize, path: &str) -> Route {
         hostnames: Vec::new(),
         rules: vec![Rule {
             matches: vec![Match { path, ..Match::default() }],
-            backends: vec![Backend { service, weight: 1 }],
+            backends: vec![Backend { service, weight: 1, subset: Default::default() }],
             ..Rule::default()
         }],
     }

@@ -6,6 +6,7 @@
 //!
 //! Left out on purpose: when parts are sent (crate `control`) and what becomes of them (crate `proxy`).
 
+mod balancing;
 mod changes;
 mod decode;
 mod encode;

@@ -7,11 +7,13 @@
 //! A document becomes a [`System`] by `System::try_from(&document)`, which checks all that the types of `core`
 //! promise; references between services are the business of crate `analysis`, which made the system.
 
+mod balancing;
 mod policy;
 mod service;
 pub(crate) mod telemetry;
 mod traffic;
 
+pub use balancing::{BalancingDoc, HashOnDoc};
 pub use policy::{ConditionDoc, HeaderEditsDoc, PoliciesDoc, PolicyActionDoc, PolicyDoc};
 pub use service::{
     CheckDoc, DataStoreDoc, DirectionDoc, EndpointDoc, HealthDoc, InterfaceDoc, ProcessDoc, ProtocolDoc,

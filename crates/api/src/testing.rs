@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tenon_core::balance::Strategy as Balance;
 use tenon_core::config::Value;
 use tenon_core::manifest::*;
 use tenon_core::policy::{
@@ -18,8 +17,8 @@ use tenon_core::retry::{Delay, Jitter, Policy, RetryOn, budget};
 use tenon_core::route::{Backend, HeaderMatch, Match, PathMatch, QueryMatch, Route, Rule};
 use tenon_core::snapshot::{Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{
-    Address, InstanceId, LogId, PolicyName, Position, Revision, ServiceName, ServiceRef, breaker,
-    concurrency, health, hedge, limit, outlier, priority, rate, snapshot,
+    Address, InstanceId, LogId, PolicyName, Position, Revision, ServiceName, ServiceRef, Timestamp, balance,
+    breaker, concurrency, health, hedge, limit, outlier, priority, rate, snapshot,
 };
 
 pub(crate) fn name<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>() -> impl Strategy<Value = T>
@@ -206,11 +205,58 @@ fn load() -> impl Strategy<Value = (Option<hedge::Policy>, Option<concurrency::C
     (option::of(hedge), option::of(concurrency), rules)
 }
 
+fn pairs() -> impl Strategy<Value = BTreeMap<String, String>> {
+    btree_map("[a-z]{1,8}", ".{0,8}", 0..3)
+}
+
+fn subset() -> impl Strategy<Value = balance::Subset> {
+    pairs().prop_map(|pairs| balance::Subset::new(pairs).unwrap())
+}
+
+fn hash_on() -> impl Strategy<Value = balance::HashOn> {
+    use balance::HashOn;
+    prop_oneof![
+        Just(HashOn::Client),
+        Just(HashOn::Path),
+        "[a-z][a-z-]{0,6}".prop_map(|name| HashOn::Header(name.parse().unwrap())),
+        ("[a-z]{1,6}", option::of(span()))
+            .prop_map(|(name, ttl)| HashOn::Cookie { name: name.parse().unwrap(), ttl }),
+    ]
+}
+
+fn balance() -> impl Strategy<Value = balance::Config> {
+    let numbers = (2..=10_u32, 1..=1_000_u32, option::of(101..=1_000_u32), 0..=100_u32);
+    let strategy = proptest::sample::select(&balance::Strategy::ALL[..]);
+    let plain = strategy.clone().prop_map(balance::Config::of);
+    let stated = (strategy, numbers, hash_on(), span(), any::<bool>(), subset()).prop_map(
+        |(
+            strategy,
+            (choices, virtual_nodes, max_load_percent, panic_percent),
+            hash_on,
+            slow_start,
+            near,
+            subset,
+        )| {
+            balance::Config {
+                strategy,
+                choices,
+                hash_on,
+                virtual_nodes,
+                max_load_percent,
+                slow_start,
+                panic_percent,
+                prefer_near: near,
+                subset,
+            }
+        },
+    );
+    prop_oneof![plain, stated]
+}
+
 pub(crate) fn traffic() -> impl Strategy<Value = Traffic> {
-    let balance = proptest::sample::select(&Balance::ALL[..]);
     let limits =
         any::<(u32, u32)>().prop_map(|(connections, pending)| limit::Config { connections, pending });
-    (balance, span(), policy(), budget(), breaker(), outlier(), any::<u32>(), limits, load()).prop_map(
+    (balance(), span(), policy(), budget(), breaker(), outlier(), any::<u32>(), limits, load()).prop_map(
         |(balance, timeout, retry, budget, breaker, outlier, max_in_flight, limits, load)| Traffic {
             balance,
             timeout,
@@ -239,7 +285,11 @@ fn route_match() -> impl Strategy<Value = Match> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let backend = (service_ref(), any::<u32>()).prop_map(|(service, weight)| Backend { service, weight });
+    let backend = (service_ref(), any::<u32>(), subset()).prop_map(|(service, weight, subset)| Backend {
+        service,
+        weight,
+        subset,
+    });
     (vec(route_match(), 0..3), vec(backend, 0..3), option::of(span()))
         .prop_map(|(matches, backends, timeout)| Rule { matches, backends, timeout })
 }
@@ -366,9 +416,18 @@ pub(crate) fn routes() -> impl Strategy<Value = Routes> {
 }
 
 pub(crate) fn endpoint() -> impl Strategy<Value = snapshot::Endpoint> {
-    (name(), address(), version(), any::<u32>()).prop_map(|(instance, address, version, weight)| {
-        snapshot::Endpoint { instance, address, version, weight }
-    })
+    let known = (any::<bool>(), any::<u64>().prop_map(Timestamp::from_micros), pairs());
+    (name(), address(), version(), any::<u32>(), known).prop_map(
+        |(instance, address, version, weight, (healthy, since, metadata))| snapshot::Endpoint {
+            instance,
+            address,
+            version,
+            weight,
+            healthy,
+            since,
+            metadata,
+        },
+    )
 }
 
 pub(crate) fn endpoints() -> impl Strategy<Value = Endpoints> {
@@ -439,8 +498,8 @@ pub(crate) fn health() -> impl Strategy<Value = health::Config> {
         Just(health::Check::Tcp),
         span().prop_map(|ttl| health::Check::Ttl { ttl }),
     ];
-    (check, span(), span(), any::<(u32, u32)>(), option::of(span())).prop_map(
-        |(check, interval, timeout, (unhealthy_threshold, healthy_threshold), deregister_after)| {
+    (check, span(), span(), any::<(u32, u32)>(), option::of(span()), span()).prop_map(
+        |(check, interval, timeout, (unhealthy_threshold, healthy_threshold), deregister_after, damping)| {
             health::Config {
                 check,
                 interval,
@@ -448,6 +507,7 @@ pub(crate) fn health() -> impl Strategy<Value = health::Config> {
                 unhealthy_threshold,
                 healthy_threshold,
                 deregister_after,
+                damping,
             }
         },
     )

@@ -331,6 +331,12 @@ pub(crate) struct Proxy {
     /// Take over from the data plane that runs on the data folder, if one does
     #[arg(long)]
     pub(crate) takeover: bool,
+    /// The region that this data plane is in, to prefer instances of the same (by their metadata `region`)
+    #[arg(long, env = "TENON_REGION", value_name = "NAME")]
+    pub(crate) region: Option<String>,
+    /// The zone of the region, likewise (`zone`)
+    #[arg(long, env = "TENON_ZONE", value_name = "NAME")]
+    pub(crate) zone: Option<String>,
 }
 
 /// The hidden command that children are started by.

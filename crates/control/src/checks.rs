@@ -316,6 +316,9 @@ impl Checks {
         if let Some(Transition { to, .. }) = output.transition {
             watched.verdict = Some(Verdict { to, evidence });
         }
+        if output.held {
+            tracing::warn!(instance = %id, "it turns unhealthy again and again, and is held back until it has been quiet");
+        }
         if output.deregister {
             watched.give_up = true;
         }

@@ -8,12 +8,14 @@
 //!   success makes it healthy; failures say nothing for [`STARTING_GRACE`], because it may still be starting.
 //! - From then on it is checked at the configured interval, give or take a tenth, and as many answers in a row
 //!   count as the thresholds say.
+//! - One that turns unhealthy again and again is held back for a while, whatever its checks say ([`Config::damping`]).
 //! - The end of its process is immediate and final evidence.
 //! - A heartbeat makes it healthy at once; with a [`Check::Ttl`], silence for the whole time is failure.
 //! - A new state grants every time-out in full, so that nobody is judged by what a server that was down missed.
 //!
 //! Left out on purpose: asking the questions (crate `control`), and what is done with an unhealthy instance.
 
+mod damping;
 mod machine;
 
 pub use machine::{Input, Output, State, next_check_at, next_tick_at, step};
@@ -46,6 +48,9 @@ pub struct Config {
     pub healthy_threshold: u32,
     /// How long an instance may stay unhealthy before it is deregistered; never if not stated.
     pub deregister_after: Option<Duration>,
+    /// How long until a turn for the worse counts half. One that turned about four times in as long is held back, for twice
+    /// as long at most. Never if zero.
+    pub damping: Duration,
 }
 
 impl Default for Config {
@@ -58,6 +63,7 @@ impl Default for Config {
             unhealthy_threshold: 3,
             healthy_threshold: 2,
             deregister_after: None,
+            damping: Duration::from_secs(60),
         }
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod address;
 mod atomic;
+pub mod availability;
 pub mod balance;
 pub mod breaker;
 pub mod catalog;

@@ -140,7 +140,7 @@ pub enum DeregisterReason {
 pub struct Changed {
     /// The service whose instances changed.
     pub service: ServiceRef,
-    /// Whether that concerns the instances that may be called.
+    /// Whether that concerns the instances that data planes are told of.
     pub endpoints: bool,
 }
 
@@ -214,7 +214,11 @@ impl State {
                 self.change(stamp, service, instance, |it| it.registration.labels = labels.clone())
             }
             Event::InstanceHealthChanged { service, instance, to, .. } => {
-                self.change(stamp, service, instance, |it| it.status = *to)
+                self.change(stamp, service, instance, |it| {
+                    it.status = *to;
+                    it.status_since = stamp.time;
+                    it.was_healthy |= *to == Status::Healthy;
+                })
             }
             Event::InstanceDraining { service, instance } => {
                 self.change(stamp, service, instance, |it| it.draining = true)
@@ -247,6 +251,8 @@ impl State {
             draining: false,
             registered_at: stamp.time,
             changed_at: stamp.time,
+            status_since: stamp.time,
+            was_healthy: false,
         };
         self.service_of.insert(id.clone(), service.clone());
         self.services.entry(service.clone()).or_default().insert(id, instance);
@@ -260,7 +266,7 @@ impl State {
             self.services.remove(service);
         }
         self.service_of.remove(id);
-        Some(Changed { service: service.clone(), endpoints: instance.is_callable() })
+        Some(Changed { service: service.clone(), endpoints: instance.is_listed() })
     }
 
     fn change(
@@ -271,10 +277,10 @@ impl State {
         change: impl FnOnce(&mut Instance),
     ) -> Option<Changed> {
         let instance = self.services.get_mut(service)?.get_mut(id)?;
-        let was_callable = instance.is_callable();
+        let was_listed = instance.is_listed();
         change(instance);
         instance.changed_at = stamp.time;
-        Some(Changed { service: service.clone(), endpoints: was_callable || instance.is_callable() })
+        Some(Changed { service: service.clone(), endpoints: was_listed || instance.is_listed() })
     }
 
     fn no_healthy_instance(&self, service: &ServiceRef) -> Refusal {

@@ -23,6 +23,7 @@ pub use pattern::{HeaderMatch, HeaderName, Hostname, PathMatch, QueryMatch, Rout
 pub use shadow::{MatchId, Shadowed, shadowed};
 pub use table::{Headers, RequestHead, RouteTable, RuleMatch};
 
+use crate::balance::Subset;
 use crate::id::{RouteName, ServiceRef};
 use crate::manifest::HttpMethod;
 use std::time::Duration;
@@ -69,6 +70,8 @@ pub struct Backend {
     pub service: ServiceRef,
     /// Its share of the requests against the others'; 1 unless stated, 0 for none.
     pub weight: u32,
+    /// Which of its instances; what its traffic says if this says nothing.
+    pub subset: Subset,
 }
 
 impl Rule {

@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::id::{InstanceId, Revision, ServiceRef};
 use crate::manifest::{Egress, Gateway, Telemetry, Traffic, Version};
 use crate::policy::Policies;
+use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -38,7 +39,8 @@ pub struct Routes {
 pub struct Endpoints {
     /// The log position that this follows from.
     pub revision: Revision,
-    /// The instances that may be called: healthy and not draining. A service of the mesh with none is absent.
+    /// The instances that may be called: not draining, and healthy or marked as not. A service of the mesh with none is
+    /// absent.
     pub services: BTreeMap<ServiceRef, Vec<Endpoint>>,
 }
 
@@ -53,6 +55,12 @@ pub struct Endpoint {
     pub version: Version,
     /// Its share of the traffic against the others'; 1 unless stated.
     pub weight: u32,
+    /// Whether it is healthy. One that is not was once, and is called only when most of its service's seem not to be.
+    pub healthy: bool,
+    /// When it became healthy, or unhealthy.
+    pub since: Timestamp,
+    /// What else is known of it: subsets are chosen by this, and `region` and `zone` say where it is.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The sidecars that one data plane hosts.

@@ -5,8 +5,9 @@ mod race;
 mod room;
 
 use crate::admission;
+use crate::affinity::Affinity;
 use crate::attempt::{Answer, Failure, Terms, attempt};
-use crate::balance::{self, Chosen, Nobody};
+use crate::balance::{self, Chosen, Nobody, Wish};
 use crate::body::Body;
 use crate::cells::Contact;
 use crate::headers::{self, Marks};
@@ -25,6 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain;
 use tenon_api::headers::{GRPC_TIMEOUT, TIMEOUT_MS};
+use tenon_core::balance::{Key, Subset};
 use tenon_core::deadline::{Deadline, GrpcTimeout, MillisTimeout};
 use tenon_core::manifest::Traffic;
 use tenon_core::priority::Priority;
@@ -43,6 +45,8 @@ pub(crate) struct Target {
     pub(crate) marks: Marks,
     /// What policies want.
     pub(crate) passed: Passed,
+    /// Which of the service's instances.
+    pub(crate) subset: Subset,
 }
 
 /// One call on its way.
@@ -60,6 +64,8 @@ struct Call<'a> {
     patience: Patience,
     /// How often it is tried in all, if a policy says so.
     max_attempts: Option<u32>,
+    subset: &'a Subset,
+    key: Option<Key>,
 }
 
 /// What becomes of a call after an attempt.
@@ -105,7 +111,7 @@ async fn try_carry(
     target: &Target,
     outgoing: &mut Outgoing,
 ) -> Result<(Answer, Holds), Refused> {
-    let Target { view, index, timeout, marks, passed } = target;
+    let Target { view, index, timeout, subset, marks, passed } = target;
     let index = *index;
     let destination = view.destinations().get(index).ok_or_else(unavailable)?;
     let traffic = &destination.traffic;
@@ -133,13 +139,25 @@ async fn try_carry(
         destination.cells.budget.deposit(&traffic.budget, story.at);
     }
     let patience = Patience::new(&worker.shared.config.limits);
-    let (attempts, tried, repetition, paid) = (Attempts::new(), Vec::new(), marks.repetition, None);
-    let max_attempts = passed.max_attempts();
-    let call =
-        Call { worker, story, outgoing, deadline, repetition, attempts, paid, tried, patience, max_attempts };
+    let affinity = Affinity::of(&traffic.balance, outgoing);
+    let call = Call {
+        worker,
+        story,
+        outgoing,
+        deadline,
+        repetition: marks.repetition,
+        attempts: Attempts::new(),
+        paid: None,
+        tried: Vec::new(),
+        patience,
+        max_attempts: passed.max_attempts(),
+        subset,
+        key: affinity.key,
+    };
     match call.settle(Rc::clone(view), index).await {
-        Ok((answer, chosen)) => {
+        Ok((mut answer, chosen)) => {
             service.answered();
+            affinity.mark(&mut answer.head.headers);
             let holds = Holds {
                 leave: Some(service),
                 trial: Some(chosen.trial),
@@ -170,7 +188,8 @@ impl Call<'_> {
         loop {
             let destination = view.destinations().get(index).ok_or_else(unavailable)?;
             let may_wait = !self.patience.is_spent();
-            let chosen = match balance::choose(self.worker, &view, index, &self.tried, may_wait) {
+            let chosen = match balance::choose(self.worker, &view, index, self.wish(), &self.tried, may_wait)
+            {
                 Ok(chosen) => chosen,
                 Err(Nobody::Absent) => {
                     // On the heap, so that calls which need not wait keep no room for it.
@@ -220,7 +239,7 @@ impl Call<'_> {
             let seen = result.as_ref().map(|(answer, _)| answer);
             room::measure(self.worker, destination, began, seen);
             let next = self.decide(destination, seen);
-            self.note(&destination.service, target, began, seen, next);
+            self.note(destination, target, began, seen, next);
             self.story.ejected(ejected);
             match (next, result) {
                 (Next::Decided(Decision::GiveUp { .. }), Ok((answer, chosen))) => {
@@ -360,6 +379,11 @@ impl Call<'_> {
         Ok(Terms { number: ended.saturating_add(1), most })
     }
 
+    /// What it asks of the choice of an instance.
+    fn wish(&self) -> Wish<'_> {
+        Wish { subset: self.subset, key: self.key }
+    }
+
     fn may_be_hedged(&self) -> bool {
         self.outgoing.idempotent && self.outgoing.upgrade.is_none() && !self.repetition
     }
@@ -372,13 +396,13 @@ impl Call<'_> {
             && destination.traffic.retry.retry_on.includes(failure.outcome)
             && !(self.patience.is_spent() || destination.resting)
             && self.outgoing.body.is_replayable()
-            && destination.in_use().all(|it| it.cells.contact() == Contact::Refuses)
+            && destination.in_use(self.subset).all(|it| it.cells.contact() == Contact::Refuses)
     }
 
     /// Remembers an attempt: one that went wrong, or one after such, with what was decided.
     fn note(
         &mut self,
-        service: &ServiceRef,
+        destination: &Destination,
         target: &crate::view::Target,
         began: Timestamp,
         result: Result<&Answer, &Failure>,
@@ -397,9 +421,10 @@ impl Call<'_> {
             Next::Decided(Decision::GiveUp { reason }) => reason.to_string(),
             Next::Wait => "wait for another instance".to_owned(),
         };
-        tracing::debug!(%service, instance = %target.instance, %outcome, %decision, "attempt");
+        tracing::debug!(service = %destination.service, instance = %target.instance, %outcome, %decision, "attempt");
         self.story.attempts.push(explain::Attempt {
             instance: Some(target.instance.clone()),
+            choice: Some(balance::described(destination, self.subset)),
             address: Some(target.address.clone()),
             after: began.since(self.story.at),
             duration: self.worker.now().since(began),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tenon_core::availability::Locality;
 
 /// How a data plane is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct PlaneConfig {
     pub access_log: Option<PathBuf>,
     /// What one connection or request may use.
     pub limits: Limits,
+    /// Where it is, so that near instances can be preferred.
+    pub locality: Locality,
 }
 
 impl Default for PlaneConfig {
@@ -29,6 +32,7 @@ impl Default for PlaneConfig {
             explanations: 10_000,
             access_log: None,
             limits: Limits::default(),
+            locality: Locality::default(),
         }
     }
 }

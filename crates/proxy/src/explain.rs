@@ -160,6 +160,7 @@ impl std::fmt::Display for Why {
 impl Served {
     fn to_attempt(&self) -> Attempt {
         Attempt {
+            choice: None,
             instance: self.instance.clone(),
             address: Some(self.address.clone()),
             after: self.after,

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use std::rc::Rc;
 use std::time::Duration;
 use tenon_core::Code;
+use tenon_core::balance::Subset;
 use tenon_core::policy::Source;
 use tenon_core::route::{Headers, RequestHead};
 
@@ -32,7 +33,7 @@ pub(crate) async fn handle(
         Ok(routed) => routed,
         Err(refused) => return story.refuse(&refused),
     };
-    let (index, timeout) = (routed.index, routed.timeout);
+    let Routed { index, timeout, subset } = routed;
     let route = story.labels.route.as_ref();
     let asked = Asked { source: Source::Gateway, index, route, client: connection.peer };
     let passed = match policy::admit(worker, &view, asked, &authority, &mut request) {
@@ -45,7 +46,7 @@ pub(crate) async fn handle(
     correlation::write(outgoing.headers_mut(), story.request_id, &story.trace);
     set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
     let marks = Marks::of(outgoing.headers_mut(), connection.trust());
-    let target = Target { view, index, timeout, marks, passed };
+    let target = Target { view, index, timeout, subset, marks, passed };
     call::carry(worker, story, target, outgoing).await
 }
 
@@ -53,6 +54,7 @@ pub(crate) async fn handle(
 struct Routed {
     index: usize,
     timeout: Option<Duration>,
+    subset: Subset,
 }
 
 fn route(
@@ -81,7 +83,7 @@ fn route(
         headers: &Fields(request.headers()),
     };
     let found = gateway.table.lookup(&head).ok_or_else(|| not_found(&head))?;
-    let backend = found.rule.backend(fastrand::u64(..)).ok_or_else(|| {
+    let backend = found.rule.backend(story.draw(found.rule.backends.len())).ok_or_else(|| {
         let detail =
             format!("route `{}` matches, but none of its backends has a weight above 0", found.route.name);
         Refused::new(Code::MeshServiceUnavailable, detail).by("route")
@@ -92,7 +94,7 @@ fn route(
             format!("route `{}` leads to `{}`, which is not in the mesh", found.route.name, backend.service);
         Refused::new(Code::MeshServiceNotFound, detail).by("route")
     })?;
-    Ok((authority, Routed { index, timeout: found.rule.timeout }))
+    Ok((authority, Routed { index, timeout: found.rule.timeout, subset: backend.subset.clone() }))
 }
 
 fn not_found(head: &RequestHead<'_, Fields<'_>>) -> Refused {

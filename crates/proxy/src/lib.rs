@@ -12,6 +12,7 @@
 
 mod admin;
 mod admission;
+mod affinity;
 mod attempt;
 mod balance;
 mod body;

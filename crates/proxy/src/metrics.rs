@@ -107,6 +107,12 @@ static EJECTED: Descriptor = Descriptor {
     help: "1 for an instance that is left out, else 0.",
     labels: &["destination", "instance"],
 };
+static BALANCE_MODE: Descriptor = Descriptor {
+    name: "tenon_balance_mode",
+    help: "Which instances are called: 0 the healthy ones, 1 those too that seem to have failed all at once, 2 all, \
+           because too few are healthy.",
+    labels: &["destination", "subset"],
+};
 static CONNECTIONS: Descriptor =
     Descriptor { name: "tenon_connections", help: "Open connections from clients.", labels: &["component"] };
 static CONNECTIONS_REFUSED: Descriptor = Descriptor {
@@ -334,11 +340,21 @@ pub(crate) fn observe(
     view: impl Fn() -> std::sync::Arc<View> + Send + Sync + Clone + 'static,
     now: impl Fn() -> Timestamp + Send + Sync + 'static,
 ) {
-    let (breakers, instances, limits) = (view.clone(), view.clone(), view.clone());
+    let (breakers, instances, limits, modes) = (view.clone(), view.clone(), view.clone(), view.clone());
+    registry.observe(&BALANCE_MODE, Box::new(move |report| balance_modes(&modes(), report)));
     registry.observe(&CONCURRENCY, Box::new(move |report| concurrency_limits(&limits(), report)));
     registry.observe(&BREAKER_STATE, Box::new(move |report| breaker_states(&breakers(), report)));
     registry.observe(&EJECTED, Box::new(move |report| ejections(&instances(), now(), report)));
     registry.observe(&SNAPSHOT_POSITION, Box::new(move |report| positions(&view(), report)));
+}
+
+fn balance_modes(view: &View, report: &mut dyn FnMut(&[&str], i64)) {
+    for destination in view.destinations() {
+        let name = destination.service.to_string();
+        for group in &destination.groups {
+            report(&[&name, &group.asked.to_string()], group.mode as i64);
+        }
+    }
 }
 
 fn breaker_states(view: &View, report: &mut dyn FnMut(&[&str], i64)) {

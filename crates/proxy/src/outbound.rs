@@ -18,6 +18,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use std::rc::Rc;
+use tenon_core::balance::Subset;
 use tenon_core::manifest::Egress;
 use tenon_core::policy::Source;
 use tenon_core::snapshot::Sidecar;
@@ -58,7 +59,8 @@ pub(crate) async fn handle(
         Resolved::Mesh(index) => {
             complete(&mut outgoing, connection, &story);
             let marks = Marks::of(outgoing.headers_mut(), connection.trust());
-            call::carry(worker, story, Target { view, index, timeout: None, marks, passed }, outgoing).await
+            let target = Target { view, index, timeout: None, subset: Subset::default(), marks, passed };
+            call::carry(worker, story, target, outgoing).await
         }
         other => match may_leave(&view, other, outgoing.authority()) {
             Ok(()) => egress::carry(worker, story, outgoing).await,

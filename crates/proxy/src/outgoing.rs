@@ -70,6 +70,16 @@ impl Outgoing {
         &self.authority
     }
 
+    /// The path that it asks for, without its query.
+    pub(crate) fn path(&self) -> &str {
+        self.path.path()
+    }
+
+    /// Its headers.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// Its headers, to be completed before the first attempt.
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.headers

@@ -11,7 +11,7 @@ use crate::handover::Sockets;
 use crate::listener::{self, Board, Closing, Heirlooms, Key, Plan};
 use crate::metrics;
 use crate::trial;
-use crate::view::{Parts, View};
+use crate::view::{Parts, Setting, View};
 use crate::worker::{Shared, Worker};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,6 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// those in hand end as they began. Dropped, it ends at once; [`Plane::shutdown`] lets requests finish.
 pub struct Plane {
     shared: Arc<Shared>,
-    told: Mutex<Told>,
     plan: watch::Sender<Arc<Plan>>,
     admin: watch::Receiver<Option<SocketAddr>>,
     threads: Vec<JoinHandle<()>>,
@@ -53,7 +52,7 @@ pub struct StartError(#[from] io::Error);
 
 /// What the plane was told last, and the state that survives changes of it. Locked by changes only.
 #[derive(Debug, Default)]
-struct Told {
+pub(crate) struct Told {
     parts: Parts,
     cells: Cells,
     /// Former views, which the workers let go of when they next look.
@@ -87,6 +86,7 @@ impl Plane {
             board: Board::new(workers),
             heirlooms: Heirlooms::new(sockets.listeners, workers),
             admin_socket: Mutex::default(),
+            told: Mutex::default(),
             config,
         });
         let seen = Arc::clone(&shared);
@@ -100,7 +100,7 @@ impl Plane {
         }
         threads.push(admin::spawn(Arc::clone(&shared), sockets.admin, admin_address, plan.subscribe())?);
         let followed = Some(follow::spawn(Arc::clone(&shared))?);
-        Ok(Self { shared, told: Mutex::default(), plan, admin, threads, followed })
+        Ok(Self { shared, plan, admin, threads, followed })
     }
 
     /// Routes and treatment of calls, in place of those before.
@@ -119,7 +119,7 @@ impl Plane {
     /// Lets go of what was replaced and is not used any more. To be called some time after a change, so that no request
     /// pays for freeing it.
     pub fn forget_replaced(&self) {
-        self.told().replaced.retain(|view| Arc::strong_count(view) > 1);
+        told(&self.shared).replaced.retain(|view| Arc::strong_count(view) > 1);
     }
 
     /// Who may be called, in place of those before.
@@ -146,7 +146,7 @@ impl Plane {
 
     /// What the plane was told last.
     pub fn snapshot(&self) -> Stored {
-        self.told().parts.to_stored()
+        told(&self.shared).parts.to_stored()
     }
 
     /// Waits until every listener of the present snapshot is open in every worker.
@@ -211,10 +211,10 @@ impl Plane {
     }
 
     fn change(&self, apply: impl FnOnce(&mut Parts)) {
-        let mut told = self.told();
+        let mut told = told(&self.shared);
         let Told { parts, cells, replaced } = &mut *told;
         apply(parts);
-        let view = Arc::new(View::new(parts.clone(), cells));
+        let view = Arc::new(View::new(parts.clone(), cells, setting(&self.shared)));
         replaced.retain(|view| Arc::strong_count(view) > 1);
         replaced.push(self.shared.view.swap(Arc::clone(&view)));
         self.shared.changed.notify_waiters();
@@ -224,10 +224,29 @@ impl Plane {
         let wanted = Arc::clone(&self.plan.borrow());
         self.shared.board.keep_only(|key| wanted.listeners.contains_key(key));
     }
+}
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+fn told(shared: &Shared) -> MutexGuard<'_, Told> {
+    shared.told.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn setting(shared: &Shared) -> Setting<'_> {
+    Setting { now: shared.clock.now(), locality: &shared.config.locality }
+}
+
+/// Makes the view anew if it is one that holds for some time only, and that is over.
+fn renew(shared: &Shared) {
+    let is_over = |view: &View| view.until().is_some_and(|until| until <= shared.clock.now());
+    if !is_over(&shared.view.load()) {
+        return;
     }
+    let mut told = told(shared);
+    let Told { parts, cells, replaced } = &mut *told;
+    let view = Arc::new(View::new(parts.clone(), cells, setting(shared)));
+    replaced.retain(|view| Arc::strong_count(view) > 1);
+    replaced.push(shared.view.swap(view));
+    shared.changed.notify_waiters();
+    cells.forget_unused();
 }
 
 impl fmt::Debug for Plane {
@@ -296,6 +315,7 @@ async fn sweep(worker: Rc<Worker>, is_first: bool) {
         worker.pool.close_idle();
         if is_first {
             trial::compare(&worker);
+            renew(&worker.shared);
         }
     }
 }

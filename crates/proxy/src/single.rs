@@ -48,6 +48,7 @@ pub(crate) async fn carry(
 fn note(worker: &Worker, story: &mut Story, address: &Address, failure: &Failure) {
     story.attempts.push(explain::Attempt {
         instance: story.sidecar.clone(),
+        choice: None,
         address: Some(address.clone()),
         after: Duration::ZERO,
         duration: worker.now().since(story.at),

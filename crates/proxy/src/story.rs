@@ -96,6 +96,11 @@ impl Story {
         self.in_flight = Some(self.worker.metrics.begin(&self.labels));
     }
 
+    /// A number to draw one of a route's backends by.
+    pub(crate) fn draw(&self, backends: usize) -> u64 {
+        if backends > 1 { self.worker.even() } else { 0 }
+    }
+
     /// The request is tried once more.
     pub(crate) fn retried(&self) {
         if let Some(in_flight) = &self.in_flight {
@@ -118,6 +123,7 @@ impl Story {
         }
         self.attempts.push(Attempt {
             instance: None,
+            choice: None,
             address: None,
             after: began.since(self.at),
             duration: waited,

@@ -51,7 +51,11 @@ impl Trial {
         let (config, now) = (&destination.traffic.outlier, self.worker.now());
         let took = self.took.unwrap_or_else(|| now.since(self.began));
         let outlier = &target.cells.outlier;
-        let suspect = match judge(&destination.traffic.breaker) {
+        let verdict = judge(&destination.traffic.breaker);
+        if verdict != Verdict::Ignored && destination.traffic.balance.strategy.looks_at_load() {
+            target.cells.measured(&destination.cells, took, verdict == Verdict::Succeeded, now);
+        }
+        let suspect = match verdict {
             Verdict::Ignored => None,
             Verdict::Succeeded => {
                 outlier.succeeded(config, took, now);
@@ -60,7 +64,7 @@ impl Trial {
             Verdict::Failed => outlier.failed(config, connected, took, now),
         };
         let reason = suspect?;
-        if !outlier::eject(&destination.in_use().map(|it| &it.cells.outlier), outlier, config, now) {
+        if !outlier::eject(&destination.all_in_use().map(|it| &it.cells.outlier), outlier, config, now) {
             return None;
         }
         tell_ejected(&self.worker, &destination.service, &target.instance, reason);
@@ -87,7 +91,7 @@ pub(crate) fn compare(worker: &Worker) {
 }
 
 fn end_round(worker: &Worker, destination: &Destination, now: Timestamp) {
-    let targets: Vec<&Target> = destination.in_use().collect();
+    let targets: Vec<&Target> = destination.all_in_use().collect();
     let all: Vec<&outlier::Shared> = targets.iter().map(|it| &it.cells.outlier).collect();
     let round = Round::end(&all, &destination.traffic.outlier, now);
     for (index, reason) in round.ejected {

@@ -3,7 +3,7 @@
 //! A tunnel to a service of the mesh is looked into first: if it carries HTTP, its requests are treated like any other.
 
 use crate::attempt::AnswerBody;
-use crate::balance::Nobody;
+use crate::balance::{Nobody, Wish};
 use crate::body::Body;
 use crate::cells::Contact;
 use crate::connection::{self, Connection};
@@ -25,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
+use tenon_core::balance::{Subset, key};
 use tenon_core::breaker::Verdict;
 use tenon_core::policy::Source;
 use tenon_core::{Code, ServiceRef};
@@ -86,11 +87,12 @@ where
         }
     }
     let mut patience = Patience::new(&worker.shared.config.limits);
-    let mut tried = Vec::new();
+    let (mut tried, everybody) = (Vec::new(), Subset::default());
     loop {
         let Resolved::Mesh(index) = view.resolve(authority.host(), &caller.namespace) else { return };
         let Some(destination) = view.destinations().get(index) else { return };
-        let chosen = match balance::choose(worker, &view, index, &tried, !patience.is_spent()) {
+        let wish = Wish { subset: &everybody, key: Some(key(connection.peer.to_string().as_bytes())) };
+        let chosen = match balance::choose(worker, &view, index, wish, &tried, !patience.is_spent()) {
             Ok(chosen) => chosen,
             Err(Nobody::Absent) if !(destination.resting || patience.is_spent()) => {
                 patience.wait(worker, &view, &destination.service, Duration::MAX).await;

@@ -1,7 +1,9 @@
 //! A snapshot made ready for use: names resolved, routes indexed, cells attached. Immutable; a change makes a new one.
 
+mod group;
 mod name;
 
+pub(crate) use group::{Group, Setting};
 pub(crate) use name::Resolved;
 
 use crate::cells::{Cells, InstanceCells, ServiceCells};
@@ -11,12 +13,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::snapshot::{RouteChanges, Stored};
-use tenon_core::balance::Candidate;
+use tenon_core::availability::Mode;
+use tenon_core::balance::{Candidate, FULL, Subset, ramp};
 use tenon_core::breaker;
 use tenon_core::manifest::{Egress, Ratio, Telemetry, Traffic};
 use tenon_core::route::RouteTable;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
-use tenon_core::{Address, InstanceId, Revision, RouteName, ServiceRef};
+use tenon_core::{Address, InstanceId, Revision, RouteName, ServiceRef, Timestamp};
 
 /// The parts of a snapshot that have arrived so far.
 #[derive(Debug, Default, Clone)]
@@ -102,8 +105,10 @@ pub(crate) struct Destination {
     pub(crate) policies: Option<Box<Enforced>>,
     /// Whether it is to have no instance now.
     pub(crate) resting: bool,
-    /// Its instances that may be called.
+    /// Its instances that may be called, the unhealthy ones too.
     pub(crate) targets: Vec<Target>,
+    /// Which of them are used, for each subset that somebody asks for; first for those who ask for none.
+    pub(crate) groups: Vec<Group>,
 }
 
 /// An instance that may be called.
@@ -113,14 +118,19 @@ pub(crate) struct Target {
     /// Where its application listens.
     pub(crate) address: Address,
     pub(crate) weight: u32,
+    pub(crate) healthy: bool,
+    /// Since when it is healthy, or unhealthy.
+    pub(crate) since: Timestamp,
+    /// How long it takes to get its whole share.
+    slow_start: Duration,
     pub(crate) cells: Arc<InstanceCells>,
 }
 
 impl View {
     /// A view of these parts. What has not arrived yet is as if it were empty.
-    pub(crate) fn new(parts: Parts, cells: &mut Cells) -> Self {
+    pub(crate) fn new(parts: Parts, cells: &mut Cells, setting: Setting<'_>) -> Self {
         let gateway = parts.routes.as_ref().and_then(|routes| gateway(routes, &parts, cells));
-        let destinations = destinations(&parts, cells);
+        let destinations = destinations(&parts, cells, setting);
         Self { parts, gateway, destinations }
     }
 
@@ -165,6 +175,11 @@ impl View {
         &self.destinations
     }
 
+    /// When this view will be another though nothing has changed.
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        self.destinations.iter().flat_map(|it| &it.groups).filter_map(|it| it.until).min()
+    }
+
     /// Where a service stands in [`View::destinations`].
     pub(crate) fn find(&self, service: &ServiceRef) -> Option<usize> {
         self.destinations.binary_search_by(|it| it.service.cmp(service)).ok()
@@ -172,9 +187,32 @@ impl View {
 }
 
 impl Destination {
-    /// The instances that get calls.
-    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Target> + Clone {
-        self.targets.iter().filter(|target| target.weight > 0)
+    /// The instances that get the calls of those who ask for this subset.
+    pub(crate) fn in_use<'a>(
+        &'a self,
+        subset: &Subset,
+    ) -> impl Iterator<Item = &'a Target> + Clone + use<'a> {
+        self.members(self.group(subset).map(|(_, group)| group))
+    }
+
+    /// The instances that get the calls of those who ask for no subset.
+    pub(crate) fn all_in_use(&self) -> impl Iterator<Item = &Target> + Clone {
+        self.members(self.groups.first())
+    }
+
+    fn members<'a>(&'a self, group: Option<&'a Group>) -> impl Iterator<Item = &'a Target> + Clone {
+        let members = group.into_iter().flat_map(|group| &group.members);
+        members.filter_map(|index| self.targets.get(*index))
+    }
+
+    /// Which instances are used by those who ask for this subset. Who asks for one that is no longer known gets any.
+    pub(crate) fn group(&self, subset: &Subset) -> Option<(usize, &Group)> {
+        let mut groups = self.groups.iter().enumerate();
+        let all = groups.next();
+        if subset.is_everybody() {
+            return all;
+        }
+        groups.find(|(_, group)| group.asked == *subset).or(all)
     }
 }
 
@@ -183,8 +221,16 @@ impl Candidate for Target {
         self.weight
     }
 
-    fn in_flight(&self) -> u64 {
-        self.cells.in_flight.in_flight()
+    fn load(&self, now: Timestamp) -> u64 {
+        self.cells.in_flight.in_flight() + self.cells.failures.now(now).unwrap_or_default()
+    }
+
+    fn latency(&self, now: Timestamp) -> Option<u64> {
+        self.cells.latency.now(now)
+    }
+
+    fn ramp(&self, now: Timestamp) -> u32 {
+        if self.healthy { ramp(self.since, self.slow_start, now) } else { FULL }
     }
 }
 
@@ -199,37 +245,43 @@ fn gateway(routes: &Routes, parts: &Parts, cells: &mut Cells) -> Option<GatewayV
     })
 }
 
-fn destinations(parts: &Parts, cells: &mut Cells) -> Vec<Arc<Destination>> {
+fn destinations(parts: &Parts, cells: &mut Cells, setting: Setting<'_>) -> Vec<Arc<Destination>> {
     let endpoints = parts.endpoints.as_ref();
+    let asked = group::asked(parts);
     let services = parts.routes.iter().flat_map(|routes| &routes.services);
     let rests =
         |service: &ServiceRef| parts.routes.as_ref().is_some_and(|routes| routes.resting.contains(service));
-    let destination = |(service, traffic): (&ServiceRef, &Traffic)| Destination {
-        service: service.clone(),
-        traffic: traffic.clone(),
-        cells: cells.service(service),
-        breaker: cells.breaker(service, traffic.breaker.window),
-        policies: parts
-            .routes
-            .as_ref()
-            .and_then(|routes| Enforced::of_service(routes, service, cells))
-            .map(Box::new),
-        resting: rests(service),
-        targets: endpoints
-            .and_then(|part| part.services.get(service))
-            .into_iter()
-            .flatten()
-            .map(|endpoint| target(service, endpoint, cells))
-            .collect(),
+    let mut destination = |(service, traffic): (&ServiceRef, &Traffic)| {
+        let known = endpoints.and_then(|part| part.services.get(service)).map_or(&[][..], Vec::as_slice);
+        let own = cells.service(service);
+        let groups = group::groups(service, traffic, known, asked.get(service), cells, setting);
+        own.in_mode(service, groups.first().map_or(Mode::Normal, |group| group.mode));
+        Destination {
+            service: service.clone(),
+            traffic: traffic.clone(),
+            cells: own,
+            breaker: cells.breaker(service, traffic.breaker.window),
+            policies: parts
+                .routes
+                .as_ref()
+                .and_then(|routes| Enforced::of_service(routes, service, cells))
+                .map(Box::new),
+            resting: rests(service),
+            targets: known.iter().map(|endpoint| target(service, traffic, endpoint, cells)).collect(),
+            groups,
+        }
     };
-    services.map(destination).map(Arc::new).collect()
+    services.map(&mut destination).map(Arc::new).collect()
 }
 
-fn target(service: &ServiceRef, endpoint: &Endpoint, cells: &mut Cells) -> Target {
+fn target(service: &ServiceRef, traffic: &Traffic, endpoint: &Endpoint, cells: &mut Cells) -> Target {
     Target {
         instance: endpoint.instance.clone(),
         address: endpoint.address.clone(),
         weight: endpoint.weight,
+        healthy: endpoint.healthy,
+        since: endpoint.since,
+        slow_start: traffic.balance.slow_start,
         cells: cells.instance(service, &endpoint.instance),
     }
 }

@@ -6,8 +6,9 @@ use crate::config::PlaneConfig;
 use crate::explain::{Recorder, Ring};
 use crate::listener::{Board, Heirlooms};
 use crate::metrics::Metrics;
+use crate::plane::Told;
 use crate::pool::Pool;
-use crate::view::{Destination, View};
+use crate::view::{Destination, Group, View};
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -15,7 +16,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, Weak};
 use tenon_core::balance::Balancer;
 use tenon_core::retry::spent;
-use tenon_core::{RequestId, Timestamp};
+use tenon_core::{RequestId, ServiceRef, Timestamp};
 use tenon_telemetry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) heirlooms: Heirlooms,
     /// The admin address's, for whoever takes over; its thread owns it.
     pub(crate) admin_socket: Mutex<Weak<TcpListener>>,
+    /// What the plane was told last. Locked by changes only.
+    pub(crate) told: Mutex<Told>,
 }
 
 /// What the requests of one thread use.
@@ -51,6 +54,8 @@ pub(crate) struct Worker {
     /// Copies of requests in flight.
     pub(crate) mirrored: Cell<u32>,
     view: RefCell<Rc<LocalView>>,
+    /// How many routes with several backends have been followed.
+    drawn: Cell<u64>,
 }
 
 /// A destination, counted by one thread.
@@ -59,8 +64,8 @@ pub(crate) type Handle = Rc<Arc<Destination>>;
 /// A view with this thread's cursors. Held by the requests that were begun under it.
 pub(crate) struct LocalView {
     view: Arc<View>,
-    /// One for each of [`View::destinations`].
-    pub(crate) balancers: Box<[RefCell<Balancer>]>,
+    /// For each of [`View::destinations`], one for each level of each of its groups.
+    balancers: Box<[Vec<Vec<RefCell<Balancer>>>]>,
     /// The destinations again, for what outlives a request's head: it keeps its destination and not all the others.
     handles: Box<[Handle]>,
 }
@@ -78,6 +83,7 @@ impl Worker {
             mirrored: Cell::new(0),
             view: RefCell::new(view),
             number,
+            drawn: Cell::new(fastrand::u64(..)),
             shared,
         })
     }
@@ -96,6 +102,14 @@ impl Worker {
         Rc::clone(&own)
     }
 
+    /// A number for a route to draw a backend by. They follow each other so evenly that, of any few, each backend gets its
+    /// share: multiples of the golden section (an additive recurrence; H. Weyl, 1916).
+    pub(crate) fn even(&self) -> u64 {
+        let drawn = self.drawn.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.drawn.set(drawn);
+        drawn
+    }
+
     /// A new id for a request.
     pub(crate) fn new_request_id(&self) -> RequestId {
         RequestId::from_time(self.now().as_millis(), std::array::from_fn(|_| fastrand::u8(..)))
@@ -105,15 +119,19 @@ impl Worker {
 impl LocalView {
     /// A view whose cursors go on from those of the one before.
     fn new(view: Arc<View>, before: Option<&Self>) -> Self {
-        let cursor = |service| {
+        let cursor = |service: &ServiceRef, group: usize, level: usize| {
             let index = before?.find(service)?;
-            Some(before?.balancers.get(index)?.borrow().clone())
+            Some(before?.balancer(index, group, level)?.borrow().clone())
         };
-        let balancers = view
-            .destinations()
-            .iter()
-            .map(|it| RefCell::new(cursor(&it.service).unwrap_or_default()))
-            .collect();
+        let of = |destination: &Arc<Destination>| {
+            let groups = destination.groups.iter().enumerate();
+            let levels = |(group, of): (usize, &Group)| {
+                let cursor = |level| cursor(&destination.service, group, level).unwrap_or_default();
+                (0..of.levels.len()).map(|level| RefCell::new(cursor(level))).collect()
+            };
+            groups.map(levels).collect()
+        };
+        let balancers = view.destinations().iter().map(of).collect();
         let handles = view.destinations().iter().map(|it| Rc::new(Arc::clone(it))).collect();
         Self { view, balancers, handles }
     }
@@ -121,6 +139,11 @@ impl LocalView {
     /// One of [`View::destinations`], to be kept.
     pub(crate) fn handle(&self, index: usize) -> Option<Handle> {
         self.handles.get(index).cloned()
+    }
+
+    /// The cursor for a level of a group of a destination.
+    pub(crate) fn balancer(&self, index: usize, group: usize, level: usize) -> Option<&RefCell<Balancer>> {
+        self.balancers.get(index)?.get(group)?.get(level)
     }
 }
 

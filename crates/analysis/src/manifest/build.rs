@@ -3,6 +3,7 @@
 //! Runs on every tree, so that a system with a mistake in one place can still be checked in the others: what
 //! the form refused is left out or takes its default. Only if there was no error does anybody get the result.
 
+mod balance;
 mod gateway;
 pub(super) mod policy;
 mod service;

@@ -132,6 +132,9 @@ findings! {
     RetryWithoutEffect = "manifest.retry-without-effect", Warning, "A time-out for one try is never reached",
         "`per_try_timeout` is not below `timeout`, so the call as a whole ends first, and a try that hangs \
          is never tried again.";
+    BalanceWithoutEffect = "manifest.balance-without-effect", Warning, "A key has no effect with this strategy",
+        "`choices` is for `least-requests` and `peak-ewma`, `hash_on` for `ring-hash` and `maglev`, `virtual_nodes` for \
+         `ring-hash`, `max_load_percent` for both that hash, and `slow_start` for all others.";
     BreakerNeverOpens = "manifest.breaker-never-opens", Warning, "A breaker will hardly ever open",
         "A breaker counts failures that follow each other; one success starts the count again. From a \
          threshold above 100 on, even a service that fails nine calls in ten will hardly ever open it.";

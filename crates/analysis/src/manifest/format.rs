@@ -4,6 +4,7 @@
 //! These tables are the only description of the format. The reader, the JSON Schema and the reference follow
 //! them, so the three cannot disagree. What a key does is decided where the system is built (`build`).
 
+mod balance;
 mod gateway;
 mod policy;
 mod record;

@@ -5,6 +5,7 @@ use serde_json::json;
 pub(crate) fn explanation() -> Explanation {
     let attempt = Attempt {
         instance: Some("payment-1".parse().unwrap()),
+        choice: Some("round-robin".into()),
         address: Some("127.0.0.1:20001".parse().unwrap()),
         after: Duration::from_micros(150),
         duration: Duration::from_micros(900),

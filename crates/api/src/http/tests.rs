@@ -31,6 +31,8 @@ pub(crate) fn instance() -> Instance {
         draining: false,
         registered_at: Timestamp::from_micros(1_772_366_400_000_250),
         changed_at: Timestamp::from_micros(1_772_366_400_000_500),
+        status_since: Timestamp::from_micros(1_772_366_400_000_500),
+        was_healthy: true,
     };
     Instance {
         evidence: Some(evidence()),

@@ -6,7 +6,7 @@ use crate::invalid::{Checked, distinct, each, nested, optional, parsed, required
 use crate::proto::snapshot::v1;
 use tenon_core::manifest::Traffic;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
-use tenon_core::{InstanceId, LogId, Position, Revision, ServiceRef};
+use tenon_core::{InstanceId, LogId, Position, Revision, ServiceRef, Timestamp};
 
 impl TryFrom<v1::SnapshotPart> for Part {
     type Error = InvalidMessage;
@@ -127,6 +127,9 @@ impl TryFrom<v1::Endpoint> for Endpoint {
             address: parsed("address", &message.address)?,
             version: parsed("version", &message.version)?,
             weight: message.weight,
+            healthy: !message.unhealthy,
+            since: Timestamp::from_micros(message.since_micros),
+            metadata: super::balancing::sorted(message.metadata),
         })
     }
 }

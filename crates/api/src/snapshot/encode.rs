@@ -89,6 +89,9 @@ impl From<&Endpoint> for v1::Endpoint {
             address: endpoint.address.to_string(),
             version: endpoint.version.to_string(),
             weight: endpoint.weight,
+            unhealthy: !endpoint.healthy,
+            since_micros: endpoint.since.as_micros(),
+            metadata: endpoint.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         }
     }
 }

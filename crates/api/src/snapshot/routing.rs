@@ -1,5 +1,6 @@
 //! How calls are treated and where the gateway sends them, in both directions.
 
+use super::balancing;
 use super::encode::micros;
 use crate::InvalidMessage;
 use crate::invalid::{Checked, each, narrowed, nested, optional, parsed, required, stated};
@@ -35,8 +36,12 @@ impl From<Strategy> for v1::Balance {
         match strategy {
             Strategy::RoundRobin => Self::RoundRobin,
             Strategy::WeightedRoundRobin => Self::WeightedRoundRobin,
+            Strategy::LeastRequests => Self::LeastRequests,
             Strategy::LeastConnections => Self::LeastConnections,
+            Strategy::PeakEwma => Self::PeakEwma,
             Strategy::Random => Self::Random,
+            Strategy::RingHash => Self::RingHash,
+            Strategy::Maglev => Self::Maglev,
         }
     }
 }
@@ -47,8 +52,12 @@ impl v1::Balance {
             Self::Unspecified => None,
             Self::RoundRobin => Some(Strategy::RoundRobin),
             Self::WeightedRoundRobin => Some(Strategy::WeightedRoundRobin),
+            Self::LeastRequests => Some(Strategy::LeastRequests),
             Self::LeastConnections => Some(Strategy::LeastConnections),
+            Self::PeakEwma => Some(Strategy::PeakEwma),
             Self::Random => Some(Strategy::Random),
+            Self::RingHash => Some(Strategy::RingHash),
+            Self::Maglev => Some(Strategy::Maglev),
         }
     }
 }
@@ -77,7 +86,8 @@ impl v1::Jitter {
 impl From<&Traffic> for v1::Traffic {
     fn from(traffic: &Traffic) -> Self {
         Self {
-            balance: v1::Balance::from(traffic.balance).into(),
+            balance: v1::Balance::from(traffic.balance.strategy).into(),
+            balancing: balancing::stated(&traffic.balance),
             timeout_micros: micros(traffic.timeout),
             retry: Some((&traffic.retry).into()),
             budget: Some((&traffic.budget).into()),
@@ -96,7 +106,10 @@ impl TryFrom<v1::Traffic> for Traffic {
     type Error = InvalidMessage;
     fn try_from(message: v1::Traffic) -> Checked<Self> {
         Ok(Self {
-            balance: stated("balance", message.balance, v1::Balance::known)?,
+            balance: balancing::config(
+                stated("balance", message.balance, v1::Balance::known)?,
+                message.balancing,
+            )?,
             timeout: Duration::from_micros(message.timeout_micros),
             retry: nested("retry", message.retry)?,
             budget: required("budget", message.budget)?.into(),
@@ -253,7 +266,11 @@ impl TryFrom<v1::Route> for Route {
 
 impl From<&Rule> for v1::Rule {
     fn from(rule: &Rule) -> Self {
-        let backend = |it: &Backend| v1::Backend { service: Some((&it.service).into()), weight: it.weight };
+        let backend = |it: &Backend| v1::Backend {
+            service: Some((&it.service).into()),
+            weight: it.weight,
+            subset: balancing::pairs(&it.subset),
+        };
         Self {
             matches: rule.matches.iter().map(Into::into).collect(),
             backends: rule.backends.iter().map(backend).collect(),
@@ -265,8 +282,10 @@ impl From<&Rule> for v1::Rule {
 impl TryFrom<v1::Rule> for Rule {
     type Error = InvalidMessage;
     fn try_from(message: v1::Rule) -> Checked<Self> {
-        let backend =
-            |it: v1::Backend| Ok(Backend { service: nested("service", it.service)?, weight: it.weight });
+        let backend = |it: v1::Backend| {
+            let subset = balancing::subset(it.subset)?;
+            Ok(Backend { service: nested("service", it.service)?, weight: it.weight, subset })
+        };
         Ok(Self {
             matches: each("matches", message.matches, Match::try_from)?,
             backends: each("backends", message.backends, backend)?,

@@ -137,6 +137,7 @@ fn an_error_names_the_field() {
         address: "127.0.0.1:0".into(),
         version: "1.0.0".into(),
         weight: 1,
+        ..Default::default()
     };
     let of_service =
         v1::EndpointsOfService { service: service("payment"), endpoints: vec![endpoint.clone()] };
@@ -177,6 +178,9 @@ fn a_change_to_one_service_leaves_the_others() {
         address: "127.0.0.1:80".parse().unwrap(),
         version: "1.0.0".parse().unwrap(),
         weight: 1,
+        healthy: true,
+        since: tenon_core::Timestamp::ZERO,
+        metadata: Default::default(),
     };
     let (order, payment): (ServiceRef, ServiceRef) = ("order".parse().unwrap(), "payment".parse().unwrap());
     let change = |position, endpoints| ServiceEndpoints {

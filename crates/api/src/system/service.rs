@@ -147,7 +147,14 @@ pub struct HealthDoc {
     pub healthy_threshold: u32,
     /// How long an instance may stay unhealthy before it is deregistered; never if null.
     pub deregister_after_ms: Option<u64>,
+    /// How long until a turn for the worse counts half, by which an instance that flaps is held back; 60,000 if null, never
+    /// if 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damping_ms: Option<u64>,
 }
+
+/// What holds where nothing is said of damping. Logs hold such documents, so this never changes.
+const DAMPING: Duration = Duration::from_secs(60);
 
 /// What a check asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -348,6 +355,7 @@ impl From<&health::Config> for HealthDoc {
             unhealthy_threshold: config.unhealthy_threshold,
             healthy_threshold: config.healthy_threshold,
             deregister_after_ms: config.deregister_after.map(text::millis::round_up),
+            damping_ms: Some(config.damping).filter(|it| *it != DAMPING).map(text::millis::round_up),
         }
     }
 }
@@ -361,6 +369,7 @@ impl From<&HealthDoc> for health::Config {
             unhealthy_threshold: doc.unhealthy_threshold,
             healthy_threshold: doc.healthy_threshold,
             deregister_after: doc.deregister_after_ms.map(Duration::from_millis),
+            damping: doc.damping_ms.map_or(DAMPING, Duration::from_millis),
         }
     }
 }

@@ -10,6 +10,7 @@ pub use limits::LimitsDoc;
 pub use load::{ConcurrencyDoc, HedgeDoc, PriorityDoc, PriorityRulesDoc};
 pub use outlier::{LatencyDoc, OutlierDoc, SuccessRateDoc};
 
+use super::balancing::{self, BalancingDoc};
 use super::keyed;
 use crate::InvalidMessage;
 use crate::invalid::{Checked, each, parsed};
@@ -38,6 +39,9 @@ pub struct TrafficRulesDoc {
 pub struct TrafficDoc {
     /// How an instance is chosen.
     pub balance: BalanceDoc,
+    /// What else is said of that; the defaults if null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancing: Option<BalancingDoc>,
     /// How long a call may take with all its retries.
     pub timeout_ms: u64,
     /// When and how a failed call is tried again.
@@ -72,10 +76,18 @@ mirror! {
         RoundRobin,
         /// In proportion to weights.
         WeightedRoundRobin,
-        /// The one with the fewest requests in flight for its weight.
+        /// Of some, the one with the fewest requests in flight for its weight.
+        LeastRequests,
+        /// Of all, the one with the fewest requests in flight for its weight.
         LeastConnections,
+        /// Of some, the one with the least latency times requests in flight.
+        PeakEwma,
         /// Any, with equal chances.
         Random,
+        /// The same for the same key, on a ring.
+        RingHash,
+        /// The same for the same key, by Maglev's table.
+        Maglev,
     }
 }
 
@@ -247,6 +259,9 @@ pub struct BackendDoc {
     pub service: String,
     /// Its share of the requests against the others'.
     pub weight: u32,
+    /// Which of its instances: those with this metadata; what its traffic says if empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subset: BTreeMap<String, String>,
 }
 
 impl From<&TrafficRules> for TrafficRulesDoc {
@@ -265,15 +280,17 @@ impl From<&TrafficRules> for TrafficRulesDoc {
 impl TryFrom<&TrafficRulesDoc> for TrafficRules {
     type Error = InvalidMessage;
     fn try_from(doc: &TrafficRulesDoc) -> Checked<Self> {
-        let services = keyed("services", &doc.services, |_, traffic| Ok(traffic.into()))?;
-        Ok(Self { default: (&doc.default).into(), services })
+        let services = keyed("services", &doc.services, |_, traffic| traffic.try_into())?;
+        let default = (&doc.default).try_into().map_err(|error: InvalidMessage| error.within("default"))?;
+        Ok(Self { default, services })
     }
 }
 
 impl From<&Traffic> for TrafficDoc {
     fn from(traffic: &Traffic) -> Self {
         Self {
-            balance: traffic.balance.into(),
+            balance: traffic.balance.strategy.into(),
+            balancing: BalancingDoc::stated(&traffic.balance),
             timeout_ms: round_up(traffic.timeout),
             retry: (&traffic.retry).into(),
             retry_budget: RetryBudgetDoc {
@@ -292,10 +309,11 @@ impl From<&Traffic> for TrafficDoc {
     }
 }
 
-impl From<&TrafficDoc> for Traffic {
-    fn from(doc: &TrafficDoc) -> Self {
-        Self {
-            balance: doc.balance.into(),
+impl TryFrom<&TrafficDoc> for Traffic {
+    type Error = InvalidMessage;
+    fn try_from(doc: &TrafficDoc) -> Checked<Self> {
+        Ok(Self {
+            balance: balancing::config(doc.balance.into(), doc.balancing.as_ref())?,
             timeout: Duration::from_millis(doc.timeout_ms),
             retry: (&doc.retry).into(),
             budget: budget::Config {
@@ -310,7 +328,7 @@ impl From<&TrafficDoc> for Traffic {
             priority: doc.priority.as_ref().map(Into::into).unwrap_or_default(),
             outlier: outlier::meant(doc.outlier),
             limits: limits::meant(doc.limits),
-        }
+        })
     }
 }
 
@@ -434,7 +452,11 @@ impl TryFrom<&RouteDoc> for Route {
 
 impl From<&Rule> for RuleDoc {
     fn from(rule: &Rule) -> Self {
-        let backend = |it: &Backend| BackendDoc { service: it.service.to_string(), weight: it.weight };
+        let backend = |it: &Backend| BackendDoc {
+            service: it.service.to_string(),
+            weight: it.weight,
+            subset: it.subset.pairs().clone(),
+        };
         Self {
             matches: rule.matches.iter().map(Into::into).collect(),
             backends: rule.backends.iter().map(backend).collect(),
@@ -446,8 +468,10 @@ impl From<&Rule> for RuleDoc {
 impl TryFrom<&RuleDoc> for Rule {
     type Error = InvalidMessage;
     fn try_from(doc: &RuleDoc) -> Checked<Self> {
-        let backend =
-            |it: &BackendDoc| Ok(Backend { service: parsed("service", &it.service)?, weight: it.weight });
+        let backend = |it: &BackendDoc| {
+            let subset = balancing::subset(&it.subset)?;
+            Ok(Backend { service: parsed("service", &it.service)?, weight: it.weight, subset })
+        };
         Ok(Self {
             matches: each("matches", &doc.matches, Match::try_from)?,
             backends: each("backends", &doc.backends, backend)?,

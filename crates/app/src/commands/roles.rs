@@ -14,6 +14,7 @@ use tenon_analysis::manifest::{self, Problem};
 use tenon_api::http::{Finding, Severity};
 use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
+use tenon_core::availability::Locality;
 use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::segment::{OpenReport, SegmentLog};
@@ -113,7 +114,8 @@ pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
     let defaults = PlaneConfig::default();
     let workers = options.workers.unwrap_or(defaults.workers).max(1);
     let access_log = Some(data.logs().join("tenon.access.log"));
-    let config = PlaneConfig { workers, admin: options.admin_listen, access_log, ..defaults };
+    let locality = Locality { region: options.region.clone(), zone: options.zone.clone() };
+    let config = PlaneConfig { workers, admin: options.admin_listen, access_log, locality, ..defaults };
     let file = data.snapshots().join("data-plane");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plane = runtime.block_on(open_plane(config, &data, &file, options.takeover))?;

@@ -1,5 +1,6 @@
 //! The state of one instance's health and its one transition function.
 
+use super::damping::Damping;
 use super::{
     Check, Config, Failure, STALLED_INTERVAL, STARTING_GRACE, STARTING_INTERVAL, Status, Transition,
 };
@@ -24,6 +25,8 @@ pub struct State {
     last_heartbeat: Timestamp,
     /// Whether its process has ended: nothing changes any more.
     ended: bool,
+    /// How often it has turned unhealthy of late.
+    damping: Damping,
 }
 
 /// What happens to an instance.
@@ -49,6 +52,8 @@ pub struct Output {
     /// It has been unhealthy for as long as it may: it is to be deregistered. Said with every tick until that
     /// has happened.
     pub deregister: bool,
+    /// It has turned unhealthy so often that it is held back from now on.
+    pub held: bool,
 }
 
 impl State {
@@ -63,6 +68,7 @@ impl State {
             next_check: now,
             last_heartbeat: now,
             ended: false,
+            damping: Damping::default(),
         }
     }
 
@@ -107,19 +113,21 @@ pub fn step(state: &State, config: &Config, input: Input, now: Timestamp, jitter
     }
     let mut next = state.clone();
     let believed = next.judge(config, input, now);
-    let transition = next.believe(believed, now);
+    let was_held = next.damping.holds(config.damping, now);
+    let transition = next.believe(believed, config, now);
+    let held = !was_held && next.damping.holds(config.damping, now);
     if matches!(input, Input::Passed | Input::Failed(_)) {
         next.next_check = now.after(next.interval(config, jitter));
     }
     let deregister = next.is_given_up(config, now);
-    (next, Output { transition, deregister })
+    (next, Output { transition, deregister, held })
 }
 
 impl State {
     /// What is believed after an input.
     fn judge(&mut self, config: &Config, input: Input, now: Timestamp) -> Status {
         match input {
-            Input::Passed => self.passed(config),
+            Input::Passed => self.passed(config, now),
             Input::Failed(_) => self.failed(config, now),
             Input::ProcessExited => {
                 self.ended = true;
@@ -128,21 +136,21 @@ impl State {
             Input::Heartbeat => {
                 self.last_heartbeat = now.max(self.last_heartbeat);
                 self.contrary = 0;
-                Status::Healthy
+                if self.is_held(config, now) { Status::Unhealthy } else { Status::Healthy }
             }
             Input::Tick if self.is_silent(config, now) => Status::Unhealthy,
             Input::Tick => self.status,
         }
     }
 
-    fn passed(&mut self, config: &Config) -> Status {
+    fn passed(&mut self, config: &Config, now: Timestamp) -> Status {
         if self.status == Status::Healthy {
             self.contrary = 0;
             return Status::Healthy;
         }
         self.contrary = self.contrary.saturating_add(1);
         let enough = if self.was_healthy { config.healthy_threshold } else { 1 };
-        if self.contrary >= enough { Status::Healthy } else { self.status }
+        if self.contrary >= enough && !self.is_held(config, now) { Status::Healthy } else { self.status }
     }
 
     fn failed(&mut self, config: &Config, now: Timestamp) -> Status {
@@ -160,7 +168,11 @@ impl State {
         }
     }
 
-    fn believe(&mut self, to: Status, now: Timestamp) -> Option<Transition> {
+    fn is_held(&self, config: &Config, now: Timestamp) -> bool {
+        self.status == Status::Unhealthy && self.damping.holds(config.damping, now)
+    }
+
+    fn believe(&mut self, to: Status, config: &Config, now: Timestamp) -> Option<Transition> {
         let from = self.status;
         if to == from {
             return None;
@@ -169,6 +181,9 @@ impl State {
         self.since = now;
         self.contrary = 0;
         self.was_healthy |= to == Status::Healthy;
+        if (from, to) == (Status::Healthy, Status::Unhealthy) {
+            self.damping = self.damping.turned(config.damping, now);
+        }
         Some(Transition { from, to })
     }
 

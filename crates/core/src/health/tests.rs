@@ -205,3 +205,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_instance_that_flaps_is_held_back_until_it_has_been_quiet() {
+    let config = Config { unhealthy_threshold: 1, healthy_threshold: 1, ..Config::default() };
+    let mut state = healthy();
+    let mut now = Timestamp::ZERO;
+    for turn in 1..=4 {
+        now = now.after(SECOND);
+        let (next, output) = step(&state, &config, FAILED, now, 0);
+        assert_eq!((next.status(), output.held), (Status::Unhealthy, turn == 4));
+        now = now.after(SECOND);
+        state = step(&next, &config, Input::Passed, now, 0).0;
+        assert_eq!(state.status() == Status::Healthy, turn < 4, "turn {turn}");
+    }
+    let (state, output) = step(&state, &config, Input::Heartbeat, now, 0);
+    assert_eq!((state.status(), output.transition), (Status::Unhealthy, None), "whatever it says itself");
+    let (state, output) = step(&state, &config, Input::Passed, now.after(config.damping * 2), 0);
+    assert_eq!(state.status(), Status::Healthy);
+    assert!(output.transition.is_some());
+}

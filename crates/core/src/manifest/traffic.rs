@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Traffic {
     /// How an instance is chosen.
-    pub balance: balance::Strategy,
+    pub balance: balance::Config,
     /// How long a call may take with all its retries; a caller's shorter deadline wins.
     pub timeout: Duration,
     /// When and how a failed call is tried again.
@@ -34,7 +34,7 @@ pub struct Traffic {
 impl Default for Traffic {
     fn default() -> Self {
         Self {
-            balance: balance::Strategy::default(),
+            balance: balance::Config::default(),
             timeout: Duration::from_secs(30),
             retry: retry::Policy::default(),
             budget: retry::budget::Config::default(),

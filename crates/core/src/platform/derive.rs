@@ -42,11 +42,13 @@ pub(super) fn is_resting(state: &State, service: &ServiceRef) -> bool {
     state.catalog.get(service).is_some_and(run) && state.runtime.wanted(&state.catalog, service) == 0
 }
 
-/// Who may be called: what lookups answer, for every service that has an answer.
+/// Who may be called: what lookups answer, and besides, marked as such, the instances that are no longer healthy, because
+/// the data plane decides what to do when most are not.
 pub fn endpoints(state: &State) -> Endpoints {
     let found = |name: &ServiceRef| {
-        let callable = state.registry.lookup(&state.catalog, name).ok()?;
-        Some((name.clone(), callable.into_iter().map(endpoint).collect()))
+        let listed = state.registry.instances(name).filter(|it| it.is_listed()).map(endpoint);
+        let listed: Vec<Endpoint> = listed.collect();
+        (state.catalog.declares(name) && !listed.is_empty()).then(|| (name.clone(), listed))
     };
     Endpoints { revision: state.revision, services: state.registry.services().filter_map(found).collect() }
 }
@@ -78,6 +80,9 @@ fn endpoint(instance: &registry::Instance) -> Endpoint {
         address: registration.address.clone(),
         version: registration.labels.version.clone(),
         weight: registration.labels.weight,
+        healthy: instance.is_callable(),
+        since: instance.status_since,
+        metadata: registration.labels.metadata.pairs().clone(),
     }
 }
 

@@ -12,7 +12,8 @@ pub type Invariant = (&'static str, fn(&State) -> bool);
 
 /// What holds after any sequence of events.
 pub const UNCONDITIONAL: &[Invariant] = &[
-    ("endpoints are healthy registered instances of declared services", endpoints_are_callable),
+    ("endpoints are registered instances of declared services, not draining", endpoints_are_listed),
+    ("an endpoint is marked healthy if and only if lookups answer it", marks_are_true),
     ("indexes agree", indexes_agree),
 ];
 
@@ -30,8 +31,8 @@ pub fn violated(state: &State) -> Vec<&'static str> {
     all.filter(|(_, holds)| !holds(state)).map(|(name, _)| *name).collect()
 }
 
-/// Discovery answers only healthy instances of the named service.
-pub fn endpoints_are_callable(state: &State) -> bool {
+/// Data planes are told of instances of the named service only, none of them draining or never healthy.
+pub fn endpoints_are_listed(state: &State) -> bool {
     endpoints(state).services.iter().all(|(service, endpoints)| {
         state.catalog.declares(service)
             && !endpoints.is_empty()
@@ -39,8 +40,18 @@ pub fn endpoints_are_callable(state: &State) -> bool {
                 state
                     .registry
                     .get(&endpoint.instance)
-                    .is_some_and(|it| it.is_callable() && it.registration.service == *service)
+                    .is_some_and(|it| it.is_listed() && it.registration.service == *service)
             })
+    })
+}
+
+/// What data planes are told is healthy is what discovery answers: the healthy instances of the named service.
+pub fn marks_are_true(state: &State) -> bool {
+    let told = endpoints(state).services;
+    state.catalog.services().all(|(service, _)| {
+        let found = state.registry.lookup(&state.catalog, &service).unwrap_or_default();
+        let marked = told.get(&service).into_iter().flatten().filter(|it| it.healthy);
+        found.iter().map(|it| it.id()).eq(marked.map(|it| &it.instance))
     })
 }
 

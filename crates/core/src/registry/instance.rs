@@ -22,6 +22,10 @@ pub struct Instance {
     pub registered_at: Timestamp,
     /// When its status, its labels or `draining` last changed.
     pub changed_at: Timestamp,
+    /// When its status last changed; when it was registered, if it never did.
+    pub status_since: Timestamp,
+    /// Whether it was ever healthy.
+    pub was_healthy: bool,
 }
 
 impl Instance {
@@ -33,6 +37,12 @@ impl Instance {
     /// Whether it may be called: healthy and not draining.
     pub fn is_callable(&self) -> bool {
         self.status == Status::Healthy && !self.draining
+    }
+
+    /// Whether data planes are told of it: it was healthy once and is not draining. While it is unhealthy they call it
+    /// only if most of its service's instances seem to be (module [`availability`](crate::availability)).
+    pub fn is_listed(&self) -> bool {
+        self.was_healthy && !self.draining
     }
 }
 

@@ -305,7 +305,7 @@ proptest! {
         let backends: Vec<_> = weights
             .iter()
             .enumerate()
-            .map(|(index, weight)| Backend { service: format!("s{index}").parse().expect("a service"), weight: *weight })
+            .map(|(index, weight)| Backend { service: format!("s{index}").parse().expect("a service"), weight: *weight, subset: Subset::default() })
             .collect();
         let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
         let rule = Rule { backends, ..Rule::default() };

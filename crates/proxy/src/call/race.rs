@@ -92,7 +92,7 @@ impl<'a> Call<'a> {
         }
         let asked = running.iter().map(|it| &it.target.instance);
         let asked: Vec<InstanceId> = self.tried.iter().chain(asked).cloned().collect();
-        let chosen = balance::choose(self.worker, view, index, &asked, false).ok()?;
+        let chosen = balance::choose(self.worker, view, index, self.wish(), &asked, false).ok()?;
         let target = destination.targets.get(chosen.index)?;
         let now = self.worker.now();
         let is_new = !asked.contains(&target.instance);
@@ -172,6 +172,7 @@ impl<'a> Call<'a> {
     fn tell(&mut self, runner: &Runner<'_>, status: Option<u16>, outcome: String, decision: &str) {
         self.story.attempts.push(explain::Attempt {
             instance: Some(runner.target.instance.clone()),
+            choice: None,
             address: Some(runner.target.address.clone()),
             after: runner.began.since(self.story.at),
             duration: self.worker.now().since(runner.began),

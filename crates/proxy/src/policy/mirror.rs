@@ -1,12 +1,13 @@
 //! Copies of calls, sent to another service when the call itself has been answered. Nobody waits for them; they take no
 //! part in breakers, retries or budgets.
 
-use crate::balance;
+use crate::balance::{self, Wish};
 use crate::outgoing::Outgoing;
 use crate::worker::Worker;
 use http::HeaderValue;
 use http_body_util::BodyExt;
 use std::rc::Rc;
+use tenon_core::balance::Subset;
 use tenon_core::limit::Held;
 use tenon_core::{PolicyName, ServiceRef};
 
@@ -22,7 +23,9 @@ pub(super) fn send(worker: &Rc<Worker>, name: &PolicyName, service: &ServiceRef,
 fn begin(worker: &Rc<Worker>, name: &PolicyName, service: &ServiceRef, outgoing: &Outgoing) -> Option<()> {
     let view = worker.view();
     let index = view.find(service)?;
-    let chosen = balance::choose(worker, &view, index, &[], false).ok()?;
+    let everybody = Subset::default();
+    let wish = Wish { subset: &everybody, key: None };
+    let chosen = balance::choose(worker, &view, index, wish, &[], false).ok()?;
     let destination = view.destinations().get(index)?;
     let target = destination.targets.get(chosen.index)?;
     let most = destination.traffic.timeout;

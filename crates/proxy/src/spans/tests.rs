@@ -39,6 +39,7 @@ fn what_was_refused_was_sent_to_nobody() {
 fn attempts_are_events_of_the_client_span() {
     let attempt = |after: u64, status: Option<u16>| Attempt {
         instance: Some("payment-1".parse().unwrap()),
+        choice: None,
         address: Some("127.0.0.1:80".parse().unwrap()),
         after: Duration::from_micros(after),
         duration: Duration::from_micros(10),

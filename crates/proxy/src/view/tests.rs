@@ -1,4 +1,5 @@
 use super::*;
+use tenon_core::availability::Locality;
 use tenon_core::manifest::Version;
 use tenon_core::{LogId, Namespace, Position};
 
@@ -8,6 +9,11 @@ pub(crate) fn revision(position: u64) -> Revision {
 
 pub(crate) fn service(text: &str) -> ServiceRef {
     text.parse().unwrap()
+}
+
+fn setting() -> Setting<'static> {
+    static NOWHERE: Locality = Locality { region: None, zone: None };
+    Setting { now: Timestamp::ZERO, locality: &NOWHERE }
 }
 
 pub(crate) fn view(services: &[(&str, &[(&str, &str)])]) -> View {
@@ -26,6 +32,9 @@ pub(crate) fn view(services: &[(&str, &[(&str, &str)])]) -> View {
         address: address.parse().unwrap(),
         version: Version::default(),
         weight: 1,
+        healthy: true,
+        since: Timestamp::ZERO,
+        metadata: Default::default(),
     };
     let endpoints = Endpoints {
         revision: revision(1),
@@ -35,7 +44,7 @@ pub(crate) fn view(services: &[(&str, &[(&str, &str)])]) -> View {
             .collect(),
     };
     let parts = Parts { routes: Some(routes.into()), endpoints: Some(endpoints.into()), ..Parts::default() };
-    View::new(parts, &mut Cells::default())
+    View::new(parts, &mut Cells::default(), setting())
 }
 
 fn resolve<'a>(view: &'a View, host: &str, namespace: &str) -> Result<&'a ServiceRef, Resolved> {
@@ -81,8 +90,8 @@ fn what_has_not_the_form_of_a_mesh_name_is_outside() {
 fn cells_outlive_a_change_and_are_forgotten_with_their_service() {
     let mut cells = Cells::default();
     let parts = view(&[("payment", &[("payment-1", "127.0.0.1:1000")])]).parts;
-    let first = View::new(parts.clone(), &mut cells);
-    let second = View::new(parts, &mut cells);
+    let first = View::new(parts.clone(), &mut cells, setting());
+    let second = View::new(parts, &mut cells, setting());
     assert!(Arc::ptr_eq(&first.destinations()[0].cells, &second.destinations()[0].cells));
     let kept = Arc::downgrade(&first.destinations()[0].targets[0].cells);
     drop((first, second));

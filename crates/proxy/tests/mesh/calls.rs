@@ -4,7 +4,7 @@ use crate::support::*;
 use http::{Request, Response};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tenon_core::balance::Strategy;
+use tenon_core::balance::{Config, Strategy};
 use tenon_core::manifest::{Egress, Traffic};
 
 /// Answers with the headers that it was sent, as JSON, and with the method and URI.
@@ -231,7 +231,7 @@ async fn a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() {
 }
 
 fn with_balance(balance: Strategy) -> Traffic {
-    Traffic { balance, ..Traffic::default() }
+    Traffic { balance: Config::of(balance), ..Traffic::default() }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod admin;
+mod balancing;
 mod breakers;
 mod calls;
 mod changes;

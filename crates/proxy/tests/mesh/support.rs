@@ -24,7 +24,7 @@ use tenon_core::manifest::{Egress, Gateway, Traffic, Version};
 use tenon_core::policy::Policy;
 use tenon_core::route::{Backend, Route, Rule};
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
-use tenon_core::{InstanceId, LogId, Position, Revision, ServiceRef};
+use tenon_core::{InstanceId, LogId, Position, Revision, ServiceRef, Timestamp};
 use tenon_proxy::{Limits, Plane, PlaneConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -151,7 +151,7 @@ impl Mesh {
         Self::with_config(PlaneConfig { access_log: Some(file), ..PlaneConfig::default() })
     }
 
-    fn with_config(config: PlaneConfig) -> Self {
+    pub(crate) fn with_config(config: PlaneConfig) -> Self {
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = PlaneConfig { workers: 2, admin, ..config };
         Self {
@@ -278,6 +278,9 @@ pub(crate) fn endpoints(name: &str, addresses: &[SocketAddr]) -> Vec<Endpoint> {
         address: (*address).into(),
         version: Version::default(),
         weight: 1,
+        healthy: true,
+        since: Timestamp::ZERO,
+        metadata: BTreeMap::new(),
     };
     addresses.iter().enumerate().map(endpoint).collect()
 }
@@ -286,7 +289,11 @@ pub(crate) fn endpoints(name: &str, addresses: &[SocketAddr]) -> Vec<Endpoint> {
 pub(crate) fn route(name: &str, prefix: &str, backends: &[(&str, u32)]) -> Route {
     use tenon_core::route::{Match, PathMatch, RoutePath};
     let path = PathMatch::Prefix(RoutePath::new(prefix).unwrap());
-    let backend = |(name, weight): &(&str, u32)| Backend { service: service(name), weight: *weight };
+    let backend = |(name, weight): &(&str, u32)| Backend {
+        service: service(name),
+        weight: *weight,
+        subset: Default::default(),
+    };
     Route {
         name: name.parse().unwrap(),
         hostnames: Vec::new(),

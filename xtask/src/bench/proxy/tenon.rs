@@ -115,7 +115,7 @@ fn routes_of(listen: SocketAddr, routes: Vec<Route>) -> Outcome<Routes> {
 /// A route of this name for a path and what is below it.
 pub(super) fn route(name: &str, path: &str) -> Outcome<Route> {
     let path = PathMatch::Prefix(RoutePath::new(path)?);
-    let backends = vec![Backend { service: service()?, weight: 1 }];
+    let backends = vec![Backend { service: service()?, weight: 1, subset: Default::default() }];
     let rule = Rule { matches: vec![Match { path, ..Match::default() }], backends, timeout: None };
     Ok(Route { name: RouteName::new(name)?, hostnames: Vec::new(), rules: vec![rule] })
 }
@@ -128,6 +128,9 @@ fn endpoints(revision: Revision, origins: &[SocketAddr]) -> Outcome<Endpoints> {
             address: Address::from(*origin),
             version: Version::default(),
             weight: 1,
+            healthy: true,
+            since: Default::default(),
+            metadata: Default::default(),
         });
     }
     Ok(Endpoints { revision, services: [(service()?, endpoints)].into() })

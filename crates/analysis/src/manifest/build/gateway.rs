@@ -1,6 +1,6 @@
 //! The gateway: each route of a manifest is a route with one rule.
 
-use super::{boolean, duration, integer, items, parsed, text};
+use super::{balance, boolean, duration, integer, items, parsed, text};
 use crate::manifest::tree::Node;
 use std::net::SocketAddr;
 use tenon_core::manifest::{Gateway, HttpMethod};
@@ -50,5 +50,6 @@ fn path(node: &Node) -> Option<PathMatch> {
 fn backend(node: &Node, namespace: &Namespace) -> Option<Backend> {
     let name = parsed(node.get("service"))?;
     let service = ServiceRef { name, namespace: namespace.clone() };
-    Some(Backend { service, weight: integer(node.get("weight")).unwrap_or(1) })
+    let subset = balance::subset(node.get("subset"));
+    Some(Backend { service, weight: integer(node.get("weight")).unwrap_or(1), subset })
 }

@@ -101,6 +101,7 @@ fn health(node: &Node) -> health::Config {
     set(&mut health.timeout, duration(node.get("timeout")));
     set(&mut health.unhealthy_threshold, integer(node.get("unhealthy_threshold")));
     set(&mut health.healthy_threshold, integer(node.get("healthy_threshold")));
+    set(&mut health.damping, duration(node.get("damping")));
     health.deregister_after = duration(node.get("deregister_after"));
     health
 }

@@ -131,8 +131,8 @@ fn a_service_is_built_of_what_it_states() {
 fn an_entry_of_traffic_overrides_the_one_for_all_key_by_key() {
     let traffic = every_key().traffic;
     let (all, two) = (&traffic.default, traffic.of(&name("two")));
-    assert_eq!(all.balance, balance::Strategy::WeightedRoundRobin);
-    assert_eq!(two.balance, balance::Strategy::Random);
+    assert_eq!(all.balance, balance::Config::of(balance::Strategy::WeightedRoundRobin));
+    assert_eq!(two.balance, balance::Config::of(balance::Strategy::Random));
     assert_eq!(two.timeout, Duration::from_secs(10));
     assert_eq!((two.retry.max_retries, two.retry.delay), (1, retry::Delay::Fixed(Duration::ZERO)));
     assert_eq!(two.retry.per_try_timeout, Some(Duration::from_secs(2)));
@@ -243,4 +243,34 @@ fn telemetry_takes_what_is_stated_over_the_defaults() {
     assert_eq!(telemetry.otlp.as_deref(), Some("http://collector:4318"));
     assert_eq!(system_with("").telemetry, tenon_core::manifest::Telemetry::default());
     assert_eq!(system_with("telemetry: {sampling: 0}").telemetry.sampling, tenon_core::manifest::Ratio::NONE);
+}
+
+#[test]
+fn balancing_is_stated_key_by_key_over_what_holds_for_all() {
+    let system = system(
+        &(SMALLEST.replace(
+            "services:\n",
+            "services:\n  two: {addresses: [\"10.0.0.1:80\"], interfaces: [{name: a, endpoints: [{path: /}]}]}\n",
+        ) + "traffic:
+  \"*\": {balance: {strategy: ring-hash, hash_on: {cookie: {name: s, ttl: 1h}}, panic_threshold: 40}}
+  one: {balance: {virtual_nodes: 200, subset: {version: \"2.0.0\"}, prefer_near: false}}
+  two: {balance: random}
+"),
+    );
+    let hash_on = balance::HashOn::Cookie {
+        name: balance::CookieName::new("s").unwrap(),
+        ttl: Some(Duration::from_secs(3_600)),
+    };
+    let all =
+        balance::Config { hash_on, panic_percent: 40, ..balance::Config::of(balance::Strategy::RingHash) };
+    let pairs = [("version".to_owned(), "2.0.0".to_owned())].into();
+    let one = balance::Config {
+        virtual_nodes: 200,
+        subset: balance::Subset::new(pairs).unwrap(),
+        prefer_near: false,
+        ..all.clone()
+    };
+    let two = balance::Config { strategy: balance::Strategy::Random, ..all.clone() };
+    let of = |of: &str| system.traffic.of(&name(of)).balance.clone();
+    assert_eq!((system.traffic.default.balance.clone(), of("one"), of("two")), (all, one, two));
 }

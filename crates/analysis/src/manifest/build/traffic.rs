@@ -1,11 +1,12 @@
 //! Rules of traffic: what a service's entry states is put over what `"*"` states, key by key, and that over
 //! the defaults.
 
+use super::balance::balance;
 use super::{boolean, duration, integer, set};
 use crate::manifest::format::{SERVER_ERROR, grpc_status};
 use crate::manifest::tree::{Meaning, Node};
 use tenon_core::manifest::{Traffic, TrafficRules};
-use tenon_core::{balance, breaker, concurrency, hedge, limit, outlier, priority, retry};
+use tenon_core::{breaker, concurrency, hedge, limit, outlier, priority, retry};
 
 pub(super) fn rules(node: Option<&Node>) -> TrafficRules {
     let all = node.and_then(|node| node.get("*"));
@@ -20,8 +21,7 @@ pub(super) fn rules(node: Option<&Node>) -> TrafficRules {
 fn over(base: &Traffic, node: Option<&Node>) -> Traffic {
     let mut traffic = base.clone();
     let Some(node) = node else { return traffic };
-    let strategy = node.get("balance").and_then(|node| balance::Strategy::parse(node.text()?));
-    set(&mut traffic.balance, strategy);
+    balance(&mut traffic.balance, node.get("balance"));
     set(&mut traffic.timeout, duration(node.get("timeout")));
     set(&mut traffic.max_in_flight, integer(node.get("max_in_flight")));
     if let Some(node) = node.get("retry") {

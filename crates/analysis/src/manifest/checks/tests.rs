@@ -207,6 +207,10 @@ fn rules_of_traffic_that_defeat_themselves_are_found_where_they_are_stated() {
     );
     assert_eq!(codes(&with("{one: {timeout: 1s, retry: {per_try_timeout: 2s, max_retries: 0}}}")), NONE);
     assert_eq!(codes(&with("{one: {breaker: {failure_threshold: 100}}}")), NONE);
+    assert_eq!(
+        codes(&with("{one: {balance: {strategy: maglev, choices: 3, slow_start: 5s, hash_on: path}}}")),
+        ["manifest.balance-without-effect"; 2]
+    );
     assert_eq!(codes(&with("{one: {timeout: 1m}}")), NONE);
     assert_eq!(codes(&with("{one: {timeout: 2m, breaker: {half_open_max_wait: 2m}}}")), NONE);
     assert_eq!(

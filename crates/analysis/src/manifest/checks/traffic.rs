@@ -5,6 +5,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::format::shortest;
 use crate::manifest::problems::{Draft, Problems};
 use crate::manifest::tree::Node;
+use tenon_core::balance::Strategy;
 use tenon_core::breaker::Window;
 use tenon_core::hedge::After;
 use tenon_core::manifest::{System, Traffic};
@@ -22,7 +23,7 @@ pub(super) fn check(system: &System, root: &Node, problems: &mut Problems<'_>) {
             entry.breaker_rate_without_window(),
             entry.breaker_wait_too_short(),
         ];
-        for draft in findings.into_iter().flatten() {
+        for draft in findings.into_iter().flatten().chain(entry.balance_without_effect()) {
             problems.add(draft);
         }
     }
@@ -74,6 +75,25 @@ impl Entry<'_> {
         let message = format!("the limit is {} at least and {most} at most", config.min);
         let draft = Draft::new(Finding::ConcurrencyFixed, place.span, message).path(path);
         Some(draft.label(format!("expected a `min` below {most}")))
+    }
+
+    fn balance_without_effect(&self) -> Vec<Draft> {
+        let strategy = self.traffic.balance.strategy;
+        let effective = [
+            ("choices", strategy.compares_choices()),
+            ("hash_on", strategy.is_hashing()),
+            ("virtual_nodes", strategy == Strategy::RingHash),
+            ("max_load_percent", strategy.is_hashing()),
+            ("slow_start", !strategy.is_hashing()),
+        ];
+        let idle = effective.into_iter().filter(|(_, has_effect)| !has_effect);
+        idle.filter_map(|(key, _)| {
+            let (path, place) = self.stated(&[&["balance", key]])?;
+            let message = format!("`{key}` has no effect with `{strategy}`");
+            let draft = Draft::new(Finding::BalanceWithoutEffect, place.span, message).path(path);
+            Some(draft.label("expected another strategy beside it").help(format!("remove `{key}`")))
+        })
+        .collect()
     }
 
     fn breaker_never_opens(&self) -> Option<Draft> {

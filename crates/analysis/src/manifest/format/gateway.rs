@@ -192,6 +192,12 @@ static BACKEND: Record = Record {
             "1",
             "Its share of the requests against the others'; 0 for none.",
         ),
+        Field::optional(
+            "subset",
+            super::balance::SUBSET,
+            "Which of its instances: those with this metadata, where `version` is their version. A canary is a \
+             backend with a subset and a weight.",
+        ),
     ],
     rules: &[],
     example: "service: order\nweight: 9\n",

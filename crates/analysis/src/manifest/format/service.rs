@@ -301,6 +301,14 @@ static HEALTH: Record = Record {
             Shape::Duration { least: SECOND, most: DAY },
             "How long an instance may stay unhealthy before it is deregistered; never if not stated.",
         ),
+        Field::with_default(
+            "damping",
+            Shape::Duration { least: Duration::ZERO, most: DAY },
+            "1m",
+            "How long until a turn for the worse counts half. An instance that turned unhealthy about four times in as long \
+             is held back, healthy or not, for twice as long at most. `0s` switches that off.",
+        )
+        .elsewhere(&["flap_detection"]),
     ],
     rules: &[Rule::AtMostOne(&["http", "grpc", "tcp", "heartbeat"])],
     example: "\

@@ -2,6 +2,7 @@
 
 use super::{Quantity, TextForm, units};
 use std::net::SocketAddr;
+use tenon_core::balance::CookieName;
 use tenon_core::manifest::{ConfigKey, HttpMethod, PathPattern, Version};
 use tenon_core::policy::is_editable;
 use tenon_core::route::{HeaderName, Hostname, RoutePath};
@@ -146,6 +147,30 @@ pub(crate) static HEADER_VALUE: TextForm = TextForm {
             Err("must be printable ASCII without space at either end".to_owned())
         }
     },
+};
+
+pub(crate) static COOKIE_NAME: TextForm = TextForm {
+    noun: "cookie name",
+    form: "1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'",
+    characters: 1..=64,
+    pattern: Some("^[A-Za-z0-9._-]+$"),
+    check: |text| CookieName::new(text).map(drop).map_err(problem),
+};
+
+pub(crate) static METADATA_KEY: TextForm = TextForm {
+    noun: "metadata key",
+    form: "1 to 64 bytes",
+    characters: 1..=64,
+    pattern: None,
+    check: |text| if text.len() > 64 { Err("must have at most 64 bytes".to_owned()) } else { Ok(()) },
+};
+
+pub(crate) static METADATA_VALUE: TextForm = TextForm {
+    noun: "metadata value",
+    form: "at most 256 bytes of text",
+    characters: 0..=256,
+    pattern: None,
+    check: |text| if text.len() > 256 { Err("must have at most 256 bytes".to_owned()) } else { Ok(()) },
 };
 
 pub(crate) static QUERY_TEXT: TextForm = TextForm {

@@ -7,6 +7,7 @@ mod outlier;
 use self::breaker::BREAKER;
 pub(crate) use self::breaker::SERVER_ERROR;
 use self::outlier::OUTLIER;
+use super::balance::{BALANCE, STRATEGIES};
 use super::policy::ATTACHED;
 use super::{Field, Record, Rule, Shape, Word};
 use std::time::Duration;
@@ -22,20 +23,9 @@ pub(crate) static TRAFFIC: Record = Record {
     fields: &[
         Field::with_default(
             "balance",
-            Shape::Choice(&[
-                Word { word: "round-robin", doc: "each in turn" },
-                Word {
-                    word: "weighted-round-robin",
-                    doc: "in proportion to the instances' weights, spread evenly",
-                },
-                Word {
-                    word: "least-connections",
-                    doc: "the one with the fewest requests in flight for its weight",
-                },
-                Word { word: "random", doc: "any, with equal chances" },
-            ]),
+            Shape::Either(&Shape::Choice(STRATEGIES), &Shape::Record(&BALANCE)),
             "round-robin",
-            "How an instance is chosen.",
+            "How an instance is chosen: the name of a strategy, or more.",
         )
         .elsewhere(&["load_balancing", "lb", "strategy"]),
         Field::with_default(

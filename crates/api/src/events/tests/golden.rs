@@ -254,6 +254,7 @@ fn managed() -> Service {
             unhealthy_threshold: 3,
             healthy_threshold: 2,
             deregister_after: Some(Duration::from_secs(60)),
+            damping: Duration::from_secs(60),
         },
     }
 }
@@ -282,7 +283,7 @@ fn external() -> Service {
 
 fn traffic() -> Traffic {
     Traffic {
-        balance: balance::Strategy::RoundRobin,
+        balance: balance::Config::of(balance::Strategy::RoundRobin),
         timeout: Duration::from_secs(30),
         retry: tenon_core::retry::Policy {
             max_retries: 3,
@@ -320,7 +321,7 @@ fn traffic() -> Traffic {
 fn special_traffic() -> Traffic {
     let usual = traffic();
     Traffic {
-        balance: balance::Strategy::LeastConnections,
+        balance: balance::Config::of(balance::Strategy::LeastConnections),
         retry: tenon_core::retry::Policy {
             delay: Delay::Linear { base: Duration::from_millis(10), increment: Duration::from_millis(5) },
             jitter: Jitter::None,
@@ -342,7 +343,7 @@ fn gateway() -> Gateway {
         },
         Match { path: PathMatch::Prefix("/payments".parse().unwrap()), ..Match::default() },
     ];
-    let backends = vec![Backend { service: service(), weight: 90 }];
+    let backends = vec![Backend { service: service(), weight: 90, subset: Default::default() }];
     Gateway {
         listen: local(8_080),
         proxy_protocol: false,

@@ -53,6 +53,9 @@ fn endpoints(position: u64) -> Endpoints {
         address: "127.0.0.1:20001".parse().unwrap(),
         version: "1.0.0".parse().unwrap(),
         weight: 1,
+        healthy: true,
+        since: tenon_core::Timestamp::ZERO,
+        metadata: Default::default(),
     };
     let all = (0..120_000).map(endpoint).collect();
     Endpoints { revision: revision(position), services: [("payment".parse().unwrap(), all)].into() }
