@@ -95,7 +95,7 @@ fn build() -> Outcome<PathBuf> {
     let host = shell::read(Command::new("rustc").arg("--print").arg("host-tuple"))?.trim().to_owned();
     let folder = shell::target()?.join("fuzz");
     // With a target named, programs that the build itself runs are not instrumented.
-    let mut command = cargo(&["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    let mut command = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     command.args(["--target", &host]).arg("--target-dir").arg(&folder).env("RUSTFLAGS", FLAGS);
     shell::run(&mut command)?;
     Ok(folder.join(host).join("release"))

@@ -28,8 +28,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How often a silent connection is asked whether it lives, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// After so many streams that had to be reset for the client's mistakes, the connection is closed.
-const MISTAKES: usize = 100;
 
 /// Spawns on the present thread.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +69,6 @@ where
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_local_error_reset_streams(MISTAKES)
         .enable_connect_protocol()
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT)

@@ -388,3 +388,27 @@ async fn a_malformed_body_is_told_so() {
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("request.malformed"), "{answer}");
     assert!(answer.contains("a chunk does not end where its size says"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_response_that_is_not_taken_ends_the_connection() {
+    let (ended, mut end) = tokio::sync::mpsc::unbounded_channel();
+    let app = App::start(move |_| {
+        let ended = ended.clone();
+        async move {
+            let (sender, body) = piped();
+            tokio::spawn(async move {
+                let chunk = bytes::Bytes::from_static(&[7; 64 * 1024]);
+                while sender.send(http_body::Frame::data(chunk.clone())).await.is_ok() {}
+                let _ = ended.send(());
+            });
+            Response::new(body)
+        }
+    })
+    .await;
+    let mesh = mesh_with(&app, Limits { stream_idle: Duration::from_millis(400), ..Limits::default() }).await;
+    let mut stream = TcpStream::connect(mesh.gateway.address).await.unwrap();
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    // Nothing of it is read.
+    let ends = tokio::time::timeout(Duration::from_secs(60), end.recv());
+    assert!(ends.await.unwrap().is_some());
+}
