@@ -126,14 +126,17 @@ async fn an_instance_that_takes_no_connections_is_left_out_and_nobody_notices() 
     assert!(mesh.admin("/metrics").await.text().contains(retries));
 }
 
-#[tokio::test]
-async fn an_instance_that_takes_far_longer_than_the_others_is_left_out() {
-    let slow = App::start(|_| async {
-        tokio::time::sleep(Duration::from_millis(60)).await;
+async fn taking(millis: u64) -> App {
+    App::start(move |_| async move {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
         Response::new(full(""))
     })
-    .await;
-    let (one, two) = (always(200).await, always(200).await);
+    .await
+}
+
+#[tokio::test]
+async fn an_instance_that_takes_far_longer_than_the_others_is_left_out() {
+    let apps = [taking(200).await, taking(10).await, taking(10).await];
     let latency = Some(Latency { minimum_calls: 3, factor_percent: 500 });
     let outlier = Config {
         latency,
@@ -142,11 +145,14 @@ async fn an_instance_that_takes_far_longer_than_the_others_is_left_out() {
         max_ejection: Duration::from_secs(3_600),
         ..Config::default()
     };
-    let mesh = Mesh::new().service("payment", traffic(outlier), &[&slow, &one, &two]).applied().await;
+    let mesh = Mesh::new().service("payment", traffic(outlier), &apps.each_ref()).applied().await;
     until("it is ejected", || async {
+        let mut asking = tokio::task::JoinSet::new();
         for _ in 0..12 {
-            assert_eq!(mesh.get("http://payment/").await.status, 200);
+            let mut client = mesh.client().await;
+            asking.spawn(async move { client.send(get("http://payment/")).await.status });
         }
+        assert!(asking.join_all().await.iter().all(|status| *status == 200));
         ejected(&mesh, "payment-1").await
     })
     .await;
