@@ -16,10 +16,9 @@ mod table;
 
 pub use table::Table;
 
-use crate::atomic;
+use crate::atomic::{self, AtomicU64};
 use crate::route::HeaderName;
 use crate::time::Timestamp;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// How many requests are admitted over time.
@@ -120,6 +119,8 @@ impl Shared {
     }
 }
 
+#[cfg(all(test, feature = "loom"))]
+mod loom;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
