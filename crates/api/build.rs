@@ -4,6 +4,7 @@ use std::error::Error;
 
 const FILES: &[&str] = &[
     "tenon/snapshot/v1/snapshot.proto",
+    "tenon/identity/v1/identity.proto",
     "tenon/event/v1/catalog.proto",
     "tenon/event/v1/config.proto",
     "tenon/event/v1/registry.proto",

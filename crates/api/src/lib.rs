@@ -3,6 +3,7 @@
 //!
 //! - [`events`]: Tenon's own events as they lie in the log; [`system`]: a resolved system as JSON.
 //! - [`snapshot`]: what a data plane is told, over gRPC and on its disk.
+//! - [`identity`]: how a data plane gets certificates.
 //! - [`supervisor`]: what the server and the supervisor say to each other.
 //! - [`http`]: the HTTP API's JSON; [`problem`]: its errors; [`explain`]: the story of a request;
 //!   [`openapi`]: all of it as one table and one document.
@@ -18,6 +19,7 @@ pub mod events;
 pub mod explain;
 pub mod headers;
 pub mod http;
+pub mod identity;
 pub mod openapi;
 pub mod otlp;
 pub mod problem;

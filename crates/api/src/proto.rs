@@ -18,6 +18,14 @@ pub mod snapshot {
     }
 }
 
+/// How certificates are got.
+pub mod identity {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("tenon.identity.v1");
+    }
+}
+
 /// The payloads of Tenon's own events.
 pub mod event {
     /// Version 1.

@@ -14,13 +14,15 @@ mod load;
 mod policy;
 mod resilience;
 mod routing;
+mod security;
 mod telemetry;
 
 use crate::proto::snapshot::v1;
 use crate::{InvalidMessage, proto};
 use prost::Message;
+use std::collections::BTreeSet;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecars};
-use tenon_core::{Revision, ServiceRef};
+use tenon_core::{InstanceId, Revision, ServiceRef};
 
 pub use changes::RouteChanges;
 pub use proto::snapshot::v1::snapshot_service_client::SnapshotServiceClient;
@@ -33,6 +35,7 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 pub const STORED_VERSION: u32 = 1;
 
 /// One message of a watch.
+#[allow(clippy::large_enum_variant, reason = "there are few, and each is taken apart where it arrives")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// How requests are routed and treated, in place of what was said before.
@@ -88,6 +91,9 @@ pub struct Watch {
     pub endpoints: Option<Revision>,
     /// The sidecars that it has.
     pub sidecars: Option<Revision>,
+    /// The instances whose sidecars it hosts, if it hosts those only and no gateway. Empty for the data plane of all
+    /// instances that Tenon runs.
+    pub instances: BTreeSet<InstanceId>,
 }
 
 /// What a data plane keeps on its disk.

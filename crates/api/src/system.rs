@@ -9,12 +9,17 @@
 
 mod balancing;
 mod policy;
+mod security;
 mod service;
 pub(crate) mod telemetry;
 mod traffic;
 
 pub use balancing::{BalancingDoc, HashOnDoc};
 pub use policy::{ConditionDoc, HeaderEditsDoc, PoliciesDoc, PolicyActionDoc, PolicyDoc};
+pub use security::{
+    AuthorizationDoc, CertificateDoc, GatewayTlsDoc, MeshDoc, MtlsDoc, PlainListenerDoc, SecurityDoc,
+    TlsVersionDoc,
+};
 pub use service::{
     CheckDoc, DataStoreDoc, DirectionDoc, EndpointDoc, HealthDoc, InterfaceDoc, ProcessDoc, ProtocolDoc,
     ResourcesDoc, ServiceDoc, WorkloadDoc,
@@ -36,7 +41,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use tenon_core::ServiceName;
-use tenon_core::manifest::{ConfigEntry, ConfigKey, System};
+use tenon_core::manifest::{ConfigEntry, ConfigKey, Mesh, System};
 
 /// A whole system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +64,9 @@ pub struct SystemDoc {
     /// What is recorded of requests.
     #[serde(default, skip_serializing_if = "TelemetryDoc::is_default")]
     pub telemetry: TelemetryDoc,
+    /// What holds for the whole mesh; the defaults if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshDoc>,
     /// Initial configuration, by service and key.
     pub config: BTreeMap<String, BTreeMap<String, ConfigEntryDoc>>,
 }
@@ -91,6 +99,7 @@ impl From<&System> for SystemDoc {
             gateway: system.gateway.as_ref().map(Into::into),
             egress: system.egress.into(),
             telemetry: (&system.telemetry).into(),
+            mesh: (system.mesh != Mesh::default()).then(|| system.mesh.into()),
             config: system.config.iter().map(entries).collect(),
         }
     }
@@ -123,6 +132,7 @@ impl TryFrom<&SystemDoc> for System {
             telemetry: (&doc.telemetry)
                 .try_into()
                 .map_err(|error: InvalidMessage| error.within("telemetry"))?,
+            mesh: doc.mesh.map(Into::into).unwrap_or_default(),
             config: keyed("config", &doc.config, |_, it| entries(it))?,
         })
     }

@@ -253,24 +253,46 @@ fn balance() -> impl Strategy<Value = balance::Config> {
     prop_oneof![plain, stated]
 }
 
+fn security() -> impl Strategy<Value = Security> {
+    (any::<bool>(), any::<bool>()).prop_map(|(permissive, declared)| Security {
+        mtls: if permissive { Mtls::Permissive } else { Mtls::Strict },
+        authorization: if declared { Authorization::Declared } else { Authorization::Open },
+    })
+}
+
+fn gateway_tls() -> impl Strategy<Value = GatewayTls> {
+    let host = "(\\*\\.)?[a-z]{1,6}\\.[a-z]{2,3}".prop_map(|text| text.parse().unwrap());
+    let certificate =
+        (vec(host, 0..3), ".{1,8}", ".{1,8}").prop_map(|(hosts, cert, key)| Certificate { hosts, cert, key });
+    let plain = (socket(), any::<bool>()).prop_map(|(listen, redirect)| PlainListener { listen, redirect });
+    (vec(certificate, 0..3), any::<bool>(), option::of(plain)).prop_map(|(certificates, only_13, plain)| {
+        let min_version = if only_13 { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
+        GatewayTls { certificates, min_version, plain }
+    })
+}
+
 pub(crate) fn traffic() -> impl Strategy<Value = Traffic> {
     let limits =
         any::<(u32, u32)>().prop_map(|(connections, pending)| limit::Config { connections, pending });
-    (balance(), span(), policy(), budget(), breaker(), outlier(), any::<u32>(), limits, load()).prop_map(
-        |(balance, timeout, retry, budget, breaker, outlier, max_in_flight, limits, load)| Traffic {
-            balance,
-            timeout,
-            retry,
-            budget,
-            breaker,
-            outlier,
-            max_in_flight,
-            hedge: load.0,
-            concurrency: load.1,
-            priority: load.2,
-            limits,
-        },
-    )
+    (balance(), span(), policy(), budget(), breaker(), outlier(), any::<u32>(), limits, (load(), security()))
+        .prop_map(
+            |(balance, timeout, retry, budget, breaker, outlier, max_in_flight, limits, (load, security))| {
+                Traffic {
+                    balance,
+                    timeout,
+                    retry,
+                    budget,
+                    breaker,
+                    outlier,
+                    max_in_flight,
+                    hedge: load.0,
+                    concurrency: load.1,
+                    priority: load.2,
+                    limits,
+                    security,
+                }
+            },
+        )
 }
 
 fn route_match() -> impl Strategy<Value = Match> {
@@ -301,11 +323,8 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
         hostnames,
         rules,
     });
-    (socket(), any::<bool>(), vec(route, 0..3)).prop_map(|(listen, proxy_protocol, routes)| Gateway {
-        listen,
-        proxy_protocol,
-        routes,
-    })
+    (socket(), any::<bool>(), vec(route, 0..3), option::of(gateway_tls()))
+        .prop_map(|(listen, proxy_protocol, routes, tls)| Gateway { listen, proxy_protocol, routes, tls })
 }
 
 fn egress() -> impl Strategy<Value = Egress> {
@@ -416,9 +435,10 @@ pub(crate) fn routes() -> impl Strategy<Value = Routes> {
 }
 
 pub(crate) fn endpoint() -> impl Strategy<Value = snapshot::Endpoint> {
-    let known = (any::<bool>(), any::<u64>().prop_map(Timestamp::from_micros), pairs());
+    let known =
+        (any::<bool>(), any::<u64>().prop_map(Timestamp::from_micros), (pairs(), option::of(socket())));
     (name(), address(), version(), any::<u32>(), known).prop_map(
-        |(instance, address, version, weight, (healthy, since, metadata))| snapshot::Endpoint {
+        |(instance, address, version, weight, (healthy, since, (metadata, inbound)))| snapshot::Endpoint {
             instance,
             address,
             version,
@@ -426,6 +446,7 @@ pub(crate) fn endpoint() -> impl Strategy<Value = snapshot::Endpoint> {
             healthy,
             since,
             metadata,
+            inbound,
         },
     )
 }
@@ -437,14 +458,16 @@ pub(crate) fn endpoints() -> impl Strategy<Value = Endpoints> {
 
 pub(crate) fn sidecars() -> impl Strategy<Value = Sidecars> {
     let listeners = (socket(), socket(), address());
-    let sidecar = (service_ref(), listeners, any::<[u8; 32]>(), btree_set(service_ref(), 0..3)).prop_map(
-        |(service, (outbound, inbound, application), credential_sha256, depends_on)| Sidecar {
+    let others = || btree_set(service_ref(), 0..3);
+    let sidecar = (service_ref(), listeners, any::<[u8; 32]>(), others(), others()).prop_map(
+        |(service, (outbound, inbound, application), credential_sha256, depends_on, callers)| Sidecar {
             service,
             outbound,
             inbound,
             application,
             credential_sha256,
             depends_on,
+            callers,
         },
     );
     (revision(), btree_map(name::<InstanceId>(), sidecar, 0..4))
@@ -548,18 +571,11 @@ pub(crate) fn system() -> impl Strategy<Value = System> {
     let rules = (traffic(), btree_map(name(), traffic(), 0..3))
         .prop_map(|(default, services)| TrafficRules { default, services });
     let config = btree_map(name(), btree_map(key(), config_entry(), 0..3), 0..3);
+    let mesh = span().prop_map(|certificate_ttl| Mesh { certificate_ttl });
     let rest = (telemetry(), policies());
-    (name(), name(), services, rules, option::of(gateway()), egress(), rest, config).prop_map(
-        |(name, namespace, services, traffic, gateway, egress, (telemetry, policies), config)| System {
-            policies,
-            name,
-            namespace,
-            services,
-            traffic,
-            gateway,
-            egress,
-            telemetry,
-            config,
+    (name(), name(), services, rules, option::of(gateway()), (egress(), mesh), rest, config).prop_map(
+        |(name, namespace, services, traffic, gateway, (egress, mesh), (telemetry, policies), config)| {
+            System { policies, name, namespace, services, traffic, gateway, egress, telemetry, mesh, config }
         },
     )
 }

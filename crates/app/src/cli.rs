@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Server(Server),
     /// Run only a data plane: sidecars and gateway
     Proxy(Proxy),
+    /// Run a sidecar beside a process that Tenon does not run: register it, carry its calls, show who it is
+    Sidecar(Sidecar),
     /// Become a program that ends with its supervisor
     #[command(hide = true)]
     Launch(Launch),
@@ -337,6 +339,41 @@ pub(crate) struct Proxy {
     /// The zone of the region, likewise (`zone`)
     #[arg(long, env = "TENON_ZONE", value_name = "NAME")]
     pub(crate) zone: Option<String>,
+}
+
+/// `tenon sidecar`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tenon sidecar --api http://10.0.0.1:7420 --token-file token --inbound 10.0.0.7:0 payment 127.0.0.1:9000\n\nThe API's server must be started with --api-host for names other than its own loopback address."
+)]
+pub(crate) struct Sidecar {
+    /// The service that the process is an instance of, `service[.namespace]`
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    /// Where the process listens
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) application: String,
+    /// The instance's id [default: the service's name and a random end]
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance: Option<String>,
+    /// Where calls from other processes come in; others reach it at this address. Port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub(crate) inbound: SocketAddr,
+    /// Where the process' own calls come in, which is its HTTP_PROXY; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub(crate) outbound: SocketAddr,
+    /// The file that holds the API's token [default: the data folder's]
+    #[arg(long, env = "TENON_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A folder for what the sidecar keeps: its last snapshot and its certificate
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Where metrics and explanations are served; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub(crate) admin_listen: SocketAddr,
+    /// Worker threads
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) workers: usize,
 }
 
 /// The hidden command that children are started by.

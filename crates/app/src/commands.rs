@@ -8,6 +8,7 @@ pub(crate) mod logs;
 mod ready;
 pub(crate) mod roles;
 pub(crate) mod services;
+pub(crate) mod sidecar;
 pub(crate) mod status;
 mod streaming;
 pub(crate) mod trace;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command, global: &Global) -> Outcome {
         }
         Command::Server(options) => roles::server(global, &options),
         Command::Proxy(options) => roles::proxy(global, &options),
+        Command::Sidecar(options) => sidecar::sidecar(global, &options),
         Command::Launch(options) => {
             Err(crate::supervisor::shim::launch(options.parent, &options.command).into())
         }

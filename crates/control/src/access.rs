@@ -61,6 +61,11 @@ impl Access {
         Self { keys, hosts: Hosts { listen, also }, identities: Mutex::default() }
     }
 
+    /// The token of an instance.
+    pub(crate) fn token_of(&self, id: &InstanceId) -> String {
+        self.keys.instance_secret(id)
+    }
+
     /// Whether a request is addressed to this server, and not sent by a foreign page.
     ///
     /// # Errors

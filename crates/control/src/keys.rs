@@ -4,7 +4,7 @@
 //! change while a server runs. An instance's secret is HMAC-SHA-256 (RFC 2104) of its id under the mesh key,
 //! so that nothing secret is ever in the log and a restarted server derives the same secrets.
 //!
-//! Left out on purpose: rotation, certificates.
+//! Left out on purpose: rotation; certificates, whose authority keeps its files in the same folder (`ca`).
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -54,6 +54,7 @@ pub enum KeyError {
 /// What a server knows that nobody else may.
 #[derive(Clone)]
 pub struct Keys {
+    folder: PathBuf,
     api_token: String,
     mesh: [u8; KEY_BYTES],
 }
@@ -68,7 +69,12 @@ impl Keys {
         make_folder(folder).map_err(|source| KeyError::Io { path: folder.to_owned(), source })?;
         let api_token = open_key(&folder.join(API_TOKEN_FILE))?;
         let mesh = open_key(&folder.join(MESH_KEY_FILE))?;
-        Ok(Self { api_token: to_hex(&api_token), mesh })
+        Ok(Self { folder: folder.to_owned(), api_token: to_hex(&api_token), mesh })
+    }
+
+    /// Where the keys are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The token that permits everything: 64 hexadecimal digits.
@@ -136,20 +142,26 @@ fn read_key(path: &Path, mode: u32) -> Result<[u8; KEY_BYTES], KeyError> {
     from_hex(text.trim_end()).ok_or_else(|| KeyError::Malformed { path: path.to_owned() })
 }
 
-/// Written under another name first: a crash leaves no half key, and nobody reads one.
 fn make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
+    write_new(path, &format!("{}\n", to_hex(&key)))?;
+    Ok(key)
+}
+
+/// Writes a file that only its owner can read; it is on disk when this returns. Written under another name first: a crash
+/// leaves no half key, and nobody reads one.
+pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     let _ = fs::remove_file(&unfinished);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    writeln!(file, "{}", to_hex(&key))?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
     }
-    Ok(key)
+    Ok(())
 }
 
 fn to_hex(bytes: &[u8]) -> String {

@@ -3,7 +3,8 @@
 //!
 //! Purpose: a shell around `core::platform`. One task owns the state and appends every change to the log
 //! (`writer`); everything else reads the state and asks for changes: the HTTP API (`rest`), health checks
-//! (`checks`), the runtime of services (`runtime`), and the snapshots that data planes watch (`snapshots`).
+//! (`checks`), the runtime of services (`runtime`), and the snapshots that data planes watch (`snapshots`), with
+//! the certificates that they ask for (`identities`).
 //!
 //! Life cycle: [`Server::start`] folds the log and serves; a server that was killed comes back with the same
 //! state, because it is folded from the same log, and adopts the processes that the supervisor kept running.
@@ -12,9 +13,11 @@
 //! as a function), and owning processes (the supervisor, crate `app`).
 
 mod access;
+mod ca;
 mod checks;
 mod clock;
 mod error;
+mod identities;
 mod keys;
 mod logs;
 mod past;

@@ -1,4 +1,4 @@
-//! The HTTP API: every path of `api::openapi::API`, and the gRPC service for data planes, on one port.
+//! The HTTP API: every path of `api::openapi::API`, and the gRPC services for data planes, on one port.
 //!
 //! A handler reads what was sent into types, asks the writer or reads the state, and writes what came of it;
 //! rules are elsewhere. Every error is problem+json (a gRPC status for gRPC callers).
@@ -22,6 +22,7 @@ pub(crate) use listen::serve;
 use crate::access::Access;
 use crate::checks::Heartbeats;
 use crate::clock::Clock;
+use crate::identities::Identities;
 use crate::past::PastConfig;
 use crate::runtime::Supervised;
 use crate::schema::Schemas;
@@ -34,6 +35,7 @@ use reply::Failure;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tenon_api::identity::IdentityServiceServer;
 use tenon_api::snapshot::SnapshotServiceServer;
 use tenon_core::{Code, Refusal, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -61,6 +63,7 @@ pub(crate) struct App {
     /// Where the output of services is kept.
     pub(crate) output: PathBuf,
     pub(crate) snapshots: Snapshots,
+    pub(crate) identities: Identities,
     pub(crate) supervised: Supervised,
     pub(crate) started_at: Timestamp,
     /// Ends all streams.
@@ -91,8 +94,9 @@ impl App {
 
 /// Everything that is served.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let grpc = SnapshotServiceServer::new(app.snapshots.clone());
-    let grpc = Routes::new(grpc).into_axum_router();
+    let snapshots = SnapshotServiceServer::new(app.snapshots.clone());
+    let identities = IdentityServiceServer::new(app.identities.clone());
+    let grpc = Routes::new(snapshots).add_service(identities).into_axum_router();
     let api = paths().method_not_allowed_fallback(unknown).with_state(Arc::clone(&app));
     // Around everything, so that what matches no path is guarded too.
     grpc.merge(api).fallback(unknown).layer(axum::middleware::from_fn_with_state(app, guard::guard))

@@ -1,8 +1,10 @@
 //! The server: the writer, its drivers and the API, started and stopped together.
 
 use crate::access::Access;
+use crate::ca::Ca;
 use crate::checks;
 use crate::clock::Clock;
+use crate::identities::Identities;
 use crate::keys::Keys;
 use crate::past::PastConfig;
 use crate::rest::{self, App};
@@ -128,6 +130,7 @@ impl Server {
             }
         };
         let app = App {
+            identities: Identities::new(writer.clone(), clock.clone(), Ca::new(keys.folder())),
             snapshots: Snapshots::new(writer.clone(), keys.clone(), clock.clone(), stop_api.clone()),
             access: Access::new(keys, address, hosts),
             past: PastConfig::new(log),

@@ -21,7 +21,7 @@ use tenon_api::snapshot::{Part, RouteChanges, ServiceEndpoints, SnapshotService,
 use tenon_core::platform::{self, Changes};
 use tenon_core::policy::{Action, Policy};
 use tenon_core::snapshot::Routes;
-use tenon_core::{Position, Revision, ServiceRef};
+use tenon_core::{InstanceId, Position, Revision, ServiceRef};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -133,6 +133,8 @@ struct Feed {
     sidecars: Option<Position>,
     /// The routes that were told last, so that from then on only what changes of them is told.
     told: Option<Routes>,
+    /// The instances whose sidecars it hosts, if not those of all that Tenon runs.
+    instances: BTreeSet<InstanceId>,
     /// Parts of one state that are yet to be sent.
     ready: VecDeque<Part>,
 }
@@ -155,6 +157,7 @@ impl Feed {
             endpoints: known(watch.endpoints),
             sidecars: known(watch.sidecars),
             told: None,
+            instances: watch.instances.clone(),
             ready: VecDeque::new(),
         }
     }
@@ -186,13 +189,24 @@ impl Feed {
     /// Puts all parts that changed into `ready`. Sidecars go first, so that a listener is there before its
     /// instance is called; endpoints go last, so that a service is known before it is called.
     fn gather(&mut self, view: &View) {
-        if changed(view, self.sidecars, |changes| changes.sidecars) {
+        // Instances that registered themselves come and go with the registry.
+        let own = !self.instances.is_empty();
+        if changed(view, self.sidecars, |changes| changes.sidecars || own && !changes.instances.is_empty()) {
             let credential = |id: &_| self.of.keys.instance_credential(id);
-            self.ready.push_back(Part::Sidecars(platform::sidecars(&view.state, credential)));
+            let sidecars = if self.instances.is_empty() {
+                platform::sidecars(&view.state, credential)
+            } else {
+                platform::own_sidecars(&view.state, &self.instances, credential)
+            };
+            self.ready.push_back(Part::Sidecars(sidecars));
         }
         let planes = (*self.planes.borrow_and_update()).max(1);
         if changed(view, self.routes, |changes| changes.routes) || self.must_know(view, planes) {
-            let routes = Routes { planes, ..platform::routes(&view.state) };
+            let mut routes = Routes { planes, ..platform::routes(&view.state) };
+            if own {
+                // The gateway is the other data plane's.
+                routes.gateway = None;
+            }
             let changes = self.told.as_ref().and_then(|told| RouteChanges::between(told, &routes));
             self.ready.push_back(changes.map_or_else(|| Part::Routes(routes.clone()), Part::from));
             self.told = Some(routes);

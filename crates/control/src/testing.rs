@@ -51,6 +51,7 @@ pub(crate) fn system(services: impl IntoIterator<Item = Service>) -> System {
         gateway: None,
         egress: Egress::Deny,
         telemetry: Default::default(),
+        mesh: Default::default(),
         config: BTreeMap::new(),
     }
 }

@@ -131,6 +131,10 @@ codes! {
     MeshTimeout = "mesh.timeout" => Timeout,
     /// The connection to the instance failed or broke.
     MeshNetwork = "mesh.network" => BadGateway,
+    /// The caller has not shown who it is, and the service takes no calls from nobody.
+    MeshIdentityRequired = "mesh.identity-required" => Forbidden,
+    /// The caller has shown who it is, and is not let in.
+    MeshIdentityDenied = "mesh.identity-denied" => Forbidden,
     /// No configuration has been received yet.
     MeshNotReady = "mesh.not-ready" => Unavailable,
     /// No route of the gateway matches.

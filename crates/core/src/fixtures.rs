@@ -83,6 +83,7 @@ pub(crate) fn system(services: Vec<Service>) -> System {
         gateway: None,
         egress: Egress::Deny,
         telemetry: Default::default(),
+        mesh: Default::default(),
         config: BTreeMap::new(),
     }
 }

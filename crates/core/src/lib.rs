@@ -30,6 +30,7 @@ pub mod health;
 pub mod hedge;
 pub mod http1;
 pub mod id;
+pub mod identity;
 pub mod limit;
 pub mod manifest;
 pub mod outlier;

@@ -7,10 +7,12 @@
 //!
 //! Left out on purpose: YAML, file names and positions in them (crate `analysis`).
 
+mod security;
 mod service;
 mod telemetry;
 mod traffic;
 
+pub use security::{Authorization, Certificate, GatewayTls, Mesh, Mtls, PlainListener, Security, TlsVersion};
 pub use service::{
     DataStore, Direction, Endpoint, HttpMethod, Interface, MAX_REPLICAS, PathPattern, Process, Protocol,
     Resources, SecretRef, Service, StoreKind, Version, Workload,
@@ -91,6 +93,8 @@ pub struct System {
     pub egress: Egress,
     /// What is recorded of requests.
     pub telemetry: Telemetry,
+    /// What holds for the whole mesh.
+    pub mesh: Mesh,
     /// Initial configuration of services, with the JSON Schemas that values must satisfy.
     pub config: BTreeMap<ServiceName, BTreeMap<ConfigKey, ConfigEntry>>,
 }

@@ -61,6 +61,8 @@ pub struct Endpoint {
     pub since: Timestamp,
     /// What else is known of it: subsets are chosen by this, and `region` and `zone` say where it is.
     pub metadata: BTreeMap<String, String>,
+    /// Where its sidecar takes calls from other processes, if it has one.
+    pub inbound: Option<SocketAddr>,
 }
 
 /// The sidecars that one data plane hosts.
@@ -88,4 +90,6 @@ pub struct Sidecar {
     pub credential_sha256: [u8; 32],
     /// Services that the manifest says it calls.
     pub depends_on: BTreeSet<ServiceRef>,
+    /// Services that the manifest says call it.
+    pub callers: BTreeSet<ServiceRef>,
 }

@@ -3,6 +3,7 @@
 use crate::explain::explain;
 use crate::listener::{self, ListenerStatus, Plan};
 use crate::spans::{self, Wanted};
+use crate::tls::{CertificateStatus, keep_certificates};
 use crate::view::View;
 use crate::worker::Shared;
 use bytes::Bytes;
@@ -43,8 +44,10 @@ pub(crate) fn spawn(
     std::thread::Builder::new().name("tenon-proxy-admin".into()).spawn(move || {
         match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime.block_on(async {
+                let own = Arc::clone(&shared);
                 tokio::select! {
                     () = serve(shared, inherited, address) => {}
+                    () = keep_certificates(&own) => {}
                     () = closing(plan) => {}
                 }
             }),
@@ -199,6 +202,9 @@ struct Loaded {
     #[serde(flatten)]
     told: SnapshotView,
     listeners: Vec<ListenerStatus>,
+    /// Those of the gateway.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<CertificateStatus>,
     /// Attempts in flight, by instance.
     in_flight: BTreeMap<String, u64>,
 }
@@ -210,6 +216,7 @@ fn snapshot(shared: &Shared) -> Loaded {
     Loaded {
         told: SnapshotView::from(&view.parts.to_stored()),
         listeners: shared.board.statuses(),
+        certificates: shared.certificates.status(),
         in_flight: in_flight.collect(),
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::cells::Contact;
 use crate::outgoing::Outgoing;
-use crate::pool::{Lease, SendError, chain};
+use crate::pool::{Lease, SendError, Way, chain};
 use crate::story::grpc_status;
 use crate::trial::Trial;
 use crate::worker::Worker;
@@ -14,7 +14,6 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::time::Duration;
-use tenon_core::Address;
 use tenon_core::outlier::Reason;
 use tenon_core::retry::Outcome;
 
@@ -47,6 +46,8 @@ pub(crate) struct Failure {
     /// What it says of the instance; `None` if nothing.
     pub(crate) contact: Option<Contact>,
     pub(crate) why: String,
+    /// Whether nobody was asked because of something that is missing on this side.
+    pub(crate) ours: bool,
 }
 
 /// Which try of a request an attempt is, counted from 1, and how long it may take.
@@ -62,7 +63,7 @@ pub(crate) struct Terms {
 /// [`Failure`] with what is known of whether the application has seen the request.
 pub(crate) async fn attempt(
     worker: &Worker,
-    address: &Address,
+    way: &Way,
     outgoing: &Outgoing,
     terms: Terms,
 ) -> Result<Answer, Failure> {
@@ -71,18 +72,14 @@ pub(crate) async fn attempt(
         outcome: Outcome::TimedOut,
         contact: None,
         why: format!("no answer within {} ms", most.as_millis()),
+        ours: false,
     };
-    tokio::time::timeout(most, exchange(worker, address, outgoing, terms)).await.map_err(|_| timed_out())?
+    tokio::time::timeout(most, exchange(worker, way, outgoing, terms)).await.map_err(|_| timed_out())?
 }
 
-async fn exchange(
-    worker: &Worker,
-    address: &Address,
-    outgoing: &Outgoing,
-    terms: Terms,
-) -> Result<Answer, Failure> {
+async fn exchange(worker: &Worker, way: &Way, outgoing: &Outgoing, terms: Terms) -> Result<Answer, Failure> {
     let request = outgoing.attempt(terms.number, terms.most);
-    let sent = worker.pool.send(address, outgoing.protocol(), request).await;
+    let sent = worker.pool.send(way, outgoing.protocol(), request).await;
     let (response, lease) = sent.map_err(|error| failure(&error))?;
     let (head, incoming) = response.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS || !is_withheld(worker, outgoing, &incoming) {
@@ -105,19 +102,22 @@ fn is_withheld(worker: &Worker, outgoing: &Outgoing, incoming: &Incoming) -> boo
 
 fn failure(error: &SendError) -> Failure {
     let outcome = match error {
-        SendError::Unsent(_) | SendError::Connect(_) | SendError::Broken { unprocessed: true, .. } => {
-            Outcome::NeverProcessed
-        }
+        SendError::Unsent(_)
+        | SendError::Connect(_)
+        | SendError::Unidentified(_)
+        | SendError::Broken { unprocessed: true, .. } => Outcome::NeverProcessed,
         SendError::Broken { .. } | SendError::Malformed(_) => Outcome::Reset,
     };
     let contact = match error {
-        SendError::Connect(_) => Contact::Refuses,
-        SendError::Unsent(_) | SendError::Broken { .. } | SendError::Malformed(_) => Contact::Broke,
+        SendError::Connect(_) => Some(Contact::Refuses),
+        SendError::Unsent(_) | SendError::Broken { .. } | SendError::Malformed(_) => Some(Contact::Broke),
+        SendError::Unidentified(_) => None,
     };
-    Failure { outcome, contact: Some(contact), why: chain(error) }
+    let ours = matches!(error, SendError::Unidentified(_));
+    Failure { outcome, contact, why: chain(error), ours }
 }
 
 fn broke_off(error: &hyper::Error) -> Failure {
     let why = format!("the response broke off: {}", chain(error));
-    Failure { outcome: Outcome::Reset, contact: Some(Contact::Broke), why }
+    Failure { outcome: Outcome::Reset, contact: Some(Contact::Broke), why, ours: false }
 }

@@ -91,7 +91,7 @@ pub(crate) async fn carry(
     passed.edit_request(&mut outgoing);
     let mut response = match try_carry(worker, &mut story, &target, &mut outgoing).await {
         Ok((answer, holds)) => {
-            passed.mirror(worker, &outgoing);
+            passed.mirror(worker, &outgoing, &story.caller());
             pass_on(worker, story, outgoing, answer, holds)
         }
         Err(refused) => {
@@ -214,7 +214,8 @@ impl Call<'_> {
                     Box::pin(self.race(policy, &view, index, destination, target, chosen)).await
                 }
                 _ => {
-                    let result = attempt(self.worker, &target.address, self.outgoing, terms).await;
+                    let way = target.way(&destination.service, || self.story.caller());
+                    let result = attempt(self.worker, &way, self.outgoing, terms).await;
                     Ended { chosen, began, result }
                 }
             };
@@ -231,8 +232,11 @@ impl Call<'_> {
                     Ok((answer, chosen))
                 }
                 Err(failure) => {
-                    failure.contact.into_iter().for_each(|contact| target.cells.found(contact));
-                    ejected = chosen.trial.failed(failure.contact);
+                    // Where nobody was asked, the leave is given back.
+                    if !failure.ours {
+                        failure.contact.into_iter().for_each(|contact| target.cells.found(contact));
+                        ejected = chosen.trial.failed(failure.contact);
+                    }
                     Err(failure)
                 }
             };
@@ -438,6 +442,10 @@ impl Call<'_> {
         let late = self.deadline.has_passed(self.worker.now()) || failure.outcome == Outcome::TimedOut;
         let code = if late { Code::MeshTimeout } else { Code::MeshNetwork };
         let policy = if late { "timeout" } else { "retry" };
+        if failure.ours {
+            let detail = format!("`{service}` could not be asked: {}", failure.why);
+            return Refused::new(Code::MeshNotReady, detail).by("mtls").retry_after(Duration::from_secs(1));
+        }
         let ended = self.attempts.ended();
         let detail = format!("`{service}` did not answer: {}; attempts made: {ended}; {reason}", failure.why);
         Refused { spent: self.attempts.stops_callers(), ..Refused::new(code, detail).by(policy) }

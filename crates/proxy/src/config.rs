@@ -17,6 +17,8 @@ pub struct PlaneConfig {
     pub explanations: usize,
     /// Where the access log is written, if the manifest wants one; without a file there is none.
     pub access_log: Option<PathBuf>,
+    /// The folder where the certificates of workloads are kept, with their keys; nowhere if not stated.
+    pub identities: Option<PathBuf>,
     /// What one connection or request may use.
     pub limits: Limits,
     /// Where it is, so that near instances can be preferred.
@@ -31,6 +33,7 @@ impl Default for PlaneConfig {
             admin: SocketAddr::from(([127, 0, 0, 1], 7421)),
             explanations: 10_000,
             access_log: None,
+            identities: None,
             limits: Limits::default(),
             locality: Locality::default(),
         }
@@ -57,6 +60,10 @@ pub struct Limits {
     pub connections: u32,
     /// Requests of one HTTP/1.1 connection, which is closed after the last.
     pub requests: u64,
+    /// How long a TLS handshake may take, waiting for its turn included.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes that one worker does at a time; more wait.
+    pub handshakes: usize,
     /// Streams of one HTTP/2 connection at a time.
     pub streams: u32,
     /// Bytes of a request's body that are remembered in case it must be sent again.
@@ -90,6 +97,8 @@ impl Default for Limits {
             detect_timeout: Duration::from_millis(500),
             connections: 10_000,
             requests: 1_000_000,
+            handshake_timeout: Duration::from_secs(10),
+            handshakes: 64,
             streams: 256,
             replay_bytes: 64 * 1024,
             withhold_bytes: 16 * 1024,

@@ -9,6 +9,7 @@ use crate::listener::Guest;
 use crate::prefixed::Prefixed;
 use crate::refusal::Refused;
 use crate::story::Story;
+use crate::tls::{self, Arrival};
 use crate::worker::Worker;
 use crate::{extended, gateway, http1, http2, inbound, outbound, tunnel};
 use http::uri::Authority;
@@ -19,7 +20,9 @@ use std::rc::Rc;
 use tenon_api::problem::Component;
 use tenon_core::InstanceId;
 use tenon_core::http1::Violation;
+use tenon_core::identity::Workload;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 /// What a listener is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +33,10 @@ pub(crate) enum Role {
     Inbound(InstanceId),
     /// Calls from outside.
     Gateway,
+    /// Calls from outside, by TLS.
+    SecureGateway,
+    /// Calls from outside that are told to come by TLS.
+    Redirect,
 }
 
 /// A connection, as its requests see it.
@@ -40,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) shown: Shown,
     /// Inside a tunnel, which a client that had shown who it is opened: where it leads.
     pub(crate) tunnel: Option<Authority>,
+    /// Who the client has shown to be by its certificate, if it has.
+    pub(crate) caller: Option<Workload>,
     pub(crate) drain: Rc<Drain>,
     guest: Guest,
 }
@@ -50,7 +59,7 @@ impl Role {
         match self {
             Self::Outbound(_) => Component::Outbound,
             Self::Inbound(_) => Component::Inbound,
-            Self::Gateway => Component::Gateway,
+            Self::Gateway | Self::SecureGateway | Self::Redirect => Component::Gateway,
         }
     }
 
@@ -58,14 +67,14 @@ impl Role {
     pub(crate) fn instance(&self) -> Option<&InstanceId> {
         match self {
             Self::Outbound(instance) | Self::Inbound(instance) => Some(instance),
-            Self::Gateway => None,
+            Self::Gateway | Self::SecureGateway | Self::Redirect => None,
         }
     }
 }
 
 impl Connection {
     pub(crate) fn new(role: Role, peer: IpAddr, drain: Rc<Drain>, guest: Guest) -> Self {
-        Self { role, peer, shown: Shown::default(), tunnel: None, drain, guest }
+        Self { role, peer, shown: Shown::default(), tunnel: None, caller: None, drain, guest }
     }
 
     pub(crate) fn component(&self) -> Component {
@@ -75,8 +84,9 @@ impl Connection {
     /// Whether what its requests say of themselves is believed.
     pub(crate) fn trust(&self) -> Trust {
         match self.role {
+            Role::Inbound(_) if self.caller.is_none() => Trust::Stranger,
             Role::Outbound(_) | Role::Inbound(_) => Trust::Mesh,
-            Role::Gateway => Trust::Stranger,
+            Role::Gateway | Role::SecureGateway | Role::Redirect => Trust::Stranger,
         }
     }
 
@@ -84,6 +94,25 @@ impl Connection {
     pub(crate) fn tunnelled(&self, to: Authority) -> Self {
         let drain = Rc::clone(&self.drain);
         Self { tunnel: Some(to), ..Self::new(self.role.clone(), self.peer, drain, self.guest.another()) }
+    }
+}
+
+/// Deals with a connection that has just been made.
+pub(crate) async fn enter(worker: Rc<Worker>, mut connection: Connection, stream: TcpStream) {
+    match Box::pin(tls::arrive(&worker, &connection, stream)).await {
+        Ok(Arrival::Plain(stream)) => serve(worker, connection, stream).await,
+        Ok(Arrival::Secure(stream, caller)) => {
+            connection.caller = caller;
+            if stream.get_ref().1.alpn_protocol() == Some(tls::BYTES) {
+                return Box::pin(tunnel::deliver(&worker, &connection, stream)).await;
+            }
+            // On the heap, so that plain connections keep no room for it.
+            Box::pin(serve(worker, connection, stream)).await;
+        }
+        Ok(Arrival::Gone) => {}
+        Err(error) => {
+            tracing::debug!(error = crate::pool::chain(&error), role = ?connection.role, "no TLS handshake");
+        }
     }
 }
 
@@ -149,6 +178,7 @@ async fn pass(
     match &connection.role {
         Role::Outbound(instance) => outbound::handle(worker, connection, instance, request).await,
         Role::Inbound(instance) => inbound::handle(worker, connection, instance, request).await,
-        Role::Gateway => gateway::handle(worker, connection, request).await,
+        Role::Gateway | Role::SecureGateway => gateway::handle(worker, connection, request).await,
+        Role::Redirect => gateway::redirect(worker, connection, &request),
     }
 }

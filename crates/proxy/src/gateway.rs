@@ -2,7 +2,7 @@
 
 use crate::body::Body;
 use crate::call::{self, Target};
-use crate::connection::Connection;
+use crate::connection::{Connection, Role};
 use crate::headers::{Marks, set_forwarded};
 use crate::outbound::{authority_of, not_ready, path_of};
 use crate::outgoing::Outgoing;
@@ -11,8 +11,8 @@ use crate::refusal::Refused;
 use crate::story::Story;
 use crate::worker::{LocalView, Worker};
 use crate::{correlation, path};
-use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ use tenon_core::balance::Subset;
 use tenon_core::policy::Source;
 use tenon_core::route::{Headers, RequestHead};
 
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// Deals with one request from outside.
 pub(crate) async fn handle(
     worker: &Rc<Worker>,
@@ -28,6 +30,10 @@ pub(crate) async fn handle(
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let mut story = Story::begin(worker, connection, &request);
+    if connection.role == Role::SecureGateway {
+        let plain = without_tls(request.uri());
+        plain.into_iter().for_each(|uri| *request.uri_mut() = uri);
+    }
     let view = worker.view();
     let (authority, routed) = match route(&view, &mut story, &mut request) {
         Ok(routed) => routed,
@@ -45,9 +51,45 @@ pub(crate) async fn handle(
     let mut outgoing = Outgoing::new(request, authority, path, &worker.shared.config.limits);
     correlation::write(outgoing.headers_mut(), story.request_id, &story.trace);
     set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
+    if connection.role == Role::SecureGateway {
+        outgoing.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+    }
     let marks = Marks::of(outgoing.headers_mut(), connection.trust());
     let target = Target { view, index, timeout, subset, marks, passed };
     call::carry(worker, story, target, outgoing).await
+}
+
+/// The same URI as it would be without TLS, which ends here; `None` if it says nothing of TLS.
+fn without_tls(uri: &Uri) -> Option<Uri> {
+    uri.scheme().filter(|scheme| **scheme == Scheme::HTTPS)?;
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    Uri::from_parts(parts).ok()
+}
+
+/// Tells a client to ask for the same by TLS.
+pub(crate) fn redirect<B>(
+    worker: &Rc<Worker>,
+    connection: &Connection,
+    request: &Request<B>,
+) -> Response<Body> {
+    let mut story = Story::begin(worker, connection, request);
+    let view = worker.view();
+    story.revision = view.revision();
+    let authority = match authority_of(request) {
+        Ok(authority) => authority,
+        Err(refused) => return story.refuse(&refused),
+    };
+    let port = view.gateway.as_ref().map_or(443, |gateway| gateway.listen.port());
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let location = format!("https://{}{port}{}", authority.host(), path_of(request.uri()));
+    let Ok(location) = HeaderValue::try_from(location) else {
+        return story.refuse(&Refused::new(Code::RequestInvalid, "the URI cannot be written into a header"));
+    };
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, location);
+    story.answer(response, None)
 }
 
 /// Where a request goes.

@@ -22,7 +22,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use tenon_core::http1::Scanner;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 /// Serves a connection until it ends, or until its listener is drained and the request in hand is answered.
 ///
@@ -102,7 +101,10 @@ pub(crate) struct Sender(SendRequest<ReplayBody>);
 ///
 /// # Errors
 /// What broke the connection.
-pub(crate) async fn connect(stream: TcpStream, limits: &Limits) -> hyper::Result<Sender> {
+pub(crate) async fn connect<I>(stream: I, limits: &Limits) -> hyper::Result<Sender>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(limits.head_bytes.max(8 * 1024))
         .handshake(TokioIo::new(Prefixed::new(Vec::new(), stream)))

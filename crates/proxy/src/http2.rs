@@ -18,7 +18,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use watch::Watch;
 
@@ -128,7 +127,10 @@ pub(crate) struct Sender(SendRequest<ReplayBody>);
 ///
 /// # Errors
 /// What broke the connection.
-pub(crate) async fn connect(stream: TcpStream, limits: &Limits) -> hyper::Result<Sender> {
+pub(crate) async fn connect<I>(stream: I, limits: &Limits) -> hyper::Result<Sender>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, connection) = hyper::client::conn::http2::Builder::new(Local)
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))

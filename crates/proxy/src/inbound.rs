@@ -10,14 +10,16 @@ use crate::outgoing::Outgoing;
 use crate::policy::{self, Asked};
 use crate::refusal::Refused;
 use crate::story::Story;
-use crate::worker::Worker;
+use crate::worker::{LocalView, Worker};
 use crate::{correlation, single};
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use std::rc::Rc;
+use tenon_core::identity::{Denied, Workload, admits};
 use tenon_core::manifest::Traffic;
 use tenon_core::policy::Source;
-use tenon_core::{Code, InstanceId};
+use tenon_core::snapshot::Sidecar;
+use tenon_core::{Code, InstanceId, ServiceRef};
 
 /// Deals with one request for the application of `instance`.
 pub(crate) async fn handle(
@@ -30,7 +32,11 @@ pub(crate) async fn handle(
     let view = worker.view();
     story.revision = view.revision();
     let Some(sidecar) = view.sidecar(instance) else { return story.refuse(&not_ready()) };
+    story.labels.source = connection.caller.as_ref().and_then(Workload::service).cloned();
     story.goes_to(Some(&sidecar.service), None);
+    if let Err(refused) = admit(&view, sidecar, connection) {
+        return story.refuse(&refused);
+    }
     if request.method() == Method::CONNECT {
         return story.refuse(&Refused::new(Code::RequestInvalid, "an inbound listener opens no tunnels"));
     }
@@ -39,8 +45,7 @@ pub(crate) async fn handle(
         Err(refused) => return story.refuse(&refused),
     };
     if let Some(index) = view.find(&sidecar.service) {
-        // Who calls is not known here: a stranger on the network looks like a peer.
-        let asked = Asked { source: Source::Unknown, index, route: None, client: connection.peer };
+        let asked = Asked { source: source(connection), index, route: None, client: connection.peer };
         if let Err(refused) = policy::receive(worker, &view, asked, &authority, &mut request) {
             return story.refuse(&refused);
         }
@@ -53,4 +58,41 @@ pub(crate) async fn handle(
     let traffic = view.find(&sidecar.service).and_then(|index| view.destinations().get(index));
     let timeout = traffic.map_or_else(|| Traffic::default().timeout, |it| it.traffic.timeout);
     single::carry(worker, story, &sidecar.application, outgoing, timeout).await
+}
+
+/// Who calls, as policies speak of it.
+pub(crate) fn source(connection: &Connection) -> Source<'_> {
+    match &connection.caller {
+        Some(Workload::Service(service)) => Source::Service(service),
+        Some(Workload::Gateway) => Source::Gateway,
+        // It has shown nothing: a stranger on the network looks like a peer.
+        None => Source::Unknown,
+    }
+}
+
+/// Whether who calls is let in.
+pub(crate) fn admit(view: &LocalView, sidecar: &Sidecar, connection: &Connection) -> Result<(), Refused> {
+    let destination = view.find(&sidecar.service).and_then(|index| view.destinations().get(index));
+    let security = destination.map(|it| it.traffic.security).unwrap_or_default();
+    let caller = connection.caller.as_ref();
+    admits(security, caller, |service| sidecar.callers.contains(service)).map_err(|denied| match denied {
+        Denied::Nobody => {
+            let detail = format!(
+                "the caller has not shown who it is: `{}` takes calls from other processes by mutual TLS only, with \
+                 a certificate of this mesh",
+                sidecar.service
+            );
+            Refused::new(Code::MeshIdentityRequired, detail).by("mtls")
+        }
+        Denied::Undeclared => denied_to(caller, &sidecar.service),
+    })
+}
+
+/// The refusal of a caller whose declaration does not name the service.
+pub(crate) fn denied_to(caller: Option<&Workload>, service: &ServiceRef) -> Refused {
+    let caller = caller.map(ToString::to_string).unwrap_or_default();
+    let detail = format!(
+        "`{service}` lets in only services that declare it, and `depends_on` of `{caller}` does not name it"
+    );
+    Refused::new(Code::MeshIdentityDenied, detail).by("authorization")
 }

@@ -8,7 +8,7 @@
 //! atomics. A request's way reads top-down in `outbound`, `gateway` and `inbound`, and from there in `call`. The rules
 //! (when to retry, whom to choose, when a breaker opens) are the machines of `tenon_core`; here they are carried out.
 //!
-//! Left out for now: TLS, consistent hashing, and transparent interception.
+//! Left out for now: transparent interception.
 
 mod admin;
 mod admission;
@@ -55,6 +55,7 @@ mod spare;
 mod store;
 mod story;
 pub mod subscribe;
+mod tls;
 mod trial;
 mod tunnel;
 mod view;
@@ -62,3 +63,4 @@ mod worker;
 
 pub use config::{Limits, PlaneConfig};
 pub use plane::{Plane, StartError};
+pub use tls::{Identity, IdentityError};

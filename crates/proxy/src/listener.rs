@@ -249,7 +249,7 @@ impl Door {
             let gauge = worker.metrics.connections(component);
             gauge.increment();
             if let Some(connection) = proxied::arrive(&worker, connection, &mut stream).await {
-                connection::serve(worker, connection, stream).await;
+                connection::enter(worker, connection, stream).await;
             }
             gauge.decrement();
             drop(held);

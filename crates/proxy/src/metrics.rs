@@ -1,10 +1,12 @@
 //! What a data plane counts. Names follow OpenTelemetry's and Prometheus' habits: base units, `_total` for counters.
 
+use crate::tls::Identities;
 use crate::view::{Destination, View};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::problem::Component;
 use tenon_core::breaker::{Exceeded, Mode, State};
@@ -124,6 +126,11 @@ static TUNNELS: Descriptor = Descriptor {
     name: "tenon_tunnels_total",
     help: "CONNECT tunnels and upgraded connections that carried plain bytes.",
     labels: &["source", "destination"],
+};
+static CERTIFICATE_END: Descriptor = Descriptor {
+    name: "tenon_certificate_end_seconds",
+    help: "When a workload's certificate ceases to hold, in Unix time.",
+    labels: &["workload"],
 };
 static SNAPSHOT_POSITION: Descriptor = Descriptor {
     name: "tenon_snapshot_position",
@@ -337,7 +344,7 @@ impl Drop for InFlight {
 /// Adds the gauges that are read from the view when somebody asks.
 pub(crate) fn observe(
     registry: &Registry,
-    view: impl Fn() -> std::sync::Arc<View> + Send + Sync + Clone + 'static,
+    view: impl Fn() -> Arc<View> + Send + Sync + Clone + 'static,
     now: impl Fn() -> Timestamp + Send + Sync + 'static,
 ) {
     let (breakers, instances, limits, modes) = (view.clone(), view.clone(), view.clone(), view.clone());
@@ -355,6 +362,17 @@ fn balance_modes(view: &View, report: &mut dyn FnMut(&[&str], i64)) {
             report(&[&name, &group.asked.to_string()], group.mode as i64);
         }
     }
+}
+
+/// Adds when the certificates end.
+pub(crate) fn observe_certificates(registry: &Registry, identities: Arc<Identities>) {
+    let ends = move |report: &mut dyn FnMut(&[&str], i64)| {
+        for (workload, until) in identities.ends() {
+            let seconds = i64::try_from(until.as_micros() / 1_000_000).unwrap_or(i64::MAX);
+            report(&[&workload.dns_name()], seconds);
+        }
+    };
+    registry.observe(&CERTIFICATE_END, Box::new(ends));
 }
 
 fn breaker_states(view: &View, report: &mut dyn FnMut(&[&str], i64)) {

@@ -13,13 +13,14 @@ use crate::refusal::Refused;
 use crate::story::Story;
 use crate::view::Resolved;
 use crate::worker::{LocalView, Worker};
-use crate::{correlation, egress, tunnel};
+use crate::{correlation, egress, inbound, tunnel};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use tenon_core::balance::Subset;
-use tenon_core::manifest::Egress;
+use tenon_core::identity::{Workload, admits};
+use tenon_core::manifest::{Authorization, Egress};
 use tenon_core::policy::Source;
 use tenon_core::snapshot::Sidecar;
 use tenon_core::{Code, InstanceId};
@@ -38,6 +39,9 @@ pub(crate) async fn handle(
         Err(refused) => return story.refuse(&refused),
     };
     let resolved = view.resolve(authority.host(), &sidecar.service.namespace);
+    if let Err(refused) = may_call(&view, sidecar, resolved) {
+        return story.refuse(&refused);
+    }
     if request.method() == Method::CONNECT {
         return tunnel::open(worker, connection, story, &view, resolved, authority, request).await;
     }
@@ -96,6 +100,19 @@ fn admit<'a>(
         None => authority_of(request)?,
     };
     Ok((sidecar, authority))
+}
+
+/// Whether the service that is called lets in the application's. Its own sidecar asks this again, if it lives elsewhere.
+fn may_call(view: &LocalView, sidecar: &Sidecar, resolved: Resolved) -> Result<(), Refused> {
+    let Resolved::Mesh(index) = resolved else { return Ok(()) };
+    let Some(destination) = view.destinations().get(index) else { return Ok(()) };
+    let security = destination.traffic.security;
+    if security.authorization == Authorization::Open {
+        return Ok(());
+    }
+    let caller = Workload::Service(sidecar.service.clone());
+    admits(security, Some(&caller), |_| sidecar.depends_on.contains(&destination.service))
+        .map_err(|_| inbound::denied_to(Some(&caller), &destination.service))
 }
 
 /// Adds to a request what the mesh says of it.

@@ -10,8 +10,9 @@ use crate::follow::{self, Followed};
 use crate::handover::Sockets;
 use crate::listener::{self, Board, Closing, Heirlooms, Key, Plan};
 use crate::metrics;
+use crate::tls::{self, Certificates, Identities, Identity, IdentityError};
 use crate::trial;
-use crate::view::{Parts, Setting, View};
+use crate::view::{GatewayView, Parts, Setting, View};
 use crate::worker::{Shared, Worker};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -30,6 +32,7 @@ use tenon_core::retry::spent;
 use tenon_core::snapshot::{Endpoints, Routes, Sidecars};
 use tenon_telemetry::Registry;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 
 /// How often connections that are idle for too long are looked for, and instances compared whose interval is over.
@@ -87,11 +90,17 @@ impl Plane {
             heirlooms: Heirlooms::new(sockets.listeners, workers),
             admin_socket: Mutex::default(),
             told: Mutex::default(),
+            identities: Arc::new(Identities::new()),
+            certificates: Certificates::default(),
             config,
         });
+        if let Some(folder) = &shared.config.identities {
+            tls::keep::restore(&shared.identities, folder);
+        }
         let seen = Arc::clone(&shared);
         let clock = shared.clock;
         metrics::observe(&shared.registry, move || seen.view.load_full(), move || clock.now());
+        metrics::observe_certificates(&shared.registry, Arc::clone(&shared.identities));
         let plan = watch::Sender::new(Arc::new(Plan::default()));
         let (admin_address, admin) = watch::channel(None);
         let mut threads = Vec::with_capacity(workers + 1);
@@ -142,6 +151,35 @@ impl Plane {
     /// The sidecars that live here, in place of those before. Listeners are opened and drained accordingly.
     pub fn apply_sidecars(&self, sidecars: Sidecars) {
         self.change(|parts| parts.sidecars = Some(Arc::new(sidecars)));
+    }
+
+    /// Who a workload is that lives here, in place of what was said before: it holds for the connections that are made from
+    /// now on.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nothing has changed then.
+    pub fn apply_identity(&self, identity: &Identity) -> Result<(), IdentityError> {
+        self.shared.identities.put(identity)
+    }
+
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.shared.identities
+    }
+
+    /// Whether it has been told who lives here.
+    pub(crate) fn knows_its_workloads(&self) -> bool {
+        let told = told(&self.shared);
+        told.parts.routes.is_some() && told.parts.sidecars.is_some()
+    }
+
+    /// Where identities are kept.
+    pub(crate) fn identities_folder(&self) -> Option<&Path> {
+        self.shared.config.identities.as_deref()
+    }
+
+    /// Until the next change of what the plane was told, from now on.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.shared.changed.notified()
     }
 
     /// What the plane was told last.
@@ -280,7 +318,7 @@ fn replan(plan: &mut Arc<Plan>, view: &View) -> bool {
 }
 
 fn wanted(view: &View) -> BTreeSet<Key> {
-    let gateway = view.gateway.iter().map(|gateway| (gateway.listen, Role::Gateway));
+    let gateway = view.gateway.iter().flat_map(GatewayView::listeners);
     let sidecars = view.sidecars().flat_map(|(instance, sidecar)| {
         [
             (sidecar.outbound, Role::Outbound(instance.clone())),

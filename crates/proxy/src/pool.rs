@@ -7,6 +7,7 @@
 
 use crate::body::ReplayBody;
 use crate::config::Limits;
+use crate::tls::{self, Ends, Identities, Own};
 use crate::{http1, http2};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,17 +15,41 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 use tenon_core::Address;
+use tenon_core::identity::Workload;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 /// One thread's connections.
 pub(crate) struct Pool {
     limits: Limits,
-    http1: RefCell<HashMap<Address, Vec<Idle>>>,
+    identities: Arc<Identities>,
+    http1: RefCell<HashMap<Way, Vec<Idle>>>,
     /// Locked while connecting, so that the requests that come meanwhile share the connection.
-    http2: RefCell<HashMap<Address, Rc<tokio::sync::Mutex<Option<http2::Sender>>>>>,
+    http2: RefCell<HashMap<Way, Rc<tokio::sync::Mutex<Option<http2::Sender>>>>>,
 }
+
+/// Where a connection leads, and, if that is in another data plane, who calls whom.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Way {
+    pub(crate) address: Address,
+    pub(crate) ends: Option<Ends>,
+}
+
+impl Way {
+    /// To an application, without TLS.
+    pub(crate) const fn plain(address: Address) -> Self {
+        Self { address, ends: None }
+    }
+}
+
+/// A connection that carries bytes as they are.
+pub(crate) trait Bytes: AsyncRead + AsyncWrite + Unpin {}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Bytes for I {}
 
 struct Idle {
     sender: http1::Sender,
@@ -34,7 +59,7 @@ struct Idle {
 /// An HTTP/1.1 connection in use. Dropped, it is closed when its response has ended; given back, it is used again.
 pub(crate) struct Lease {
     pool: Weak<Pool>,
-    address: Address,
+    way: Way,
     sender: http1::Sender,
 }
 
@@ -62,14 +87,18 @@ pub(crate) enum SendError {
     /// The response is malformed.
     #[error("the response is malformed: {0}")]
     Malformed(&'static str),
+    /// There is nothing to show who calls; nobody was asked.
+    #[error("no certificate")]
+    Unidentified(#[source] io::Error),
     /// No connection.
     #[error("no connection")]
     Connect(#[source] io::Error),
 }
 
 impl Pool {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), http1: RefCell::default(), http2: RefCell::default() }
+    pub(crate) fn new(limits: &Limits, identities: Arc<Identities>) -> Self {
+        let limits = limits.clone();
+        Self { limits, identities, http1: RefCell::default(), http2: RefCell::default() }
     }
 
     /// Sends a request to an address and waits for the head of its response. A connection that turns out to be closed
@@ -79,13 +108,13 @@ impl Pool {
     /// [`SendError`], never with [`SendError::Unsent`] for a connection that had been idle.
     pub(crate) async fn send(
         self: &Rc<Self>,
-        address: &Address,
+        way: &Way,
         protocol: Protocol,
         request: Request<ReplayBody>,
     ) -> Result<(Response<Incoming>, Option<Lease>), SendError> {
         match protocol {
-            Protocol::Http1 => self.send_http1(address, request).await,
-            Protocol::Http2 => Ok((self.send_http2(address, request).await?, None)),
+            Protocol::Http1 => self.send_http1(way, request).await,
+            Protocol::Http2 => Ok((self.send_http2(way, request).await?, None)),
         }
     }
 
@@ -106,6 +135,74 @@ impl Pool {
         tokio::time::timeout(self.limits.connect_timeout, connecting).await.map_err(|_| timed_out())?
     }
 
+    /// Opens a connection that carries bytes as they are.
+    ///
+    /// # Errors
+    /// What kept it from being opened.
+    pub(crate) async fn open_bytes(&self, way: &Way) -> io::Result<Box<dyn Bytes>> {
+        match &way.ends {
+            None => Ok(Box::new(self.connect(&way.address).await?)),
+            Some(ends) => {
+                let own = tls::holder(&self.identities, &ends.from)?;
+                Ok(Box::new(self.secure(&way.address, &own, &ends.to, tls::BYTES).await?))
+            }
+        }
+    }
+
+    async fn secure(
+        &self,
+        address: &Address,
+        own: &Own,
+        to: &Workload,
+        protocol: &[u8],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let stream = self.connect(address).await?;
+        let timed_out = || io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
+        let securing = tls::secure(&self.identities, own, to, protocol, stream);
+        // On the heap, so that calls within the process keep no room for it.
+        let securing = Box::pin(tokio::time::timeout(self.limits.connect_timeout, securing));
+        securing.await.map_err(|_| timed_out())?
+    }
+
+    /// A connection to a workload of another data plane, each side having shown who it is.
+    async fn cross(
+        &self,
+        address: &Address,
+        ends: &Ends,
+        protocol: &[u8],
+    ) -> Result<TlsStream<TcpStream>, SendError> {
+        let own = tls::holder(&self.identities, &ends.from).map_err(SendError::Unidentified)?;
+        self.secure(address, &own, &ends.to, protocol).await.map_err(SendError::Connect)
+    }
+
+    async fn open_http1(&self, way: &Way) -> Result<http1::Sender, SendError> {
+        let opened = match &way.ends {
+            None => {
+                let stream = self.connect(&way.address).await.map_err(SendError::Connect)?;
+                http1::connect(stream, &self.limits).await
+            }
+            Some(ends) => {
+                let stream = Box::pin(self.cross(&way.address, ends, tls::HTTP1)).await?;
+                http1::connect(stream, &self.limits).await
+            }
+        };
+        opened.map_err(broken)
+    }
+
+    async fn open_http2(&self, way: &Way) -> Result<http2::Sender, SendError> {
+        let opened = match &way.ends {
+            None => {
+                let stream = self.connect(&way.address).await.map_err(SendError::Connect)?;
+                http2::connect(stream, &self.limits).await
+            }
+            Some(ends) => {
+                let stream = Box::pin(self.cross(&way.address, ends, tls::HTTP2)).await?;
+                http2::connect(stream, &self.limits).await
+            }
+        };
+        opened.map_err(broken)
+    }
+
     /// Closes what has been idle for too long. To be called now and then.
     pub(crate) fn close_idle(&self) {
         let limit = self.limits.idle_timeout;
@@ -120,30 +217,29 @@ impl Pool {
 
     async fn send_http1(
         self: &Rc<Self>,
-        address: &Address,
+        way: &Way,
         mut request: Request<ReplayBody>,
     ) -> Result<(Response<Incoming>, Option<Lease>), SendError> {
-        while let Some(mut sender) = self.take_idle(address) {
+        while let Some(mut sender) = self.take_idle(way) {
             match sender.send(request).await {
-                Ok(response) => return Ok((response, Some(self.lease(address, sender)))),
+                Ok(response) => return Ok((response, Some(self.lease(way, sender)))),
                 Err(SendError::Unsent(unsent)) => request = *unsent,
                 Err(other) => return Err(other),
             }
         }
-        let stream = self.connect(address).await.map_err(SendError::Connect)?;
-        let mut sender = http1::connect(stream, &self.limits).await.map_err(broken)?;
+        let mut sender = self.open_http1(way).await?;
         let response = sender.send(request).await?;
-        Ok((response, Some(self.lease(address, sender))))
+        Ok((response, Some(self.lease(way, sender))))
     }
 
     async fn send_http2(
         &self,
-        address: &Address,
+        way: &Way,
         mut request: Request<ReplayBody>,
     ) -> Result<Response<Incoming>, SendError> {
-        let slot = Rc::clone(self.http2.borrow_mut().entry(address.clone()).or_default());
+        let slot = Rc::clone(self.http2.borrow_mut().entry(way.clone()).or_default());
         loop {
-            let (mut sender, fresh) = self.http2_sender(&slot, address).await?;
+            let (mut sender, fresh) = self.http2_sender(&slot, way).await?;
             match sender.send(request).await {
                 // A connection that had been there may have closed unnoticed; a new one gets no second chance.
                 Err(SendError::Unsent(unsent)) if !fresh => {
@@ -159,21 +255,20 @@ impl Pool {
     async fn http2_sender(
         &self,
         slot: &tokio::sync::Mutex<Option<http2::Sender>>,
-        address: &Address,
+        way: &Way,
     ) -> Result<(http2::Sender, bool), SendError> {
         let mut slot = slot.lock().await;
         if let Some(sender) = slot.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok((sender.clone(), false));
         }
-        let stream = self.connect(address).await.map_err(SendError::Connect)?;
-        let sender = http2::connect(stream, &self.limits).await.map_err(broken)?;
+        let sender = self.open_http2(way).await?;
         *slot = Some(sender.clone());
         Ok((sender, true))
     }
 
-    fn take_idle(&self, address: &Address) -> Option<http1::Sender> {
+    fn take_idle(&self, way: &Way) -> Option<http1::Sender> {
         let mut http1 = self.http1.borrow_mut();
-        let idle = http1.get_mut(address)?;
+        let idle = http1.get_mut(way)?;
         while let Some(Idle { sender, since }) = idle.pop() {
             if since.elapsed() >= self.limits.idle_timeout {
                 // Those below have been idle for longer.
@@ -187,8 +282,8 @@ impl Pool {
         None
     }
 
-    fn lease(self: &Rc<Self>, address: &Address, sender: http1::Sender) -> Lease {
-        Lease { pool: Rc::downgrade(self), address: address.clone(), sender }
+    fn lease(self: &Rc<Self>, way: &Way, sender: http1::Sender) -> Lease {
+        Lease { pool: Rc::downgrade(self), way: way.clone(), sender }
     }
 }
 
@@ -197,9 +292,9 @@ impl Lease {
     pub(crate) fn give_back(self) {
         let Some(pool) = self.pool.upgrade().filter(|_| !self.sender.is_closed()) else { return };
         let mut http1 = pool.http1.borrow_mut();
-        let idle = match http1.get_mut(&self.address) {
+        let idle = match http1.get_mut(&self.way) {
             Some(idle) => idle,
-            None => http1.entry(self.address).or_default(),
+            None => http1.entry(self.way).or_default(),
         };
         if idle.len() < pool.limits.idle_connections {
             idle.push(Idle { sender: self.sender, since: Instant::now() });

@@ -13,7 +13,7 @@ pub(crate) async fn arrive<I>(worker: &Worker, mut connection: Connection, io: &
 where
     I: AsyncRead + Unpin,
 {
-    let gateway = connection.role == Role::Gateway;
+    let gateway = matches!(connection.role, Role::Gateway | Role::SecureGateway | Role::Redirect);
     if !gateway || !worker.view().gateway.as_ref().is_some_and(|gateway| gateway.proxy_protocol) {
         return Some(connection);
     }

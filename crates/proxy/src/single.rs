@@ -5,6 +5,7 @@ use crate::attempt::{Failure, Terms, attempt};
 use crate::body::Body;
 use crate::call;
 use crate::outgoing::Outgoing;
+use crate::pool::Way;
 use crate::refusal::Refused;
 use crate::response::{Holds, pass_on};
 use crate::story::Story;
@@ -31,7 +32,7 @@ pub(crate) async fn carry(
     if most.is_zero() {
         return story.refuse(&call::late(&address.to_string(), 0));
     }
-    match attempt(worker, address, &outgoing, Terms { number: 1, most }).await {
+    match attempt(worker, &Way::plain(address.clone()), &outgoing, Terms { number: 1, most }).await {
         Ok(answer) => {
             let instance = story.sidecar.clone().filter(|_| story.labels.component == Component::Inbound);
             story.served(instance.as_ref(), address, began, answer.head.status.as_u16());

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain::Attempt;
 use tenon_api::headers::{GRPC_STATUS, REQUEST_ID};
+use tenon_core::identity::Workload;
 use tenon_core::outlier::Reason;
 use tenon_core::sampling;
 use tenon_core::{Address, Code, InstanceId, RequestId, Revision, RouteName, ServiceRef, Timestamp};
@@ -99,6 +100,11 @@ impl Story {
     /// A number to draw one of a route's backends by.
     pub(crate) fn draw(&self, backends: usize) -> u64 {
         if backends > 1 { self.worker.even() } else { 0 }
+    }
+
+    /// As whom it goes on.
+    pub(crate) fn caller(&self) -> Workload {
+        self.labels.source.clone().map_or(Workload::Gateway, Workload::Service)
     }
 
     /// The request is tried once more.

@@ -7,12 +7,15 @@
 use crate::plane::Plane;
 use crate::pool::chain;
 use crate::store;
+use crate::tls::{IdentityError, issue};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::InvalidMessage;
 use tenon_api::proto::snapshot::v1;
 use tenon_api::snapshot::{MAX_MESSAGE_BYTES, Part, SnapshotServiceClient, Stored, Watch};
+use tenon_core::InstanceId;
 use tokio::sync::Notify;
 use tonic::Streaming;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -27,6 +30,8 @@ pub struct Server {
     pub token_file: PathBuf,
     /// What this data plane calls itself, for people.
     pub node: String,
+    /// The instances whose sidecars it hosts, if it hosts those only and no gateway.
+    pub instances: BTreeSet<InstanceId>,
 }
 
 /// How long a connection may take, and how often and how long a silent server is asked whether it lives.
@@ -63,12 +68,16 @@ pub fn apply_stored(plane: &Plane, stored: Stored) {
 /// data plane carries on with what it has.
 pub async fn follow(plane: Arc<Plane>, server: Server, file: PathBuf) {
     let changed = Notify::new();
-    tokio::join!(watch(&plane, &server, &changed), save(&plane, file, &changed));
+    tokio::join!(
+        watch(&plane, &server, &changed),
+        save(&plane, file, &changed),
+        issue::follow(&plane, &server)
+    );
 }
 
 /// Why a watch ended.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+pub(crate) enum Ended {
     #[error("the token cannot be read from {}", .0.display())]
     Token(PathBuf, #[source] std::io::Error),
     #[error("the token is not one that fits a header")]
@@ -79,6 +88,10 @@ enum Ended {
     Status(#[from] tonic::Status),
     #[error("the server's message is not understood")]
     Message(#[from] InvalidMessage),
+    #[error("no key or signing request can be made")]
+    Key(#[from] rcgen::Error),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("the server ended the watch")]
     Closed,
     #[error("the server's change does not follow from what is here; asking for the whole")]
@@ -107,26 +120,31 @@ async fn watch(plane: &Plane, server: &Server, changed: &Notify) {
 
 async fn connect(plane: &Plane, server: &Server, whole: bool) -> Result<Streaming<v1::SnapshotPart>, Ended> {
     let token = token(server)?;
-    let channel: Channel = Endpoint::from_shared(server.address.clone())?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await?;
-    let mut client = SnapshotServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let mut client =
+        SnapshotServiceClient::new(channel(server).await?).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let known = plane.snapshot();
     let watch = Watch {
         node: server.node.clone(),
         routes: known.routes.map(|part| part.revision).filter(|_| !whole),
         endpoints: known.endpoints.map(|part| part.revision).filter(|_| !whole),
         sidecars: known.sidecars.map(|part| part.revision),
+        instances: server.instances.clone(),
     };
     let mut request = tonic::Request::new(v1::WatchRequest::from(&watch));
     request.metadata_mut().insert("authorization", token);
     let parts = client.watch(request).await?.into_inner();
     tracing::info!(server = server.address, "watching the server's snapshots");
     Ok(parts)
+}
+
+/// A connection to the server.
+pub(crate) async fn channel(server: &Server) -> Result<Channel, Ended> {
+    let endpoint = Endpoint::from_shared(server.address.clone())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true);
+    Ok(endpoint.connect().await?)
 }
 
 async fn listen(
@@ -183,7 +201,8 @@ async fn save(plane: &Plane, file: PathBuf, changed: &Notify) {
     }
 }
 
-fn token(server: &Server) -> Result<MetadataValue<Ascii>, Ended> {
+/// What is shown to the server.
+pub(crate) fn token(server: &Server) -> Result<MetadataValue<Ascii>, Ended> {
     let text = std::fs::read_to_string(&server.token_file)
         .map_err(|error| Ended::Token(server.token_file.clone(), error))?;
     format!("Bearer {}", text.trim()).parse().map_err(|_| Ended::TokenForm)

@@ -15,7 +15,7 @@ use crate::relay::relay;
 use crate::story::Story;
 use crate::view::Resolved;
 use crate::worker::{LocalView, Worker};
-use crate::{balance, egress, outbound};
+use crate::{balance, egress, inbound, outbound};
 use http::response::Parts;
 use http::uri::Authority;
 use http::{Request, Response};
@@ -27,6 +27,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tenon_core::balance::{Subset, key};
 use tenon_core::breaker::Verdict;
+use tenon_core::identity::Workload;
 use tenon_core::policy::Source;
 use tenon_core::{Code, ServiceRef};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -105,7 +106,8 @@ where
         if tried.contains(&target.instance) {
             return;
         }
-        match worker.pool.connect(&target.address).await {
+        let way = target.way(&destination.service, || Workload::Service(caller.clone()));
+        match worker.pool.open_bytes(&way).await {
             Ok(stream) => {
                 chosen.trial.record(|_| Verdict::Succeeded);
                 target.cells.found(Contact::Answers);
@@ -120,6 +122,35 @@ where
                 chosen.trial.failed(Some(Contact::Refuses));
                 tried.push(target.instance.clone());
             }
+        }
+    }
+}
+
+/// Carries the bytes of a caller in another data plane to the application, if it may call it.
+pub(crate) async fn deliver<I>(worker: &Worker, connection: &Connection, caller: I)
+where
+    I: AsyncRead + AsyncWrite,
+{
+    let view = worker.view();
+    let Some(sidecar) = connection.role.instance().and_then(|instance| view.sidecar(instance)) else {
+        return;
+    };
+    let index = view.find(&sidecar.service);
+    let asked =
+        |index| Asked { source: inbound::source(connection), index, route: None, client: connection.peer };
+    let permitted = || index.map_or(Ok(()), |index| policy::carry_bytes(worker, &view, asked(index)));
+    if let Err(refused) = inbound::admit(&view, sidecar, connection).and_then(|()| permitted()) {
+        tracing::info!(instance = ?connection.role.instance(), reason = refused.detail, "a tunnel was refused");
+        return;
+    }
+    match worker.pool.connect(&sidecar.application).await {
+        Ok(stream) => {
+            let source = connection.caller.as_ref().and_then(Workload::service);
+            worker.metrics.tunnel(source, &sidecar.service.to_string());
+            relay(caller, stream, worker.shared.config.limits.stream_idle, connection.drain.is_over()).await;
+        }
+        Err(error) => {
+            tracing::debug!(%error, application = %sidecar.application, "no connection for a tunnel");
         }
     }
 }

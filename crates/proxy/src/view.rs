@@ -7,7 +7,11 @@ pub(crate) use group::{Group, Setting};
 pub(crate) use name::Resolved;
 
 use crate::cells::{Cells, InstanceCells, ServiceCells};
+use crate::connection::Role;
 use crate::policy::Enforced;
+use crate::pool::Way;
+use crate::tls::Ends;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +20,8 @@ use tenon_api::snapshot::{RouteChanges, Stored};
 use tenon_core::availability::Mode;
 use tenon_core::balance::{Candidate, FULL, Subset, ramp};
 use tenon_core::breaker;
-use tenon_core::manifest::{Egress, Ratio, Telemetry, Traffic};
+use tenon_core::identity::Workload;
+use tenon_core::manifest::{Egress, GatewayTls, Ratio, Telemetry, Traffic};
 use tenon_core::route::RouteTable;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{Address, InstanceId, Revision, RouteName, ServiceRef, Timestamp};
@@ -91,6 +96,18 @@ pub(crate) struct GatewayView {
     pub(crate) table: Arc<RouteTable>,
     /// What is attached to routes; those that nothing is attached to are absent.
     pub(crate) policies: BTreeMap<RouteName, Enforced>,
+    /// How it speaks TLS, if it does.
+    pub(crate) tls: Option<GatewayTls>,
+}
+
+impl GatewayView {
+    /// Where clients come in.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (SocketAddr, Role)> {
+        let role = if self.tls.is_some() { Role::SecureGateway } else { Role::Gateway };
+        let plain = self.tls.as_ref().and_then(|tls| tls.plain);
+        let plain = plain.map(|it| (it.listen, if it.redirect { Role::Redirect } else { Role::Gateway }));
+        std::iter::once((self.listen, role)).chain(plain)
+    }
 }
 
 /// A service that may be called.
@@ -117,6 +134,8 @@ pub(crate) struct Target {
     pub(crate) instance: InstanceId,
     /// Where its application listens.
     pub(crate) address: Address,
+    /// How it is reached.
+    reach: Reach,
     pub(crate) weight: u32,
     pub(crate) healthy: bool,
     /// Since when it is healthy, or unhealthy.
@@ -124,6 +143,28 @@ pub(crate) struct Target {
     /// How long it takes to get its whole share.
     slow_start: Duration,
     pub(crate) cells: Arc<InstanceCells>,
+}
+
+/// How an instance is reached.
+#[derive(Debug)]
+enum Reach {
+    /// Its application at once: its sidecar lives here, or it has none.
+    Application(Way),
+    /// Through its sidecar, which lives in another data plane.
+    Sidecar(Address),
+}
+
+impl Target {
+    /// How a caller reaches it.
+    pub(crate) fn way(&self, service: &ServiceRef, caller: impl FnOnce() -> Workload) -> Cow<'_, Way> {
+        match &self.reach {
+            Reach::Application(way) => Cow::Borrowed(way),
+            Reach::Sidecar(inbound) => {
+                let ends = Ends { from: caller(), to: Workload::Service(service.clone()) };
+                Cow::Owned(Way { address: inbound.clone(), ends: Some(ends) })
+            }
+        }
+    }
 }
 
 impl View {
@@ -241,6 +282,7 @@ fn gateway(routes: &Routes, parts: &Parts, cells: &mut Cells) -> Option<GatewayV
         listen: gateway.listen,
         proxy_protocol: gateway.proxy_protocol,
         table: Arc::clone(&parts.table),
+        tls: gateway.tls.clone(),
         policies: routes.policies.routes.keys().filter_map(|it| Some((it.clone(), attached(it)?))).collect(),
     })
 }
@@ -267,17 +309,29 @@ fn destinations(parts: &Parts, cells: &mut Cells, setting: Setting<'_>) -> Vec<A
                 .and_then(|routes| Enforced::of_service(routes, service, cells))
                 .map(Box::new),
             resting: rests(service),
-            targets: known.iter().map(|endpoint| target(service, traffic, endpoint, cells)).collect(),
+            targets: known.iter().map(|endpoint| target(parts, service, traffic, endpoint, cells)).collect(),
             groups,
         }
     };
     services.map(&mut destination).map(Arc::new).collect()
 }
 
-fn target(service: &ServiceRef, traffic: &Traffic, endpoint: &Endpoint, cells: &mut Cells) -> Target {
+fn target(
+    parts: &Parts,
+    service: &ServiceRef,
+    traffic: &Traffic,
+    endpoint: &Endpoint,
+    cells: &mut Cells,
+) -> Target {
+    let lives_here = parts.sidecars.as_ref().is_some_and(|it| it.sidecars.contains_key(&endpoint.instance));
+    let reach = match endpoint.inbound {
+        Some(inbound) if !lives_here => Reach::Sidecar(inbound.into()),
+        _ => Reach::Application(Way::plain(endpoint.address.clone())),
+    };
     Target {
         instance: endpoint.instance.clone(),
         address: endpoint.address.clone(),
+        reach,
         weight: endpoint.weight,
         healthy: endpoint.healthy,
         since: endpoint.since,

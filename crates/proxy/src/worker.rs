@@ -8,6 +8,7 @@ use crate::listener::{Board, Heirlooms};
 use crate::metrics::Metrics;
 use crate::plane::Told;
 use crate::pool::Pool;
+use crate::tls::{Certificates, Identities};
 use crate::view::{Destination, Group, View};
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
@@ -19,7 +20,7 @@ use tenon_core::retry::spent;
 use tenon_core::{RequestId, ServiceRef, Timestamp};
 use tenon_telemetry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// What all threads of a data plane see.
 pub(crate) struct Shared {
@@ -41,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) admin_socket: Mutex<Weak<TcpListener>>,
     /// What the plane was told last. Locked by changes only.
     pub(crate) told: Mutex<Told>,
+    /// The certificates of the workloads that live here.
+    pub(crate) identities: Arc<Identities>,
+    /// Those of the gateway.
+    pub(crate) certificates: Certificates,
 }
 
 /// What the requests of one thread use.
@@ -53,6 +58,8 @@ pub(crate) struct Worker {
     pub(crate) recorder: Recorder,
     /// Copies of requests in flight.
     pub(crate) mirrored: Cell<u32>,
+    /// How many TLS handshakes may go on at a time.
+    pub(crate) handshakes: Semaphore,
     view: RefCell<Rc<LocalView>>,
     /// How many routes with several backends have been followed.
     drawn: Cell<u64>,
@@ -74,13 +81,14 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
         let view = Rc::new(LocalView::new(shared.view.load_full(), None));
         Rc::new(Self {
-            pool: Rc::new(Pool::new(&shared.config.limits)),
+            pool: Rc::new(Pool::new(&shared.config.limits, Arc::clone(&shared.identities))),
             metrics: Metrics::new(&shared.registry),
             // There is a ring for each worker; were there not, one that nobody reads does no harm.
             recorder: Recorder::new(
                 shared.rings.get(number).cloned().unwrap_or_else(|| Arc::new(Ring::new(1))),
             ),
             mirrored: Cell::new(0),
+            handshakes: Semaphore::new(shared.config.limits.handshakes),
             view: RefCell::new(view),
             number,
             drawn: Cell::new(fastrand::u64(..)),

@@ -6,6 +6,7 @@
 mod balance;
 mod gateway;
 pub(super) mod policy;
+mod security;
 mod service;
 mod telemetry;
 mod traffic;
@@ -27,6 +28,7 @@ pub(super) fn system(root: &Node) -> System {
         gateway: root.get("gateway").map(|node| gateway::gateway(node, &namespace)),
         egress: egress(root.get("egress")),
         telemetry: telemetry::telemetry(root.get("telemetry")),
+        mesh: security::mesh(root.get("mesh")),
         config: config(root.get("config")),
         namespace,
     }

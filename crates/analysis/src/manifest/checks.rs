@@ -12,6 +12,7 @@ mod policies;
 mod ports;
 mod references;
 mod routes;
+mod security;
 mod traffic;
 
 use super::problems::Problems;
@@ -36,6 +37,7 @@ pub(super) fn sums(system: &System, root: &Node, problems: &mut Problems<'_>) {
     routes::check(system, root, problems);
     ports::check(system, root, problems);
     policies::effects(root, problems);
+    security::check(system, root, problems);
 }
 
 /// The entries under `services`.

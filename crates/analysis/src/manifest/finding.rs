@@ -68,7 +68,7 @@ findings! {
     ResourceConstraint = "manifest.resource-constraint", Error, "A resource requirement is zero",
         "`cpu` and `memory` must be above 0; leave them out to get the default.";
     DuplicateName = "manifest.duplicate-name", Error, "A name is taken",
-        "The interfaces and data stores of a service, the routes of the gateway and the items of some lists \
+        "The interfaces and data stores of a service, the routes of the gateway, the hosts of its certificates and the items of some lists \
          must differ from each other.";
     InterfaceInconsistent = "manifest.interface-inconsistent", Error, "An interface contradicts itself",
         "An endpoint is listed twice; or an endpoint of a gRPC interface is not of the form \
@@ -87,7 +87,7 @@ findings! {
         "The JSON Schema (2020-12) of a configuration key holds for its first value too. A schema can refer \
          only to itself: nothing is fetched.";
     PortClash = "manifest.port-clash", Error, "Two things want the same port",
-        "The gateway listens where an `addresses` entry or Tenon itself listens (7420 for API and console, \
+        "The gateway listens twice at one address, or where an `addresses` entry or Tenon itself listens (7420 for API and console, \
          7421 for the data plane's metrics).";
     PortRange = "manifest.port-range", Warning, "A port lies in the range that Tenon gives out",
         "Tenon gives ports from 20000 to 29999 to the applications and sidecars that it starts. A listener \
@@ -145,6 +145,9 @@ findings! {
                                                                        for its calls",
         "`half_open_max_wait` is shorter than calls to the service may take, so the breaker takes a slow \
          trial call for lost and admits more calls than are permitted.";
+    PermissiveWithoutEffect = "manifest.permissive-without-effect", Warning, "Plain text is permitted to nobody",
+        "With `authorization: declared` only callers are let in that show who they are, which plain text \
+         cannot. State `mtls: strict`, or let everybody in with `authorization: open`.";
     HealthOverlap = "manifest.health-overlap", Warning, "A health check may take longer than the interval",
         "A check that takes as long as `timeout` is not finished when the next one is due. Checks do not \
          overlap, so they come at longer intervals than stated, and failures are noticed later.";

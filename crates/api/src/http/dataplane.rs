@@ -60,6 +60,10 @@ pub struct EndpointView {
     pub version: Version,
     /// Its share of the traffic.
     pub weight: u32,
+    /// Where its sidecar takes calls from other processes, if it has one.
+    #[serde(default, with = "text::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub inbound: Option<std::net::SocketAddr>,
 }
 
 /// One sidecar.
@@ -114,6 +118,7 @@ impl From<&Endpoint> for EndpointView {
             address: endpoint.address.clone(),
             version: endpoint.version.clone(),
             weight: endpoint.weight,
+            inbound: endpoint.inbound,
         }
     }
 }

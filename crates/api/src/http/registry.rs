@@ -97,6 +97,9 @@ pub struct Instance {
     #[serde(default, with = "text::time::option", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub last_heartbeat_at: Option<Timestamp>,
+    /// Its password at its sidecar and its token at the API. Only in the answer to its registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 impl Instance {
@@ -119,6 +122,7 @@ impl Instance {
             registered_at: instance.registered_at,
             changed_at: instance.changed_at,
             last_heartbeat_at: None,
+            token: None,
         }
     }
 }
@@ -208,6 +212,12 @@ impl From<registry::Sidecar> for SidecarListeners {
     }
 }
 
+impl From<SidecarListeners> for registry::Sidecar {
+    fn from(listeners: SidecarListeners) -> Self {
+        Self { inbound: listeners.inbound, outbound: listeners.outbound }
+    }
+}
+
 /// An instance to register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -239,6 +249,9 @@ pub struct RegisterInstance {
     )]
     #[schemars(with = "Option<u64>")]
     pub ttl: Option<Duration>,
+    /// The listeners of its sidecar, if it has one in a data plane of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<SidecarListeners>,
 }
 
 fn one() -> u32 {

@@ -38,6 +38,7 @@ pub(crate) fn instance() -> Instance {
         evidence: Some(evidence()),
         pid: Some(4_711),
         last_heartbeat_at: Some(Timestamp::from_micros(1_772_366_400_000_750)),
+        token: None,
         ..Instance::of(&known)
     }
 }
@@ -139,6 +140,7 @@ fn a_registration_needs_only_an_id_and_an_address() {
         weight: 1,
         metadata: BTreeMap::new(),
         ttl: None,
+        sidecar: None,
     };
     assert_eq!(least, expected);
     survives(&RegisterInstance { ttl: Some(Duration::from_secs(10)), ..expected });

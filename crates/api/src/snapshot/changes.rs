@@ -84,6 +84,7 @@ fn without_routes(routes: &Routes) -> Routes {
             listen: it.listen,
             proxy_protocol: it.proxy_protocol,
             routes: Vec::new(),
+            tls: it.tls.clone(),
         }),
         revision: routes.revision,
         services: routes.services.clone(),

@@ -37,6 +37,7 @@ impl TryFrom<v1::WatchRequest> for Watch {
             routes: optional("routes", message.routes)?,
             endpoints: optional("endpoints", message.endpoints)?,
             sidecars: optional("sidecars", message.sidecars)?,
+            instances: each("instances", message.instances, |id| parsed("", &id))?,
         })
     }
 }
@@ -130,6 +131,7 @@ impl TryFrom<v1::Endpoint> for Endpoint {
             healthy: !message.unhealthy,
             since: Timestamp::from_micros(message.since_micros),
             metadata: super::balancing::sorted(message.metadata),
+            inbound: message.inbound.map(|it| parsed("inbound", &it)).transpose()?,
         })
     }
 }
@@ -152,6 +154,7 @@ fn sidecar(message: v1::Sidecar) -> Checked<(InstanceId, Sidecar)> {
         credential_sha256: credential
             .map_err(|_| InvalidMessage::new("credential_sha256", "must have 32 bytes"))?,
         depends_on: each("depends_on", message.depends_on, ServiceRef::try_from)?,
+        callers: each("callers", message.callers, ServiceRef::try_from)?,
     };
     Ok((parsed("instance", &message.instance)?, sidecar))
 }

@@ -27,6 +27,7 @@ impl From<&Watch> for v1::WatchRequest {
             routes: watch.routes.as_ref().map(Into::into),
             endpoints: watch.endpoints.as_ref().map(Into::into),
             sidecars: watch.sidecars.as_ref().map(Into::into),
+            instances: watch.instances.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -92,6 +93,7 @@ impl From<&Endpoint> for v1::Endpoint {
             unhealthy: !endpoint.healthy,
             since_micros: endpoint.since.as_micros(),
             metadata: endpoint.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            inbound: endpoint.inbound.map(|it| it.to_string()),
         }
     }
 }
@@ -118,6 +120,7 @@ fn sidecar_of(instance: &InstanceId, sidecar: &Sidecar) -> v1::Sidecar {
         application: sidecar.application.to_string(),
         credential_sha256: sidecar.credential_sha256.to_vec().into(),
         depends_on: sidecar.depends_on.iter().map(Into::into).collect(),
+        callers: sidecar.callers.iter().map(Into::into).collect(),
     }
 }
 

@@ -98,6 +98,7 @@ impl From<&Traffic> for v1::Traffic {
             priority: Some(traffic.priority.into()),
             outlier: Some((&traffic.outlier).into()),
             limits: Some(traffic.limits.into()),
+            security: Some(traffic.security.into()),
         }
     }
 }
@@ -120,6 +121,7 @@ impl TryFrom<v1::Traffic> for Traffic {
             priority: optional("priority", message.priority)?.unwrap_or_default(),
             outlier: message.outlier.map(Into::into).unwrap_or_default(),
             limits: message.limits.map(Into::into).unwrap_or_default(),
+            security: optional("security", message.security)?.unwrap_or_default(),
         })
     }
 }
@@ -230,6 +232,7 @@ impl From<&Gateway> for v1::Gateway {
             listen: gateway.listen.to_string(),
             routes: gateway.routes.iter().map(Into::into).collect(),
             proxy_protocol: gateway.proxy_protocol,
+            tls: gateway.tls.as_ref().map(Into::into),
         }
     }
 }
@@ -239,7 +242,12 @@ impl TryFrom<v1::Gateway> for Gateway {
     fn try_from(message: v1::Gateway) -> Checked<Self> {
         let listen = parsed("listen", &message.listen)?;
         let routes = each("routes", message.routes, Route::try_from)?;
-        Ok(Self { listen, proxy_protocol: message.proxy_protocol, routes })
+        Ok(Self {
+            listen,
+            proxy_protocol: message.proxy_protocol,
+            routes,
+            tls: optional("tls", message.tls)?,
+        })
     }
 }
 

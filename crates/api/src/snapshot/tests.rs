@@ -84,8 +84,9 @@ proptest! {
         routes in option::of(testing::revision()),
         endpoints in option::of(testing::revision()),
         sidecars in option::of(testing::revision()),
+        instances in proptest::collection::btree_set(testing::name(), 0..3),
     ) {
-        let watch = Watch { node, routes, endpoints, sidecars };
+        let watch = Watch { node, routes, endpoints, sidecars, instances };
         prop_assert_eq!(Watch::try_from(v1::WatchRequest::from(&watch)).unwrap(), watch);
     }
 
@@ -181,6 +182,7 @@ fn a_change_to_one_service_leaves_the_others() {
         healthy: true,
         since: tenon_core::Timestamp::ZERO,
         metadata: Default::default(),
+        inbound: None,
     };
     let (order, payment): (ServiceRef, ServiceRef) = ("order".parse().unwrap(), "payment".parse().unwrap());
     let change = |position, endpoints| ServiceEndpoints {

@@ -11,7 +11,7 @@ pub use load::{ConcurrencyDoc, HedgeDoc, PriorityDoc, PriorityRulesDoc};
 pub use outlier::{LatencyDoc, OutlierDoc, SuccessRateDoc};
 
 use super::balancing::{self, BalancingDoc};
-use super::keyed;
+use super::{GatewayTlsDoc, SecurityDoc, keyed};
 use crate::InvalidMessage;
 use crate::invalid::{Checked, each, parsed};
 use crate::mirror::mirror;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tenon_core::balance::Strategy;
-use tenon_core::manifest::{Egress, Gateway, Traffic, TrafficRules};
+use tenon_core::manifest::{Egress, Gateway, Security, Traffic, TrafficRules};
 use tenon_core::retry::{Delay, Jitter, Policy, RetryOn, budget};
 use tenon_core::route::{Backend, HeaderMatch, Match, PathMatch, QueryMatch, Route, Rule};
 
@@ -67,6 +67,9 @@ pub struct TrafficDoc {
     /// How much else may go on at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsDoc>,
+    /// Who may call it; anybody of the mesh, by certificate, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<SecurityDoc>,
 }
 
 mirror! {
@@ -196,6 +199,9 @@ pub struct GatewayDoc {
     pub proxy_protocol: bool,
     /// Its routes.
     pub routes: Vec<RouteDoc>,
+    /// How it speaks TLS, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<GatewayTlsDoc>,
 }
 
 /// Rules for requests to some hostnames.
@@ -305,6 +311,7 @@ impl From<&Traffic> for TrafficDoc {
             priority: Some((&traffic.priority).into()).filter(|rules| *rules != PriorityRulesDoc::default()),
             outlier: outlier::stated(&traffic.outlier),
             limits: limits::stated(traffic.limits),
+            security: (traffic.security != Security::default()).then(|| traffic.security.into()),
         }
     }
 }
@@ -328,6 +335,7 @@ impl TryFrom<&TrafficDoc> for Traffic {
             priority: doc.priority.as_ref().map(Into::into).unwrap_or_default(),
             outlier: outlier::meant(doc.outlier),
             limits: limits::meant(doc.limits),
+            security: doc.security.map(Into::into).unwrap_or_default(),
         })
     }
 }
@@ -415,6 +423,7 @@ impl From<&Gateway> for GatewayDoc {
         Self {
             listen: gateway.listen.to_string(),
             proxy_protocol: gateway.proxy_protocol,
+            tls: gateway.tls.as_ref().map(Into::into),
             routes: gateway.routes.iter().map(Into::into).collect(),
         }
     }
@@ -424,8 +433,10 @@ impl TryFrom<&GatewayDoc> for Gateway {
     type Error = InvalidMessage;
     fn try_from(doc: &GatewayDoc) -> Checked<Self> {
         let listen = parsed("listen", &doc.listen)?;
+        let tls =
+            doc.tls.as_ref().map(|tls| tls.try_into().map_err(|error: InvalidMessage| error.within("tls")));
         let routes = each("routes", &doc.routes, Route::try_from)?;
-        Ok(Self { listen, proxy_protocol: doc.proxy_protocol, routes })
+        Ok(Self { listen, proxy_protocol: doc.proxy_protocol, routes, tls: tls.transpose()? })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::failure::{Failure, Outcome, chain};
 use crate::logging;
 use crate::session;
 use rustix::process::setpriority_process;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tenon_store::segment::{OpenReport, SegmentLog};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long requests in hand may take when a data plane ends.
-const DRAIN: Duration = Duration::from_secs(5);
+pub(super) const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs the log, the control plane and the API until told to end.
 pub(crate) fn server(global: &Global, options: &cli::Server) -> Outcome {
@@ -113,9 +114,11 @@ pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
     logging::to_stderr("info");
     let defaults = PlaneConfig::default();
     let workers = options.workers.unwrap_or(defaults.workers).max(1);
+    let identities = Some(data.snapshots().join("identities"));
     let access_log = Some(data.logs().join("tenon.access.log"));
     let locality = Locality { region: options.region.clone(), zone: options.zone.clone() };
-    let config = PlaneConfig { workers, admin: options.admin_listen, access_log, locality, ..defaults };
+    let config =
+        PlaneConfig { workers, admin: options.admin_listen, access_log, identities, locality, ..defaults };
     let file = data.snapshots().join("data-plane");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plane = runtime.block_on(open_plane(config, &data, &file, options.takeover))?;
@@ -125,7 +128,12 @@ pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
         Some(api) => api.clone(),
         None => session::endpoints(&data)?.api,
     };
-    let server = subscribe::Server { address, token_file: data.token_file(), node: node_name() };
+    let server = subscribe::Server {
+        address,
+        token_file: data.token_file(),
+        node: node_name(),
+        instances: BTreeSet::new(),
+    };
     let plane = Arc::new(plane);
     runtime.block_on(async {
         let socket = handover::listen(&data.handover_socket())?;
@@ -181,12 +189,12 @@ async fn open_plane(
 const UPDATE_NICENESS: i32 = 10;
 
 /// What this data plane is called in `tenon status`: its host's name.
-fn node_name() -> String {
+pub(super) fn node_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
-async fn told_to_end() -> std::io::Result<()> {
+pub(super) async fn told_to_end() -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

@@ -17,6 +17,7 @@ mod policies;
 mod recovery;
 mod renewing;
 mod shop;
+mod sidecar;
 mod soak;
 mod starting;
 mod support;

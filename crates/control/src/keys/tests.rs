@@ -50,7 +50,7 @@ fn every_instance_has_a_secret_of_its_own() {
 /// The expected value was made with `openssl dgst -sha256 -mac HMAC`.
 #[test]
 fn a_secret_is_the_hmac_sha256_of_the_id() {
-    let keys = Keys { api_token: String::new(), mesh: [0; KEY_BYTES] };
+    let keys = Keys { folder: PathBuf::new(), api_token: String::new(), mesh: [0; KEY_BYTES] };
     let expected = "e5117c5d39b53e3bbbc4aabbb7f3a6f6650de36d9ff6f6d01f2b6ee6c58ef0b9";
     assert_eq!(keys.instance_secret(&instance("payment-1")), expected);
 }

@@ -82,7 +82,7 @@ pub(super) async fn lookup(State(app): State<Arc<App>>, asked: Asked) -> Reply {
 
 pub(super) async fn register(State(app): State<Arc<App>>, asked: Asked, body: Body) -> Reply {
     let (service, actor) = (asked.service()?, asked.actor()?);
-    let RegisterInstance { id, address, version, weight, metadata, ttl } = read(body).await?;
+    let RegisterInstance { id, address, version, weight, metadata, ttl, sidecar } = read(body).await?;
     let metadata = Metadata::new(metadata).map_err(invalid)?;
     let registration = Registration {
         id: id.clone(),
@@ -90,7 +90,7 @@ pub(super) async fn register(State(app): State<Arc<App>>, asked: Asked, body: Bo
         address,
         labels: Labels { version, weight, metadata },
         origin: Origin::Registered { ttl },
-        sidecar: None,
+        sidecar: sidecar.map(Into::into),
     };
     let command = Command::Registry(registry::Command::Register(registration));
     let done = app.writer.command(actor, command).await?;
@@ -100,7 +100,8 @@ pub(super) async fn register(State(app): State<Arc<App>>, asked: Asked, body: Bo
         let now = || view.state.registry.instance(&view.state.catalog, &service, &id).cloned();
         then.map_or_else(now, Ok).map(|found| instance(view, &app.heartbeats, &found))
     })?;
-    json_with(StatusCode::CREATED, &registered)
+    let token = Some(app.access.token_of(&id));
+    json_with(StatusCode::CREATED, &Instance { token, ..registered })
 }
 
 pub(super) async fn deregister(State(app): State<Arc<App>>, asked: Asked) -> Reply {

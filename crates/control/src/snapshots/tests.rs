@@ -1,8 +1,12 @@
 use super::*;
-use crate::testing::{Fixture, LONG, actor, apply, bare, id, record_health, register, service_ref, system};
+use crate::testing::{
+    Fixture, LONG, actor, apply, bare, id, record_health, register, registration, service_ref, system,
+};
 use tenon_core::health::Status;
 use tenon_core::manifest::System;
+use tenon_core::platform::Command;
 use tenon_core::rate;
+use tenon_core::registry;
 use tenon_core::snapshot::Endpoints;
 
 fn shop() -> System {
@@ -16,12 +20,24 @@ fn service(fixture: &Fixture) -> (Snapshots, tempfile::TempDir) {
 }
 
 fn nothing_known() -> Watch {
-    Watch { node: "test".into(), routes: None, endpoints: None, sidecars: None }
+    Watch {
+        node: "test".into(),
+        routes: None,
+        endpoints: None,
+        sidecars: None,
+        instances: Default::default(),
+    }
 }
 
 fn all_known(revision: Revision) -> Watch {
     let known = Some(revision);
-    Watch { node: "test".into(), routes: known, endpoints: known, sidecars: known }
+    Watch {
+        node: "test".into(),
+        routes: known,
+        endpoints: known,
+        sidecars: known,
+        instances: Default::default(),
+    }
 }
 
 async fn next(feed: &mut Feed) -> Part {
@@ -236,4 +252,24 @@ async fn data_planes_that_share_a_limit_are_told_how_many_they_are() {
     drop(second);
     assert!(is_quiet(&mut first), "it may come back");
     assert_eq!(planes(next(&mut first).await), 1);
+}
+
+#[tokio::test]
+async fn a_sidecar_of_its_own_is_told_of_itself_only() {
+    let fixture = Fixture::with(shop()).await;
+    let (snapshots, _folder) = service(&fixture);
+    let watch = Watch { instances: [id("payment-1")].into(), ..nothing_known() };
+    let mut feed = Feed::new(snapshots, &watch);
+    let told = |part: Part| match part {
+        Part::Sidecars(part) => part.sidecars.into_keys().collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(next(&mut feed).await), []);
+    assert!(matches!(next(&mut feed).await, Part::Routes(routes) if routes.gateway.is_none()));
+    assert!(matches!(next(&mut feed).await, Part::Endpoints(_)));
+    let mut instance = registration("payment", "payment-1", "127.0.0.1:1", None);
+    let listener = std::net::SocketAddr::from(([127, 0, 0, 1], 2));
+    instance.sidecar = Some(registry::Sidecar { inbound: listener, outbound: listener });
+    fixture.run(Command::Registry(registry::Command::Register(instance))).await;
+    assert_eq!(told(next(&mut feed).await), [id("payment-1")]);
 }

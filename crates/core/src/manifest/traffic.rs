@@ -1,5 +1,6 @@
 //! What a manifest says of calls between services and through the gateway.
 
+use super::{GatewayTls, Security};
 use crate::{balance, breaker, concurrency, hedge, limit, outlier, priority, retry, route};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Traffic {
     pub priority: priority::Rules,
     /// How much else may go on at once.
     pub limits: limit::Config,
+    /// Who may call it, and how they show who they are.
+    pub security: Security,
 }
 
 impl Default for Traffic {
@@ -45,6 +48,7 @@ impl Default for Traffic {
             concurrency: None,
             priority: priority::Rules::default(),
             limits: limit::Config::default(),
+            security: Security::default(),
         }
     }
 }
@@ -68,4 +72,6 @@ pub struct Gateway {
     pub proxy_protocol: bool,
     /// Its routes.
     pub routes: Vec<route::Route>,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<GatewayTls>,
 }

@@ -63,6 +63,30 @@ pub fn sidecars(state: &State, credential: impl Fn(&InstanceId) -> [u8; 32]) -> 
     Sidecars { revision: state.revision, sidecars: state.runtime.instances().map(of).collect() }
 }
 
+/// The sidecars of these instances, which registered themselves with the listeners of their own data plane.
+pub fn own_sidecars(
+    state: &State,
+    instances: &BTreeSet<InstanceId>,
+    credential: impl Fn(&InstanceId) -> [u8; 32],
+) -> Sidecars {
+    let of = |id: &InstanceId| {
+        let registration = &state.registry.get(id)?.registration;
+        let listeners = registration.sidecar?;
+        let service = &registration.service;
+        let sidecar = Sidecar {
+            service: service.clone(),
+            outbound: listeners.outbound,
+            inbound: listeners.inbound,
+            application: registration.address.clone(),
+            credential_sha256: credential(id),
+            depends_on: depends_on(state, service),
+            callers: callers(state, service),
+        };
+        Some((id.clone(), sidecar))
+    };
+    Sidecars { revision: state.revision, sidecars: instances.iter().filter_map(of).collect() }
+}
+
 /// How an instance is checked; `None` if it is not, because its service is no longer declared. One that
 /// registered itself with a time to live is not asked, but must send heartbeats.
 pub fn health_config(state: &State, instance: &registry::Instance) -> Option<health::Config> {
@@ -83,6 +107,7 @@ fn endpoint(instance: &registry::Instance) -> Endpoint {
         healthy: instance.is_callable(),
         since: instance.status_since,
         metadata: registration.labels.metadata.pairs().clone(),
+        inbound: registration.sidecar.map(|it| it.inbound),
     }
 }
 
@@ -100,7 +125,14 @@ fn sidecar(
         application: Address::from(local(instance.ports.application)),
         credential_sha256,
         depends_on: depends_on(state, service),
+        callers: callers(state, service),
     }
+}
+
+/// The services whose declaration names this one as a dependency.
+fn callers(state: &State, service: &ServiceRef) -> BTreeSet<ServiceRef> {
+    let of_namespace = state.catalog.services().filter(|(name, _)| name.namespace == service.namespace);
+    of_namespace.filter(|(_, it)| it.depends_on.contains(&service.name)).map(|(name, _)| name).collect()
 }
 
 fn depends_on(state: &State, service: &ServiceRef) -> BTreeSet<ServiceRef> {

@@ -119,7 +119,8 @@ impl<'a> Call<'a> {
             number: self.attempts.ended().saturating_add(if is_hedge { 2 } else { 1 }),
             most: self.deadline.for_try(destination.traffic.retry.per_try_timeout, began),
         };
-        let answer = Box::pin(attempt(worker, &target.address, outgoing, terms));
+        let way = target.way(&destination.service, || self.story.caller()).into_owned();
+        let answer = Box::pin(async move { attempt(worker, &way, outgoing, terms).await });
         Runner { target, chosen, began, is_hedge, answer }
     }
 
@@ -138,6 +139,7 @@ impl<'a> Call<'a> {
         self.tried.push(runner.target.instance.clone());
         let ejected = match result {
             Ok(answer) => answer.judge(runner.chosen.trial),
+            Err(failure) if failure.ours => None,
             Err(failure) => {
                 failure.contact.into_iter().for_each(|contact| runner.target.cells.found(contact));
                 runner.chosen.trial.failed(failure.contact)

@@ -9,6 +9,7 @@ fn sidecar(secret: &str) -> Sidecar {
         application: "127.0.0.1:3".parse().unwrap(),
         credential_sha256: Sha256::digest(secret).into(),
         depends_on: BTreeSet::new(),
+        callers: BTreeSet::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use http_body_util::BodyExt;
 use std::rc::Rc;
 use tenon_core::balance::Subset;
+use tenon_core::identity::Workload;
 use tenon_core::limit::Held;
 use tenon_core::{PolicyName, ServiceRef};
 
@@ -15,12 +16,24 @@ use tenon_core::{PolicyName, ServiceRef};
 const MOST: u32 = 100;
 
 /// Sends a copy, if there is room and the request's body is still remembered.
-pub(super) fn send(worker: &Rc<Worker>, name: &PolicyName, service: &ServiceRef, outgoing: &Outgoing) {
-    let began = worker.mirrored.get() < MOST && begin(worker, name, service, outgoing).is_some();
+pub(super) fn send(
+    worker: &Rc<Worker>,
+    name: &PolicyName,
+    service: &ServiceRef,
+    outgoing: &Outgoing,
+    caller: &Workload,
+) {
+    let began = worker.mirrored.get() < MOST && begin(worker, name, service, outgoing, caller).is_some();
     worker.metrics.policy(name, if began { "mirrored" } else { "not-mirrored" });
 }
 
-fn begin(worker: &Rc<Worker>, name: &PolicyName, service: &ServiceRef, outgoing: &Outgoing) -> Option<()> {
+fn begin(
+    worker: &Rc<Worker>,
+    name: &PolicyName,
+    service: &ServiceRef,
+    outgoing: &Outgoing,
+    caller: &Workload,
+) -> Option<()> {
     let view = worker.view();
     let index = view.find(service)?;
     let everybody = Subset::default();
@@ -30,12 +43,13 @@ fn begin(worker: &Rc<Worker>, name: &PolicyName, service: &ServiceRef, outgoing:
     let target = destination.targets.get(chosen.index)?;
     let most = destination.traffic.timeout;
     let request = outgoing.copy(most, HeaderValue::try_from(name.as_str()).ok()?)?;
-    let (protocol, address, held) = (outgoing.protocol(), target.address.clone(), chosen.held);
+    let way = target.way(service, || caller.clone()).into_owned();
+    let (protocol, held) = (outgoing.protocol(), chosen.held);
     worker.mirrored.set(worker.mirrored.get() + 1);
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         let sent = async {
-            let (response, lease) = worker.pool.send(&address, protocol, request).await.ok()?;
+            let (response, lease) = worker.pool.send(&way, protocol, request).await.ok()?;
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
                 frame.ok()?;

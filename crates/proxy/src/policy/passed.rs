@@ -7,6 +7,7 @@ use crate::worker::{LocalView, Worker};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::rc::Rc;
 use std::time::Duration;
+use tenon_core::identity::Workload;
 use tenon_core::policy::{Action, Applied, Fault, HeaderEdits, is_drawn};
 use tenon_core::{Code, PolicyName, RouteName};
 
@@ -75,13 +76,13 @@ impl Passed {
     }
 
     /// Sends copies of a request that has been answered where policies want them.
-    pub(crate) fn mirror(&self, worker: &Rc<Worker>, outgoing: &Outgoing) {
+    pub(crate) fn mirror(&self, worker: &Rc<Worker>, outgoing: &Outgoing, caller: &Workload) {
         let Some(applying) = &self.0 else { return };
         for (name, action) in applying.actions() {
             if let Action::Mirror(wanted) = action
                 && is_drawn(wanted.percent, fastrand::u64(..))
             {
-                mirror::send(worker, name, &wanted.service, outgoing);
+                mirror::send(worker, name, &wanted.service, outgoing, caller);
             }
         }
     }

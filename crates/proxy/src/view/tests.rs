@@ -35,6 +35,7 @@ pub(crate) fn view(services: &[(&str, &[(&str, &str)])]) -> View {
         healthy: true,
         since: Timestamp::ZERO,
         metadata: Default::default(),
+        inbound: None,
     };
     let endpoints = Endpoints {
         revision: revision(1),

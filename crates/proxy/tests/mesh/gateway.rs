@@ -4,7 +4,7 @@ use crate::support::*;
 use http::{Request, Response};
 use std::time::Duration;
 use tenon_api::snapshot::RouteChanges;
-use tenon_core::manifest::Traffic;
+use tenon_core::manifest::{Mtls, Security, Traffic};
 
 fn from_outside(uri: &str) -> Request<Body> {
     Request::get(uri).header("host", "shop.example").body(full("")).unwrap()
@@ -121,7 +121,12 @@ async fn a_routes_time_out_counts() {
 #[tokio::test]
 async fn the_inbound_side_leads_to_its_own_application_only() {
     let (app, other) = (App::saying("mine").await, App::saying("other").await);
-    let mut mesh = Mesh::new().service("stock", Traffic::default(), &[&other]);
+    let security = Security { mtls: Mtls::Permissive, ..Security::default() };
+    let mut mesh = Mesh::new().service("stock", Traffic::default(), &[&other]).service(
+        "order",
+        Traffic { security, ..Traffic::default() },
+        &[],
+    );
     mesh.application = app.address;
     let mesh = mesh.applied().await;
     let mut client = Client::connect(mesh.inbound.address).await;

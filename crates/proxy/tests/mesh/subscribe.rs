@@ -71,7 +71,12 @@ impl Running {
 fn server(at: &Reserved, folder: &Path) -> Server {
     let token_file = folder.join("token");
     std::fs::write(&token_file, "t0ken\n").unwrap();
-    Server { address: format!("http://{}", at.address), token_file, node: "test".into() }
+    Server {
+        address: format!("http://{}", at.address),
+        token_file,
+        node: "test".into(),
+        instances: Default::default(),
+    }
 }
 
 /// A mesh's plane that follows a server, and what it is not told.

@@ -135,6 +135,10 @@ pub(crate) struct Mesh {
     pub(crate) routes: Routes,
     pub(crate) endpoints: Endpoints,
     pub(crate) application: SocketAddr,
+    /// The instance whose sidecar lives here, and its service.
+    pub(crate) hosted: (&'static str, &'static str),
+    pub(crate) depends_on: BTreeSet<ServiceRef>,
+    pub(crate) callers: BTreeSet<ServiceRef>,
     position: u64,
 }
 
@@ -171,6 +175,9 @@ impl Mesh {
             },
             endpoints: Endpoints { revision: revision(1), services: BTreeMap::new() },
             application: SocketAddr::from(([127, 0, 0, 1], 9)),
+            hosted: ("order-1", "order"),
+            depends_on: BTreeSet::new(),
+            callers: BTreeSet::new(),
             position: 1,
         }
     }
@@ -209,7 +216,8 @@ impl Mesh {
     /// Adds a gateway whose routes lead each prefix to a service.
     #[must_use]
     pub(crate) fn gateway(mut self, routes: Vec<Route>) -> Self {
-        self.routes.gateway = Some(Gateway { listen: self.gateway.address, proxy_protocol: false, routes });
+        self.routes.gateway =
+            Some(Gateway { listen: self.gateway.address, proxy_protocol: false, routes, tls: None });
         self
     }
 
@@ -231,16 +239,17 @@ impl Mesh {
 
     pub(crate) fn sidecars(&self) -> Sidecars {
         let sidecar = Sidecar {
-            service: service("order"),
+            service: service(self.hosted.1),
             outbound: self.outbound.address,
             inbound: self.inbound.address,
             application: self.application.into(),
             credential_sha256: Sha256::digest(SECRET).into(),
-            depends_on: Default::default(),
+            depends_on: self.depends_on.clone(),
+            callers: self.callers.clone(),
         };
         Sidecars {
             revision: revision(self.position),
-            sidecars: BTreeMap::from([("order-1".parse::<InstanceId>().unwrap(), sidecar)]),
+            sidecars: BTreeMap::from([(self.hosted.0.parse::<InstanceId>().unwrap(), sidecar)]),
         }
     }
 
@@ -281,6 +290,7 @@ pub(crate) fn endpoints(name: &str, addresses: &[SocketAddr]) -> Vec<Endpoint> {
         healthy: true,
         since: Timestamp::ZERO,
         metadata: BTreeMap::new(),
+        inbound: None,
     };
     addresses.iter().enumerate().map(endpoint).collect()
 }

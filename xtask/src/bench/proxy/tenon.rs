@@ -104,7 +104,7 @@ fn routes_of(listen: SocketAddr, routes: Vec<Route>) -> Outcome<Routes> {
         policies: Default::default(),
         planes: 1,
         revision: Revision { log: LogId::from_bytes([7; 16]), position: Position(1) },
-        gateway: Some(Gateway { listen, proxy_protocol: false, routes }),
+        gateway: Some(Gateway { listen, proxy_protocol: false, routes, tls: None }),
         services: [(service()?, Traffic::default())].into(),
         resting: Default::default(),
         egress: Egress::Deny,
@@ -131,6 +131,7 @@ fn endpoints(revision: Revision, origins: &[SocketAddr]) -> Outcome<Endpoints> {
             healthy: true,
             since: Default::default(),
             metadata: Default::default(),
+            inbound: None,
         });
     }
     Ok(Endpoints { revision, services: [(service()?, endpoints)].into() })

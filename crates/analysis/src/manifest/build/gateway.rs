@@ -1,5 +1,6 @@
 //! The gateway: each route of a manifest is a route with one rule.
 
+use super::security::gateway_tls;
 use super::{balance, boolean, duration, integer, items, parsed, text};
 use crate::manifest::tree::Node;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ pub(super) fn gateway(node: &Node, namespace: &Namespace) -> Gateway {
         listen: parsed(node.get("listen")).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
         proxy_protocol: boolean(node.get("proxy_protocol")).unwrap_or_default(),
         routes: items(node.get("routes"), |node| route(node, namespace)),
+        tls: node.get("tls").map(gateway_tls),
     }
 }
 

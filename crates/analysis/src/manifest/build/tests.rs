@@ -274,3 +274,20 @@ fn balancing_is_stated_key_by_key_over_what_holds_for_all() {
     let of = |of: &str| system.traffic.of(&name(of)).balance.clone();
     assert_eq!((system.traffic.default.balance.clone(), of("one"), of("two")), (all, one, two));
 }
+
+#[test]
+fn identities_and_tls_are_as_stated() {
+    use tenon_core::manifest::{Authorization, Mtls, PlainListener, Security, TlsVersion};
+    let system = every_key();
+    assert_eq!(system.mesh.certificate_ttl, Duration::from_secs(900));
+    let security = Security { mtls: Mtls::Permissive, authorization: Authorization::Open };
+    assert_eq!(system.traffic.default.security, security);
+    let tls = system.gateway.unwrap().tls.unwrap();
+    let hosts: Vec<&str> =
+        tls.certificates[0].hosts.iter().map(tenon_core::route::Hostname::as_str).collect();
+    assert_eq!(hosts, ["shop.example.com", "*.example.org"]);
+    assert_eq!((tls.certificates[1].cert.as_str(), tls.certificates[1].hosts.len()), ("certs/other.pem", 0));
+    assert_eq!(tls.min_version, TlsVersion::Tls13);
+    let listen = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 8_081));
+    assert_eq!(tls.plain, Some(PlainListener { listen, redirect: false }));
+}

@@ -2,7 +2,7 @@
 //! the defaults.
 
 use super::balance::balance;
-use super::{boolean, duration, integer, set};
+use super::{boolean, duration, integer, security, set};
 use crate::manifest::format::{SERVER_ERROR, grpc_status};
 use crate::manifest::tree::{Meaning, Node};
 use tenon_core::manifest::{Traffic, TrafficRules};
@@ -42,6 +42,7 @@ fn over(base: &Traffic, node: Option<&Node>) -> Traffic {
     if let Some(node) = node.get("outlier") {
         outlier(&mut traffic.outlier, node);
     }
+    security::over(&mut traffic.security, node);
     traffic
 }
 

@@ -354,3 +354,20 @@ fn a_policy_without_effect_is_pointed_out() {
         ("manifest.policy-without-effect", "policies.some")
     );
 }
+
+#[test]
+fn each_host_has_one_certificate_and_each_listener_one_address() {
+    let tls = |tls: &str| {
+        services(&[("one", &[])])
+            + &gateway(&["{name: a, backends: [{service: one}]}"])
+            + &format!("  listen: 127.0.0.1:8443\n  tls: {{{tls}}}\n")
+    };
+    let file = "cert: a.pem, key: a.key";
+    let pair = |hosts: &str| format!("certificates: [{{{hosts}{file}}}, {{{hosts}{file}}}]");
+    assert_eq!(codes(&tls(&pair("hosts: [a.test], "))), ["manifest.duplicate-name"]);
+    assert_eq!(codes(&tls(&pair(""))), ["manifest.duplicate-name"]);
+    let plain = format!("certificates: [{{{file}}}], plain: {{listen: \"127.0.0.1:8443\"}}");
+    assert_eq!(codes(&tls(&plain)), ["manifest.port-clash"]);
+    let fine = format!("certificates: [{{{file}}}], plain: {{listen: \"127.0.0.1:8444\"}}");
+    assert_eq!(codes(&tls(&fine)), NONE);
+}

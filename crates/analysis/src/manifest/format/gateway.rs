@@ -1,6 +1,7 @@
 //! The gateway and its routes, in the words of the Gateway API.
 
 use super::policy::ATTACHED;
+use super::security::GATEWAY_TLS;
 use super::{Field, Record, Shape, Word, texts};
 use std::time::Duration;
 
@@ -31,6 +32,12 @@ pub(crate) static GATEWAY: Record = Record {
             Shape::List { item: &Shape::Record(&ROUTE), least: 1, most: 1_000 },
             "Which requests go where. What no route matches is answered with 404.",
         ),
+        Field::optional(
+            "tls",
+            Shape::Record(&GATEWAY_TLS),
+            "How it speaks TLS at `listen`. Without it, it speaks plain HTTP there.",
+        )
+        .elsewhere(&["https", "certificates"]),
     ],
     rules: &[],
     example: "\

@@ -2,6 +2,7 @@
 
 use super::gateway::GATEWAY;
 use super::policy::POLICY;
+use super::security::MESH;
 use super::service::SERVICE;
 use super::telemetry::TELEMETRY;
 use super::traffic::TRAFFIC;
@@ -79,6 +80,7 @@ pub(crate) static SYSTEM: Record = Record {
             "What is recorded of requests besides metrics and explanations.",
         )
         .elsewhere(&["tracing", "observability"]),
+        Field::optional("mesh", Shape::Record(&MESH), "What holds for all workloads of the mesh."),
     ],
     rules: &[],
     example: "\

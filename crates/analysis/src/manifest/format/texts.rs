@@ -359,3 +359,13 @@ fn http_url(text: &str) -> Result<(), String> {
     let address = if with_port { authority.to_owned() } else { format!("{authority}:80") };
     address.parse::<Address>().map(drop).map_err(problem)
 }
+
+pub(crate) static FILE: TextForm = TextForm {
+    noun: "file",
+    form: "a file's path, relative to the manifest",
+    characters: 1..=4096,
+    pattern: Some(r"^[^\x00]+$"),
+    check: |text| {
+        if text.contains('\0') { Err("must not hold the character NUL".to_owned()) } else { Ok(()) }
+    },
+};

@@ -9,6 +9,7 @@ pub(crate) use self::breaker::SERVER_ERROR;
 use self::outlier::OUTLIER;
 use super::balance::{BALANCE, STRATEGIES};
 use super::policy::ATTACHED;
+use super::security::{AUTHORIZATION, MTLS};
 use super::{Field, Record, Rule, Shape, Word};
 use std::time::Duration;
 use tenon_core::retry;
@@ -73,6 +74,8 @@ pub(crate) static TRAFFIC: Record = Record {
             "Policies that hold for calls to the service, by their names. Those that `\"*\"` attaches hold besides.",
         )
         .elsewhere(&["policy"]),
+        MTLS,
+        AUTHORIZATION,
     ],
     rules: &[],
     example: "\

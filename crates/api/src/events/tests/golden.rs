@@ -201,6 +201,7 @@ fn system() -> System {
         gateway: Some(gateway()),
         egress: Egress::Allow,
         telemetry: Default::default(),
+        mesh: Default::default(),
         config: [("payment".parse().unwrap(), [("limit".parse().unwrap(), entry())].into())].into(),
     }
 }
@@ -315,6 +316,7 @@ fn traffic() -> Traffic {
         concurrency: None,
         priority: tenon_core::priority::Rules::default(),
         limits: limit::Config::default(),
+        security: Default::default(),
     }
 }
 
@@ -352,5 +354,6 @@ fn gateway() -> Gateway {
             hostnames: vec!["*.shop.example".parse().unwrap()],
             rules: vec![Rule { matches, backends, timeout: Some(Duration::from_secs(5)) }],
         }],
+        tls: None,
     }
 }

@@ -56,6 +56,7 @@ fn endpoints(position: u64) -> Endpoints {
         healthy: true,
         since: tenon_core::Timestamp::ZERO,
         metadata: Default::default(),
+        inbound: None,
     };
     let all = (0..120_000).map(endpoint).collect();
     Endpoints { revision: revision(position), services: [("payment".parse().unwrap(), all)].into() }
@@ -71,7 +72,13 @@ async fn a_data_plane_is_told_what_it_lacks_however_large() {
 
     let client = SnapshotServiceClient::connect(address).await.unwrap();
     let mut client = client.max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let watch = Watch { node: "test".into(), routes: Some(revision(41)), endpoints: None, sidecars: None };
+    let watch = Watch {
+        node: "test".into(),
+        routes: Some(revision(41)),
+        endpoints: None,
+        sidecars: None,
+        instances: Default::default(),
+    };
     let mut parts = client.watch(v1::WatchRequest::from(&watch)).await.unwrap().into_inner();
 
     let first = Part::try_from(parts.message().await.unwrap().unwrap()).unwrap();

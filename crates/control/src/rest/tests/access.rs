@@ -129,7 +129,13 @@ async fn a_data_plane_watches_on_the_same_port_with_the_token_only() {
     let api = Api::with_shop().await;
     let channel = tonic::transport::Endpoint::from_shared(api.url("")).unwrap().connect().await.unwrap();
     let mut client = SnapshotServiceClient::new(channel);
-    let request = || WatchRequest { node: "test".into(), routes: None, endpoints: None, sidecars: None };
+    let request = || WatchRequest {
+        node: "test".into(),
+        routes: None,
+        endpoints: None,
+        sidecars: None,
+        instances: Vec::new(),
+    };
     let refused = client.watch(request()).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unauthenticated);
     let mut signed = tonic::Request::new(request());

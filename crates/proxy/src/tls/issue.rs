@@ -1,0 +1,97 @@
+//! Gets certificates for the workloads that live here, and new ones in time. The private key is made here for each, and
+//! never leaves: the server is shown that we have it.
+
+use super::identities::Identity;
+use super::keep;
+use crate::plane::Plane;
+use crate::pool::chain;
+use crate::subscribe::{self, Ended, Server};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tenon_api::identity::{Holder, IdentityServiceClient, Issue, Issued};
+use tenon_api::proto::identity::v1;
+use tenon_core::Timestamp;
+use tenon_core::identity::Workload;
+use tenon_core::identity::renewal::{Input, Next, Renewal};
+
+/// How often the workloads are looked at, should nothing else happen.
+const LONGEST_SLEEP: Duration = Duration::from_secs(600);
+
+/// The time that certificates are compared with.
+pub(crate) fn wall_clock() -> Timestamp {
+    Timestamp::ZERO.after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Keeps the plane's certificates fresh. Does not end.
+pub(crate) async fn follow(plane: &Plane, server: &Server) {
+    let mut renewals: BTreeMap<Workload, Renewal> = BTreeMap::new();
+    // Those that were read from disk are renewed in time, as if they had just been given out.
+    for (workload, until) in plane.identities().ends() {
+        let input = Input::Issued { until, random: fastrand::u64(..) };
+        renewals.insert(workload, Renewal::new(wall_clock()).step(input, wall_clock()));
+    }
+    loop {
+        // Before looking, so that no change is missed.
+        let changed = plane.changed();
+        let holders = holders(plane);
+        renewals.retain(|workload, _| holders.contains_key(workload));
+        if plane.knows_its_workloads() {
+            plane.identities().keep_only(|workload| holders.contains_key(workload));
+        }
+        let mut sleep = LONGEST_SLEEP;
+        for (workload, holder) in &holders {
+            let renewal = renewals.entry(workload.clone()).or_insert_with(|| Renewal::new(wall_clock()));
+            if renewal.next(wall_clock()) == Next::Ask {
+                let input = renew(plane, server, workload, holder).await;
+                *renewal = renewal.step(input, wall_clock());
+            }
+            if let Next::Wait(at) = renewal.next(wall_clock()) {
+                sleep = sleep.min(at.since(wall_clock()));
+            }
+        }
+        let _ = tokio::time::timeout(sleep, changed).await;
+    }
+}
+
+/// The workloads that live here, each with somebody for whom its certificate can be asked.
+fn holders(plane: &Plane) -> BTreeMap<Workload, Holder> {
+    let told = plane.snapshot();
+    let sidecars = told.sidecars.into_iter().flat_map(|part| part.sidecars);
+    let services = sidecars.map(|(id, sidecar)| (Workload::Service(sidecar.service), Holder::Instance(id)));
+    let gateway = told.routes.and_then(|routes| routes.gateway).map(|_| (Workload::Gateway, Holder::Gateway));
+    services.chain(gateway).collect()
+}
+
+async fn renew(plane: &Plane, server: &Server, workload: &Workload, holder: &Holder) -> Input {
+    let random = fastrand::u64(..);
+    match ask(plane, server, holder).await {
+        Ok(until) => {
+            tracing::debug!(%workload, %until, "has a new certificate");
+            Input::Issued { until, random }
+        }
+        Err(error) => {
+            tracing::debug!(%workload, error = chain(&error), "got no certificate");
+            Input::Failed { random }
+        }
+    }
+}
+
+async fn ask(plane: &Plane, server: &Server, holder: &Holder) -> Result<Timestamp, Ended> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    let signing_request = params.serialize_request(&key)?.der().to_vec();
+    let issue = Issue { holder: holder.clone(), signing_request };
+    let mut client = IdentityServiceClient::new(subscribe::channel(server).await?);
+    let mut request = tonic::Request::new(v1::IssueRequest::from(&issue));
+    request.metadata_mut().insert("authorization", subscribe::token(server)?);
+    let Issued { certificates, roots, id, until } =
+        Issued::try_from(client.issue(request).await?.into_inner())?;
+    let identity = Identity { id, certificates, key: key.serialize_der(), roots, until };
+    plane.apply_identity(&identity)?;
+    if let Some(folder) = plane.identities_folder() {
+        keep::save(folder, &identity);
+    }
+    Ok(until)
+}
