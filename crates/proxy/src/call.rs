@@ -91,7 +91,7 @@ pub(crate) async fn carry(
     passed.edit_request(&mut outgoing);
     let mut response = match try_carry(worker, &mut story, &target, &mut outgoing).await {
         Ok((answer, holds)) => {
-            passed.mirror(worker, &outgoing, &story.caller());
+            passed.mirror(worker, &outgoing, || story.caller());
             pass_on(worker, story, outgoing, answer, holds)
         }
         Err(refused) => {

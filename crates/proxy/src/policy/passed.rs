@@ -76,13 +76,13 @@ impl Passed {
     }
 
     /// Sends copies of a request that has been answered where policies want them.
-    pub(crate) fn mirror(&self, worker: &Rc<Worker>, outgoing: &Outgoing, caller: &Workload) {
+    pub(crate) fn mirror(&self, worker: &Rc<Worker>, outgoing: &Outgoing, caller: impl Fn() -> Workload) {
         let Some(applying) = &self.0 else { return };
         for (name, action) in applying.actions() {
             if let Action::Mirror(wanted) = action
                 && is_drawn(wanted.percent, fastrand::u64(..))
             {
-                mirror::send(worker, name, &wanted.service, outgoing, caller);
+                mirror::send(worker, name, &wanted.service, outgoing, &caller());
             }
         }
     }
