@@ -51,7 +51,10 @@ fn open(destination: &Destination, retry_after: Duration) -> Refused {
 impl Leave {
     /// The service has answered. What that says, is told later; the time that it took ends here.
     pub(crate) fn answered(&mut self) {
-        self.took = Some(self.worker.now().since(self.began));
+        // The clock is read for those only who ask.
+        if self.destination.traffic.breaker.slow_call.is_some() {
+            self.took = Some(self.worker.now().since(self.began));
+        }
     }
 
     /// Reports what the call says of the service, by what its breaker takes for a failure.

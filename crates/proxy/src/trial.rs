@@ -16,19 +16,21 @@ pub(crate) struct Trial {
     worker: Rc<Worker>,
     destination: Handle,
     target: usize,
-    began: Timestamp,
+    /// Where it counts how long it takes.
+    began: Option<Timestamp>,
     took: Option<Duration>,
 }
 
 impl Trial {
     /// An attempt at this one of a destination's targets, which begins now.
     pub(crate) fn begin(worker: &Rc<Worker>, destination: Handle, target: usize) -> Self {
-        Self { worker: Rc::clone(worker), destination, target, began: worker.now(), took: None }
+        let began = destination.traffic.outlier.latency.is_some().then(|| worker.now());
+        Self { worker: Rc::clone(worker), destination, target, began, took: None }
     }
 
     /// The instance has answered. Whether that was what it should, is told later; the time that it took ends here.
     pub(crate) fn answered(&mut self) {
-        self.took = Some(self.worker.now().since(self.began));
+        self.took = self.began.map(|began| self.worker.now().since(began));
     }
 
     /// Reports what the attempt says of the instance, by what the service's breaker takes for a failure. Why the instance is
@@ -49,7 +51,7 @@ impl Trial {
         let destination = &self.destination;
         let target = destination.targets.get(self.target)?;
         let (config, now) = (&destination.traffic.outlier, self.worker.now());
-        let took = self.took.unwrap_or_else(|| now.since(self.began));
+        let took = self.took.or_else(|| Some(now.since(self.began?))).unwrap_or_default();
         let outlier = &target.cells.outlier;
         let verdict = judge(&destination.traffic.breaker);
         if verdict != Verdict::Ignored && destination.traffic.balance.strategy.looks_at_load() {
