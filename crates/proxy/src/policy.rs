@@ -159,6 +159,18 @@ pub(crate) fn carry_bytes(worker: &Worker, view: &LocalView, asked: Asked<'_>) -
     count(worker, enforced, applied, &facts)
 }
 
+/// Whether a connection from another process may carry plain bytes to the instance that it is for.
+///
+/// # Errors
+/// The refusal.
+pub(crate) fn receive_bytes(worker: &Worker, view: &LocalView, asked: Asked<'_>) -> Result<(), Refused> {
+    let [Some(enforced), _] = attached(view, asked) else { return Ok(()) };
+    let facts = facts::<NoFields>(view, asked, None)?;
+    let applied = judge(worker, enforced, &facts, Doubt::Against)?;
+    // As for requests: whoever has shown who it is was counted where it called.
+    if asked.source == Source::Unknown { count(worker, enforced, applied, &facts) } else { Ok(()) }
+}
+
 /// What is attached to the service and to the route.
 fn attached<'a>(view: &'a LocalView, asked: Asked<'_>) -> [Option<&'a Enforced>; 2] {
     let service = view.destinations().get(asked.index).and_then(|it| it.policies.as_deref());

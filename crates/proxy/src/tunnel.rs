@@ -138,7 +138,7 @@ where
     let index = view.find(&sidecar.service);
     let asked =
         |index| Asked { source: inbound::source(connection), index, route: None, client: connection.peer };
-    let permitted = || index.map_or(Ok(()), |index| policy::carry_bytes(worker, &view, asked(index)));
+    let permitted = || index.map_or(Ok(()), |index| policy::receive_bytes(worker, &view, asked(index)));
     if let Err(refused) = inbound::admit(&view, sidecar, connection).and_then(|()| permitted()) {
         tracing::info!(instance = ?connection.role.instance(), reason = refused.detail, "a tunnel was refused");
         return;
