@@ -168,7 +168,7 @@ pub(super) async fn at_rate(
         due.times.borrow_mut().push_back(at);
         due.came.notify_one();
     }
-    let patience = Instant::now() + Duration::from_secs(5);
+    let patience = Instant::now() + Duration::from_secs(20);
     while running.tally.answered.get() + running.tally.failed.get() < u64::from(total) {
         if Instant::now() > patience {
             return Err("the proxy did not answer all requests".into());

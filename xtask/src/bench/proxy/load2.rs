@@ -34,8 +34,9 @@ pub(super) async fn closed_loop(proxy: SocketAddr, path: &str) -> Outcome<Runnin
         stream.set_nodelay(true)?;
         let (tally, block) = (Rc::clone(&tally), Rc::clone(&block));
         tasks.push(tokio::task::spawn_local(async move {
-            // Dropped, the run ends it before it fails.
-            let _ = run(stream, &block, &tally).await;
+            if let Err(error) = run(stream, &block, &tally).await {
+                eprintln!("a connection at {proxy}: {error}");
+            }
             tally.count(false);
         }));
     }
@@ -75,7 +76,12 @@ async fn run(mut stream: TcpStream, block: &[u8], tally: &Tally) -> Outcome {
                 }
                 SETTINGS if flags & ACK == 0 => frame(&mut out, SETTINGS, ACK, 0, &[]),
                 PING if flags & ACK == 0 => frame(&mut out, PING, ACK, 0, payload),
-                RESET | GO_AWAY => return Err("the proxy refused".into()),
+                RESET | GO_AWAY => {
+                    let code = payload.last_chunk::<4>().map_or(0, |code| u32::from_be_bytes(*code));
+                    return Err(
+                        format!("the proxy refused (frame of type {kind}, last bytes {code:#x})").into()
+                    );
+                }
                 _ => {}
             }
         }

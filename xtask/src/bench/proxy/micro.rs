@@ -14,6 +14,8 @@ const ROWS: &[(&str, &str, Option<f64>)] = &[
     ("pick among 1,000/random", "pick among 1,000 endpoints, random", Some(50.0)),
     ("breaker/check", "breaker's check", Some(20.0)),
     ("breaker/tenon", "breaker's check and report, with the time of day", None),
+    ("breaker/tenon, 100 calls", "the same, with a window of 100 calls", None),
+    ("breaker/tenon, 10 s", "the same, with a window of 10 s", None),
     ("breaker/failsafe", "the same, failsafe", None),
     ("breaker/tower-resilience", "the same, tower-resilience", None),
     ("route among 40,000", "route among 40,000", Some(300.0)),

@@ -2,13 +2,15 @@
 //! sides, forwarding headers and a request id added.
 
 use super::core::spawn_on_proxy_core;
+use super::load::{Client, request};
 use crate::prepare;
 use crate::shell::{Outcome, has, target};
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// A proxy that runs; dropping it ends it.
 #[derive(Debug)]
@@ -20,25 +22,29 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// A process that will listen at these addresses, once it does.
-    pub(super) fn new(
+    /// Starts a process that will listen at these addresses. To be called from the main thread: Envoy ends with the thread
+    /// that started it.
+    pub(super) fn start(
         name: &'static str,
         [http1, http2]: [SocketAddr; 2],
         command: &mut Command,
     ) -> Outcome<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = spawn_on_proxy_core(command).map_err(|error| format!("cannot run {name}: {error}"))?;
-        let proxy = Self { name, http1, http2, process };
+        Ok(Self { name, http1, http2, process })
+    }
+
+    /// Waits until requests are answered, in whichever way: a proxy may listen before it works.
+    pub(super) async fn is_there(&self) -> Outcome {
         let deadline = Instant::now() + Duration::from_secs(20);
-        for address in [http1, http2] {
-            while TcpStream::connect(address).is_err() {
-                if Instant::now() > deadline {
-                    return Err(format!("{name} does not listen").into());
-                }
-                std::thread::sleep(Duration::from_millis(20));
+        let ask = async || Client::connect(self.http1).await?.ask(&request("/")).await;
+        while !timeout(Duration::from_secs(1), ask()).await.is_ok_and(|answered| answered.is_ok()) {
+            if Instant::now() > deadline {
+                return Err(format!("{} does not answer", self.name).into());
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(proxy)
+        Ok(())
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -54,13 +60,17 @@ impl Drop for Proxy {
 }
 
 /// HAProxy, nginx and Envoy before these origins.
-pub(super) fn start(origins: &[SocketAddr]) -> Outcome<Vec<Proxy>> {
-    let missing: Vec<&str> = ["haproxy", "nginx"].into_iter().filter(|it| !is_there(it)).collect();
+pub(super) async fn start(origins: &[SocketAddr]) -> Outcome<Vec<Proxy>> {
+    let missing: Vec<&str> = ["haproxy", "nginx"].into_iter().filter(|it| !is_installed(it)).collect();
     prepare::install(&missing)?;
-    Ok(vec![haproxy(origins)?, nginx(origins)?, envoy(origins)?])
+    let peers = vec![haproxy(origins)?, nginx(origins)?, envoy(origins)?];
+    for peer in &peers {
+        peer.is_there().await?;
+    }
+    Ok(peers)
 }
 
-fn is_there(program: &str) -> bool {
+fn is_installed(program: &str) -> bool {
     has(program) || PathBuf::from("/usr/sbin").join(program).is_file()
 }
 
@@ -111,7 +121,7 @@ backend out
     );
     let file = folder()?.join("haproxy.cfg");
     std::fs::write(&file, config)?;
-    Proxy::new("HAProxy", addresses, Command::new("haproxy").arg("-db").arg("-f").arg(file))
+    Proxy::start("HAProxy", addresses, Command::new("haproxy").arg("-db").arg("-f").arg(file))
 }
 
 fn nginx(origins: &[SocketAddr]) -> Outcome<Proxy> {
@@ -161,7 +171,7 @@ http {{
     );
     let file = folder.join("nginx.conf");
     std::fs::write(&file, config)?;
-    Proxy::new("nginx", addresses, Command::new("nginx").arg("-p").arg(&folder).arg("-c").arg(file))
+    Proxy::start("nginx", addresses, Command::new("nginx").arg("-p").arg(&folder).arg("-c").arg(file))
 }
 
 fn envoy(origins: &[SocketAddr]) -> Outcome<Proxy> {
@@ -181,7 +191,7 @@ fn envoy(origins: &[SocketAddr]) -> Outcome<Proxy> {
     std::fs::write(&file, config.to_string())?;
     let mut command = Command::new(program);
     command.arg("--config-path").arg(file).args(["--concurrency", "1", "--use-dynamic-base-id"]);
-    Proxy::new("Envoy", addresses, &mut command)
+    Proxy::start("Envoy", addresses, &mut command)
 }
 
 fn envoy_listener(at: SocketAddr) -> Value {

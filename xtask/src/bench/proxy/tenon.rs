@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use tenon_api::proto::snapshot::v1;
 use tenon_api::snapshot::{MAX_MESSAGE_BYTES, Part, SnapshotService, SnapshotServiceServer};
 use tenon_core::manifest::{Egress, Gateway, Traffic, Version};
@@ -49,17 +50,16 @@ impl Tenon {
         if let Some(gateway) = &mut settings.gateway {
             gateway.routes = Vec::new();
         }
-        let proxy = tokio::task::spawn_blocking(move || Proxy::new("Tenon", [gateway; 2], &mut command));
-        while parts.receiver_count() == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            if proxy.is_finished() {
-                break;
-            }
+        let proxy = Proxy::start("Tenon", [gateway; 2], &mut command)?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while parts.receiver_count() == 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         for part in told {
             parts.send(part).map_err(|_| "the data plane does not follow its server")?;
         }
-        Ok(Self { proxy: proxy.await??, routes: settings, parts, serving })
+        proxy.is_there().await?;
+        Ok(Self { proxy, routes: settings, parts, serving })
     }
 
     /// Tells the data plane.
