@@ -1,9 +1,11 @@
 //! A data plane that is replaced by a new process under load: no request fails, on whichever connection it comes.
 
-use crate::support::process::{Signal, send};
+use crate::support::process::{Signal, children, command_line, is_alive, send};
 use crate::support::{Load, System, eventually, one_at_a_time, payment, quote_route, system_of, worker};
 
 const QUOTE: &str = "/quote?amount=100.00";
+/// What an answer says of a call that went well inside.
+const INNER: &str = "\"status\": 200";
 
 #[tokio::test]
 async fn renewing_the_data_plane_ten_times_under_load_fails_no_request() {
@@ -15,7 +17,7 @@ async fn renewing_the_data_plane_ten_times_under_load_fails_no_request() {
     let fresh = Load::start_on_fresh_connections(&format!("{}{QUOTE}", system.urls.gateway), 50);
     // From inside, by way of a sidecar.
     let inner = "/call?url=http%3A%2F%2Fpayment%2Fquote%3Famount%3D100.00";
-    let inside = Load::start(&format!("{}{inner}", system.urls.gateway), 20);
+    let inside = Load::start_expecting(&format!("{}{inner}", system.urls.gateway), 20, INNER);
     kept.goes_on_for(50).await;
     let mut serving = system.role("proxy").await;
     for _ in 0..10 {
@@ -44,12 +46,21 @@ async fn renewing_the_data_plane_ten_times_under_load_fails_no_request() {
 async fn a_successor_that_cannot_take_over_leaves_the_data_plane_as_it_is() {
     let system = System::start(&system_of(&[payment(1)], &quote_route(&[]))).await;
     let serving = serving_pid(&system);
-    // Whoever does not answer does not hand over.
+    // Whoever is stopped does not answer its successor, which dies while it waits.
     send(serving, Signal::STOP);
     system.tenon().run(&["renew", "--wait", "1"]).await.exited(8);
+    let is_successor = |pid: &u32| command_line(*pid).iter().any(|it| it == "--takeover");
+    let successor = children(system.supervisor()).into_iter().find(is_successor).unwrap();
+    send(successor, Signal::KILL);
+    eventually("the successor is gone", async || (!is_alive(successor)).then_some(())).await;
     send(serving, Signal::CONT);
-    system.get(QUOTE).await.expect(200);
+    for _ in 0..20 {
+        system.get(QUOTE).await.expect(200);
+    }
     assert_eq!(serving_pid(&system), serving);
+    system.tenon().run(&["renew"]).await.succeeded();
+    assert_ne!(serving_pid(&system), serving);
+    system.get(QUOTE).await.expect(200);
 }
 
 #[tokio::test]

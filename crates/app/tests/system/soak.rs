@@ -34,7 +34,7 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
     let loads = [
         Load::start(&url, 200),
         Load::start_on_fresh_connections(&url, 20),
-        Load::start(&format!("{}{inner}", system.urls.gateway), 20),
+        Load::start_expecting(&format!("{}{inner}", system.urls.gateway), 20, "\"status\": 200"),
     ];
     let mut soak = Soak { system: &system, services: &services, done: [0; 5] };
     let begun = Instant::now();

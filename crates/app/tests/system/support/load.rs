@@ -29,17 +29,22 @@ pub(crate) struct Load {
 impl Load {
     /// Sends `rate` requests each second on connections that are kept.
     pub(crate) fn start(url: &str, rate: u32) -> Self {
-        Self::begin(url, rate, Http::new)
+        Self::begin(url, rate, Http::new, "")
     }
 
     /// Sends `rate` requests each second, each on a connection of its own.
     pub(crate) fn start_on_fresh_connections(url: &str, rate: u32) -> Self {
-        Self::begin(url, rate, Http::on_fresh_connections)
+        Self::begin(url, rate, Http::on_fresh_connections, "")
     }
 
-    fn begin(url: &str, rate: u32, http: fn() -> Http) -> Self {
+    /// Sends `rate` requests each second; an answer without this text is a failure too.
+    pub(crate) fn start_expecting(url: &str, rate: u32, text: &'static str) -> Self {
+        Self::begin(url, rate, Http::new, text)
+    }
+
+    fn begin(url: &str, rate: u32, http: fn() -> Http, expected: &'static str) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let customers = Customers { url: url.to_owned(), answered: Arc::clone(&answered) };
+        let customers = Customers { url: url.to_owned(), expected, answered: Arc::clone(&answered) };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -84,6 +89,8 @@ impl Drop for Load {
 #[derive(Debug, Clone)]
 struct Customers {
     url: String,
+    /// What a good answer contains.
+    expected: &'static str,
     answered: Arc<AtomicU64>,
 }
 
@@ -112,7 +119,7 @@ async fn drive(http: Http, customers: Customers, rate: u32, stop: &AtomicBool) -
 async fn visit(http: Http, customers: Customers, begun: Instant) -> Option<String> {
     let at = begun.elapsed();
     let Answer { status, headers, text } = http.get(&customers.url).await;
-    if status == 200 {
+    if status == 200 && text.contains(customers.expected) {
         customers.answered.fetch_add(1, Ordering::Relaxed);
         return None;
     }
