@@ -21,14 +21,14 @@ fn manifest(more: &str) -> String {
 }
 
 /// `tenon sidecar`, and what it says of itself.
-struct Sidecar {
+pub(crate) struct Sidecar {
     child: Child,
     instance: String,
     proxy: String,
 }
 
 impl Sidecar {
-    async fn start(system: &System, service: &str, application: &str) -> Self {
+    pub(crate) async fn start(system: &System, service: &str, application: &str) -> Self {
         let state = system.folder.path().join(format!("sidecar-{service}"));
         let state = state.to_str().unwrap().to_owned();
         let mut command = system.tenon().command(&["sidecar", service, application, "--state", &state]);
@@ -59,7 +59,7 @@ impl Sidecar {
     }
 
     /// Ends it as a service manager does.
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         let pid = rustix::process::Pid::from_raw(self.child.id().unwrap() as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert!(self.child.wait().await.unwrap().success());
@@ -81,7 +81,7 @@ fn base64(text: &str) -> String {
 }
 
 /// A process that nobody supervises: it answers everything with `noted`.
-async fn ledger() -> String {
+pub(crate) async fn ledger() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {

@@ -1,14 +1,18 @@
 //! Minutes of load while everything that may change does: instances are killed, scaled and replaced, configuration and
-//! routes change, the data plane is renewed. No request fails, and the data plane's memory does not grow.
+//! routes change, certificates are replaced every few seconds under calls between two data planes, one of which is renewed.
+//! No request fails, and the data plane's memory does not grow.
 //!
 //! Only in long runs (`cargo xtask test --long`, which sets `TENON_TEST_LONG`): 10 minutes, or `TENON_SOAK_SECONDS`.
 
+use crate::sidecar::{Sidecar, ledger};
 use crate::support::process::{Signal, send};
 use crate::support::{Load, System, eventually, one_at_a_time, payment, quote_route, system_of, worker};
 use std::fs;
 use std::time::{Duration, Instant};
 
 const QUOTE: &str = "/quote?amount=100.00";
+const LEDGER: &str =
+    "{name: ledger, matches: [{path: {type: PathPrefix, value: /ledger}}], backends: [{service: ledger}]}";
 const CALL: &str =
     "{name: call, matches: [{path: {type: Exact, value: /call}}], backends: [{service: caller}]}";
 
@@ -27,14 +31,21 @@ fn duration() -> Option<Duration> {
 async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
     let Some(duration) = duration() else { return };
     let _turn = one_at_a_time().await;
-    let services = [payment(3), worker("caller", &["depends_on: [payment]"])];
-    let system = System::start(&system_of(&services, &quote_route(&[CALL]))).await;
+    let services = [payment(3), worker("caller", &["depends_on: [payment]"]), elsewhere()];
+    let system = System::start(&system_of(&services, &rest())).await;
+    // A data plane of its own, to which calls go by mutual TLS.
+    let sidecar = Sidecar::start(&system, "ledger", &ledger().await).await;
+    eventually("the other data plane is reached", async || {
+        (system.get("/ledger").await.status == 200).then_some(())
+    })
+    .await;
     let url = format!("{}{QUOTE}", system.urls.gateway);
     let inner = "/call?url=http%3A%2F%2Fpayment%2Fquote%3Famount%3D100.00";
     let loads = [
         Load::start(&url, 200),
         Load::start_on_fresh_connections(&url, 20),
         Load::start_expecting(&format!("{}{inner}", system.urls.gateway), 20, "\"status\": 200"),
+        Load::start(&format!("{}/ledger", system.urls.gateway), 50),
     ];
     let mut soak = Soak { system: &system, services: &services, done: [0; 5] };
     let begun = Instant::now();
@@ -62,6 +73,7 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
 
     let answered: u64 = loads.iter().map(Load::answered).sum();
     loads.into_iter().for_each(Load::had_no_failure);
+    sidecar.end().await;
     let growth = growth_percent(&memory);
     let [kills, scalings, settings, routes, renewals] = soak.done;
     let last = memory.last().unwrap().1;
@@ -72,6 +84,19 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
         last / 1024.0
     );
     assert!(duration < WORTH_MEASURING || growth < MOST_GROWTH, "memory grew by {growth:.2} %: {memory:?}");
+}
+
+/// A service of which Tenon runs nothing.
+fn elsewhere() -> String {
+    "  ledger:
+    command: [shop-payment]
+    replicas: 0
+    interfaces: [{name: api, endpoints: [{path: /}]}]"
+        .to_owned()
+}
+
+fn rest() -> String {
+    format!("mesh: {{certificate_ttl: 5s}}\n{}", quote_route(&[CALL, LEDGER]))
 }
 
 struct Soak<'a> {
@@ -96,7 +121,7 @@ impl Soak<'_> {
             2 => drop(tenon.run(&["config", "set", "payment", "fee", &round.to_string()]).await.succeeded()),
             _ => {
                 let timeout = format!("[{{service: payment}}], timeout: {}s", 5 + round % 3);
-                let rest = quote_route(&[CALL]).replace("[{service: payment}]", &timeout);
+                let rest = rest().replace("[{service: payment}]", &timeout);
                 self.system.folder.write_manifest(&system_of(self.services, &rest));
                 tenon.run(&["up"]).await.succeeded();
             }
