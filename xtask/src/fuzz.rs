@@ -63,6 +63,10 @@ const TARGETS: &[Target] = &[
         name: "retry_after",
         seeds: &[b"120", b"Sun, 06 Nov 1994 08:49:37 GMT", b"Thu, 29 Feb 2024 23:59:60 GMT", b"-1", b"high"],
     },
+    Target {
+        name: "identity",
+        seeds: &[b"spiffe://shop/ns/default/sa/order", b"spiffe://shop/gateway", b"spiffe://a.b/ns/x/sa/y/z"],
+    },
     Target { name: "path", seeds: &[b"a/../%2e%2E/./b%2f", b".", b"%C3%a9/..//"] },
     Target { name: "snapshot", seeds: &[b"\x08\x01", b"\x08\x01\x12\x00\x1a\x00\x22\x00"] },
 ];
