@@ -242,6 +242,7 @@ async fn data_planes_that_share_a_limit_are_told_how_many_they_are() {
     let (snapshots, _folder) = service(&fixture);
     let planes = |part| match part {
         Part::Routes(routes) => routes.planes,
+        Part::RouteChanges(changes) => changes.settings.planes,
         other => panic!("no routes: {other:?}"),
     };
     let mut first = Feed::new(snapshots.clone(), &all_known(revision(&fixture)));
