@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::time::Duration;
-use tenon_core::manifest::Traffic;
+
+use tenon_core::manifest::{Mtls, Security, Traffic};
 use tokio::net::TcpStream;
 
 /// Sends each message back as it comes, then the status, and what it was told of the deadline.
@@ -154,11 +155,10 @@ async fn streams_pass_the_gateway_and_a_sidecar() {
     let app = echo("0").await;
     let mesh = Mesh::new();
     let inbound = mesh.inbound.address;
-    let mut mesh = mesh.service_at("order", Traffic::default(), &[inbound]).gateway(vec![route(
-        "all",
-        "/",
-        &[("order", 1)],
-    )]);
+    let plain = Security { mtls: Mtls::Permissive, ..Security::default() };
+    let traffic = Traffic { security: plain, ..Traffic::default() };
+    let mut mesh =
+        mesh.service_at("order", traffic, &[inbound]).gateway(vec![route("all", "/", &[("order", 1)])]);
     mesh.application = app.address;
     let mesh = mesh.applied().await;
     let stream = TcpStream::connect(mesh.gateway.address).await.unwrap();

@@ -42,7 +42,7 @@ async fn a_slow_try_gets_company_and_the_first_answer_counts() {
     assert!(metric(&mesh, "tenon_hedges_total{destination=\"payment\",result=\"won\"}").await);
 
     // Who was let go has not failed.
-    assert!(metric(&mesh, "tenon_breaker_state{destination=\"payment\",instance=\"payment-1\"} 0").await);
+    assert!(metric(&mesh, "tenon_instance_ejected{destination=\"payment\",instance=\"payment-1\"} 0").await);
     let told = mesh.admin(&format!("/explain/{}", hedged.unwrap())).await.json();
     let attempts = &told["hops"][0]["attempts"];
     assert_eq!(attempts[0]["decision"], "let go: a hedge answered", "{told}");

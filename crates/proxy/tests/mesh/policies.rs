@@ -6,7 +6,8 @@ use http_body_util::BodyExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tenon_core::manifest::Traffic;
+
+use tenon_core::manifest::{Mtls, Security, Traffic};
 use tenon_core::policy::{Action, Condition, Edits, Fault, Field, HeaderEdits, Mirror, Policy, Test};
 use tenon_core::rate::{By, Limit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -278,7 +279,9 @@ async fn a_change_of_protocol_is_denied_like_any_request() {
 #[tokio::test]
 async fn an_instances_own_sidecar_believes_no_stranger() {
     let app = App::saying("ordered").await;
-    let mut mesh = Mesh::new().service("order", Traffic::default(), &[&app]);
+    // Plain text is let in, so that it is the policy which decides.
+    let security = Security { mtls: Mtls::Permissive, ..Security::default() };
+    let mut mesh = Mesh::new().service("order", Traffic { security, ..Traffic::default() }, &[&app]);
     mesh.application = app.address;
     let only_stock = Policy {
         unless: vec![Condition { field: Field::Source, test: is("stock") }],
