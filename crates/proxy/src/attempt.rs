@@ -13,6 +13,8 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 use tenon_core::outlier::Reason;
 use tenon_core::retry::Outcome;
@@ -80,12 +82,21 @@ pub(crate) async fn attempt(
 async fn exchange(worker: &Worker, way: &Way, outgoing: &Outgoing, terms: Terms) -> Result<Answer, Failure> {
     let request = outgoing.attempt(terms.number, terms.most);
     let sent = worker.pool.send(way, outgoing.protocol(), request).await;
-    let (response, lease) = sent.map_err(|error| failure(&error))?;
+    let (response, mut lease) = sent.map_err(|error| failure(&error))?;
     let (head, incoming) = response.into_parts();
-    if head.status == StatusCode::SWITCHING_PROTOCOLS || !is_withheld(worker, outgoing, &incoming) {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        lease.iter_mut().for_each(Lease::run_apart);
         return Ok(Answer { head, body: AnswerBody::Begun { incoming, lease } });
     }
-    let collected = incoming.collect().await.map_err(|error| broke_off(&error))?;
+    if !is_withheld(worker, outgoing, &incoming) {
+        return Ok(Answer { head, body: AnswerBody::Begun { incoming, lease } });
+    }
+    let mut collecting = pin!(incoming.collect());
+    let collected = poll_fn(|cx| {
+        lease.iter_mut().for_each(|lease| lease.drive(cx));
+        collecting.as_mut().poll(cx)
+    });
+    let collected = collected.await.map_err(|error| broke_off(&error))?;
     if let Some(lease) = lease {
         lease.give_back();
     }

@@ -2,6 +2,7 @@
 //! [`connect`] and [`Sender`] only, so that another implementation than hyper's can take its place.
 
 mod guard;
+mod pace;
 mod response;
 
 use crate::body::{Body, ReplayBody};
@@ -15,11 +16,15 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use pace::Pace;
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use tenon_core::http1::Scanner;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -39,8 +44,10 @@ where
     let wire = Arc::new(Wire::default());
     let io = Guarded::new(io, Scanner::new(strictness(limits)), Arc::clone(&wire), limits.head_begun);
     let number = Cell::new(0);
+    let pace = Rc::new(Pace::default());
     let service = service_fn(|mut request: Request<Incoming>| {
         number.set(number.get() + 1);
+        let in_hand = pace.begin();
         if let Some(violation) = wire.refused(number.get()) {
             request.extensions_mut().insert(violation);
         }
@@ -57,17 +64,23 @@ where
             if last || drain.has_begun() {
                 response.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| in_hand.with(body)))
         }
     });
     let connection = builder(limits).serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut connection = pin!(connection);
+    let mut late = pin!(pace.is_late(limits.head_timeout));
     tokio::select! {
         biased;
         ended = &mut connection => return ended,
         () = drain.is_over() => connection.as_mut().graceful_shutdown(),
+        () = &mut late => return Ok(()),
     }
-    connection.await
+    tokio::select! {
+        biased;
+        ended = &mut connection => ended,
+        () = &mut late => Ok(()),
+    }
 }
 
 /// Whether the protocol changes with this answer to a request that asked for it.
@@ -82,11 +95,8 @@ fn strictness(limits: &Limits) -> tenon_core::http1::Limits {
 
 fn builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head_bytes.max(8 * 1024))
-        .max_header_size(limits.head_bytes);
+    // With no timer: hyper's for heads would be made anew for each request, and `pace` keeps the time.
+    builder.max_buf_size(limits.head_bytes.max(8 * 1024)).max_header_size(limits.head_bytes);
     // hyper keeps up to 100 headers on the stack, and allocates if another number is set.
     if limits.headers != 100 {
         builder.max_headers(limits.headers);
@@ -95,9 +105,19 @@ fn builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
 }
 
 /// A connection to an application, for one request at a time.
-pub(crate) struct Sender(SendRequest<ReplayBody>);
+///
+/// It is read and written by whoever uses it, in the same task, which saves a request the waking of another one and finds
+/// what was read still in the core's cache. So a response's body comes only while the connection is [driven](Self::drive),
+/// and nothing happens to one that is idle.
+pub(crate) struct Sender {
+    requests: SendRequest<ReplayBody>,
+    driver: Driver,
+}
 
-/// Begins to speak on a connection, which is driven in the background until both sides are done with it.
+/// What reads and writes; `None` once it has ended.
+type Driver = Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>;
+
+/// Begins to speak on a connection.
 ///
 /// # Errors
 /// What broke the connection.
@@ -109,9 +129,7 @@ where
         .max_buf_size(limits.head_bytes.max(8 * 1024))
         .handshake(TokioIo::new(Prefixed::new(Vec::new(), stream)))
         .await?;
-    // How it ends is told to whoever uses the sender.
-    tokio::task::spawn_local(connection.with_upgrades());
-    Ok(Sender(sender))
+    Ok(Sender { requests: sender, driver: Some(Box::pin(connection.with_upgrades())) })
 }
 
 impl Sender {
@@ -123,17 +141,56 @@ impl Sender {
         &mut self,
         request: Request<ReplayBody>,
     ) -> Result<Response<Incoming>, SendError> {
-        let response =
-            self.0.try_send_request(request).await.map_err(|mut error| match error.take_message() {
-                Some(request) => SendError::Unsent(Box::new(request)),
-                None => SendError::Broken { error: error.into_error(), unprocessed: false },
-            })?;
+        let mut answer = pin!(self.requests.try_send_request(request));
+        let driver = &mut self.driver;
+        let answered = poll_fn(|cx| {
+            drive(driver, cx);
+            // Nobody else can bring the answer, so nobody else need wake for it.
+            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        });
+        let response = answered.await.map_err(|mut error| match error.take_message() {
+            Some(request) => SendError::Unsent(Box::new(request)),
+            None => SendError::Broken { error: error.into_error(), unprocessed: false },
+        })?;
         response::check(response.headers()).map_err(SendError::Malformed)?;
         Ok(response)
     }
 
+    /// Reads and writes as far as that is possible now; `cx` is woken when more is.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.driver, cx);
+    }
+
+    /// Reads and writes from now on by itself, in a task of its own.
+    pub(crate) fn run_apart(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            tokio::task::spawn_local(driver);
+        }
+    }
+
+    /// Whether it can take a request, as far as is known without asking the other side.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        if !self.requests.is_ready() {
+            self.drive(&mut Context::from_waker(Waker::noop()));
+        }
+        self.requests.is_ready()
+    }
+
+    /// Whether the other side has closed it. To be asked of one that is idle.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.is_closed()
+    }
+
     /// Whether the other side has closed it, as far as is known.
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.driver.is_none() || self.requests.is_closed()
+    }
+}
+
+/// How it ends is told to whoever waits for an answer.
+fn drive(driver: &mut Driver, cx: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
+        *driver = None;
     }
 }

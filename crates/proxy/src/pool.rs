@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Instant;
 use tenon_core::Address;
 use tenon_core::identity::Workload;
@@ -207,7 +208,7 @@ impl Pool {
     pub(crate) fn close_idle(&self) {
         let limit = self.limits.idle_timeout;
         self.http1.borrow_mut().retain(|_, idle| {
-            idle.retain(|it| it.since.elapsed() < limit && !it.sender.is_closed());
+            idle.retain_mut(|it| it.since.elapsed() < limit && !it.sender.has_ended());
             !idle.is_empty()
         });
         self.http2.borrow_mut().retain(|_, slot| {
@@ -269,13 +270,13 @@ impl Pool {
     fn take_idle(&self, way: &Way) -> Option<http1::Sender> {
         let mut http1 = self.http1.borrow_mut();
         let idle = http1.get_mut(way)?;
-        while let Some(Idle { sender, since }) = idle.pop() {
+        while let Some(Idle { mut sender, since }) = idle.pop() {
             if since.elapsed() >= self.limits.idle_timeout {
                 // Those below have been idle for longer.
                 idle.clear();
                 return None;
             }
-            if !sender.is_closed() {
+            if sender.is_ready() {
                 return Some(sender);
             }
         }
@@ -288,6 +289,16 @@ impl Pool {
 }
 
 impl Lease {
+    /// Reads and writes as far as that is possible now; a response's body comes by this.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        self.sender.drive(cx);
+    }
+
+    /// Leaves the connection to itself: it is to speak another protocol.
+    pub(crate) fn run_apart(&mut self) {
+        self.sender.run_apart();
+    }
+
     /// Returns the connection for the next request. To be called when the response has been read to its end.
     pub(crate) fn give_back(self) {
         let Some(pool) = self.pool.upgrade().filter(|_| !self.sender.is_closed()) else { return };

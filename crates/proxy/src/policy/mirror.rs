@@ -5,8 +5,11 @@ use crate::balance::{self, Wish};
 use crate::outgoing::Outgoing;
 use crate::worker::Worker;
 use http::HeaderValue;
-use http_body_util::BodyExt;
+use http_body::Body as _;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Context;
 use tenon_core::balance::Subset;
 use tenon_core::identity::Workload;
 use tenon_core::limit::Held;
@@ -49,9 +52,13 @@ fn begin(
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         let sent = async {
-            let (response, lease) = worker.pool.send(&way, protocol, request).await.ok()?;
+            let (response, mut lease) = worker.pool.send(&way, protocol, request).await.ok()?;
             let mut body = response.into_body();
-            while let Some(frame) = body.frame().await {
+            let mut frame = |cx: &mut Context<'_>| {
+                lease.iter_mut().for_each(|lease| lease.drive(cx));
+                Pin::new(&mut body).poll_frame(cx)
+            };
+            while let Some(frame) = poll_fn(&mut frame).await {
                 frame.ok()?;
             }
             lease.into_iter().for_each(crate::pool::Lease::give_back);
