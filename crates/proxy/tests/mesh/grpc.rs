@@ -9,7 +9,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::time::Duration;
-
 use tenon_core::manifest::{Mtls, Security, Traffic};
 use tokio::net::TcpStream;
 

@@ -6,7 +6,6 @@ use http_body_util::BodyExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
 use tenon_core::manifest::{Mtls, Security, Traffic};
 use tenon_core::policy::{Action, Condition, Edits, Fault, Field, HeaderEdits, Mirror, Policy, Test};
 use tenon_core::rate::{By, Limit};
