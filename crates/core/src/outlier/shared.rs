@@ -57,7 +57,7 @@ impl Shared {
     }
 
     /// What it did in the interval that ends with this.
-    fn take(&self) -> Observation {
+    pub(super) fn take(&self) -> Observation {
         let calls = self.calls.swap(0, Ordering::AcqRel);
         let micros = self.micros.swap(0, Ordering::AcqRel);
         Observation { calls: (calls >> CALL_SHIFT) as u32, failures: calls as u32, micros }
