@@ -39,6 +39,8 @@ pub(crate) struct Stream {
     ending: Option<Box<Ending>>,
     idle_after: Duration,
     idle: Option<Pin<Box<Sleep>>>,
+    /// Why it broke off, until that is passed on.
+    broken: Option<BodyError>,
 }
 
 /// Why a response's body ends before its time. What was sent of it cannot be taken back, so the connection breaks.
@@ -66,10 +68,13 @@ impl Stream {
         ending: Box<Ending>,
         idle_after: Duration,
     ) -> Self {
-        Self { incoming, lease, ending: Some(ending), idle_after, idle: None }
+        Self { incoming, lease, ending: Some(ending), idle_after, idle: None, broken: None }
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         self.lease.iter_mut().for_each(|lease| lease.drive(cx));
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -77,7 +82,7 @@ impl Stream {
                 self.passed(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => self.broke(BodyError::Broken(error)),
+            Poll::Ready(Some(Err(error))) => self.broke(BodyError::Broken(error), cx),
             Poll::Ready(None) => {
                 self.complete();
                 Poll::Ready(None)
@@ -105,7 +110,7 @@ impl Stream {
         if idle.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.broke(BodyError::Idle(after))
+        self.broke(BodyError::Idle(after), cx)
     }
 
     fn complete(&mut self) {
@@ -117,12 +122,16 @@ impl Stream {
         }
     }
 
-    fn broke(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// Ends the story at once, and the body with the next look: an error makes whoever writes the response drop what it
+    /// has not written yet, which may be all of its head.
+    fn broke(&mut self, error: BodyError, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.lease = None;
         if let Some(ending) = self.ending.take() {
             ending.broke(&error);
         }
-        Poll::Ready(Some(Err(error)))
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
