@@ -61,7 +61,8 @@ fn picks(criterion: &mut Criterion) {
             bench.iter(|| {
                 let random = random.next();
                 let key = Some(Key(random));
-                let ask = Ask { config: &config, now: Timestamp::ZERO, random, key, in_flight: 0, latency: None };
+                let ask =
+                    Ask { config: &config, now: Timestamp::ZERO, random, key, in_flight: 0, latency: None };
                 balancer.pick(&table, black_box(&endpoints), |_| false, &ask)
             });
         });
@@ -102,7 +103,8 @@ fn breakers(criterion: &mut Criterion) {
     }
     let other = failsafe::Config::new().build();
     group.bench_function("failsafe", |bench| bench.iter(|| other.call(|| Ok::<u8, ()>(black_box(1)))));
-    let layer = tower_resilience_circuitbreaker::CircuitBreakerLayer::builder().build();
+    let layer =
+        tower_resilience_circuitbreaker::CircuitBreakerLayer::builder().build().expect("its own defaults");
     let mut service =
         layer.layer(tower::service_fn(|number: u8| std::future::ready(Ok::<u8, std::io::Error>(number))));
     group.bench_function("tower-resilience", |bench| {

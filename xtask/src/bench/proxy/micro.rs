@@ -11,7 +11,13 @@ pub(super) const ROW: &str = "criterion";
 /// Where criterion keeps a bench's result, what it is, and its goal in nanoseconds.
 const ROWS: &[(&str, &str, Option<f64>)] = &[
     ("pick among 1,000/round-robin", "pick among 1,000 endpoints, round robin", Some(50.0)),
-    ("pick among 1,000/random", "pick among 1,000 endpoints, random", Some(50.0)),
+    ("pick among 1,000/weighted-round-robin", "the same, weighted round robin", Some(50.0)),
+    ("pick among 1,000/least-requests", "the same, least requests of two", Some(50.0)),
+    ("pick among 1,000/peak-ewma", "the same, peak EWMA", Some(50.0)),
+    ("pick among 1,000/random", "the same, random", Some(50.0)),
+    ("pick among 1,000/ring-hash", "the same, ring hash", Some(50.0)),
+    ("pick among 1,000/maglev", "the same, Maglev", Some(50.0)),
+    ("pick among 1,000/least-connections", "the same, least connections of all (walks them)", None),
     ("breaker/check", "breaker's check", Some(20.0)),
     ("breaker/tenon", "breaker's check and report, with the time of day", None),
     ("breaker/tenon, 100 calls", "the same, with a window of 100 calls", None),
