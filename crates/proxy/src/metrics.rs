@@ -12,7 +12,7 @@ use tenon_api::problem::Component;
 use tenon_core::breaker::{Exceeded, Mode, State};
 use tenon_core::priority::Priority;
 use tenon_core::retry::Reason;
-use tenon_core::{Code, InstanceId, PolicyName, RouteName, ServiceRef, Timestamp, outlier};
+use tenon_core::{Code, PolicyName, RouteName, ServiceRef, Timestamp, outlier};
 use tenon_telemetry::metrics::REQUEST_SECONDS;
 use tenon_telemetry::{Counter, Descriptor, Gauge, Histogram, HistogramDescriptor, Registry, Shard};
 
@@ -102,7 +102,8 @@ static BREAKER_EXCEEDED: Descriptor = Descriptor {
 static EJECTIONS: Descriptor = Descriptor {
     name: "tenon_ejections_total",
     help: "Instances that were left out because they did worse than the others of their service.",
-    labels: &["destination", "instance", "reason"],
+    // Not by instance: those come and go without end, and a series stays.
+    labels: &["destination", "reason"],
 };
 static EJECTED: Descriptor = Descriptor {
     name: "tenon_instance_ejected",
@@ -264,9 +265,8 @@ impl Metrics {
     }
 
     /// Counts an instance that was left out.
-    pub(crate) fn ejected(&self, destination: &ServiceRef, instance: &InstanceId, reason: outlier::Reason) {
-        let labels = [&destination.to_string(), instance.as_str(), reason.as_str()];
-        self.shard.counter(&EJECTIONS, &labels).increment();
+    pub(crate) fn ejected(&self, destination: &ServiceRef, reason: outlier::Reason) {
+        self.shard.counter(&EJECTIONS, &[&destination.to_string(), reason.as_str()]).increment();
     }
 
     /// Connections that are open.

@@ -107,6 +107,6 @@ fn end_round(worker: &Worker, destination: &Destination, now: Timestamp) {
 }
 
 fn tell_ejected(worker: &Worker, service: &ServiceRef, instance: &InstanceId, reason: Reason) {
-    worker.metrics.ejected(service, instance, reason);
+    worker.metrics.ejected(service, reason);
     tracing::info!(%service, %instance, %reason, "instance ejected");
 }
