@@ -137,7 +137,8 @@ impl Bench<'_> {
         for _ in 0..self.rounds {
             let (mut median, mut tail) = (Vec::new(), Vec::new());
             for proxy in self.proxies {
-                let took = at_rate(proxy.http1, "/", RATE, self.span * 2).await?;
+                let took = at_rate(proxy.http1, "/", RATE, self.span * 2).await;
+                let took = took.map_err(|error| format!("{}: {error}", proxy.name))?;
                 median.push(micros(quantile(&took, 0.5)));
                 tail.push(micros(quantile(&took, 0.99)));
             }
