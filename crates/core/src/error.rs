@@ -151,6 +151,8 @@ codes! {
     LogFull = "log.full" => Full,
     /// The log is closed, or its writer has failed; nothing was acknowledged.
     LogClosed = "log.closed" => Unavailable,
+    /// The server that keeps the log cannot be reached; nothing was written.
+    LogUnavailable = "log.unavailable" => Unavailable,
     /// Another process uses the log.
     LogLocked = "log.locked" => Conflict,
     /// The event or query is not one that a log accepts.

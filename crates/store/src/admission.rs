@@ -5,6 +5,8 @@
 //! will stand in the log, a repetition, or a refusal. What was admitted counts at once, so that the next
 //! append of the same group is judged after it; [`Admission::undo`] takes a whole group back if it could
 //! not be written, and [`Admission::settle`] makes it final.
+//!
+//! Public for engines outside of this crate; whoever uses a log needs nothing of it.
 
 use crate::log::{
     AppendError, Appended, Condition, Direction, Event, InvalidInput, MAX_APPEND_BYTES, MAX_APPEND_EVENTS,
@@ -14,16 +16,23 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use tenon_core::{EventId, Position, Timestamp};
 
 /// What an engine must know of its past for the rules.
-pub(crate) trait Past {
-    /// The first event that matches after a position, including those admitted but not yet written.
-    fn first_match(&self, query: &Query, after: Position) -> Result<Option<Event>, ReadError>;
+pub trait Past {
+    /// The first event that matches after a position, including those admitted but not yet written: where it
+    /// is and its id.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the past cannot be read.
+    fn first_match(&self, query: &Query, after: Position) -> Result<Option<(Position, EventId)>, ReadError>;
     /// The ids of `count` events from a position on; fewer if there are not so many.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the past cannot be read.
     fn ids_from(&self, first: Position, count: usize) -> Result<Vec<EventId>, ReadError>;
 }
 
 /// The state that the rules need.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub struct Admission {
     last: Position,
     time: Timestamp,
     first: Position,
@@ -32,7 +41,7 @@ pub(crate) struct Admission {
 
 /// What became of an append.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// The events as they will stand in the log.
     Admitted(Vec<Event>),
     /// They are there already.
@@ -41,45 +50,48 @@ pub(crate) enum Verdict {
 
 /// Where a group began.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark {
+pub struct Mark {
     last: Position,
     time: Timestamp,
 }
 
 impl Admission {
     /// The rules for a log whose last event has this position and time, and whose scavenge mark is `first`.
-    pub(crate) fn new(last: Position, time: Timestamp, first: Position, remembered: usize) -> Self {
+    pub fn new(last: Position, time: Timestamp, first: Position, remembered: usize) -> Self {
         Self { last, time, first, recent: RecentIds::new(remembered) }
     }
 
     /// The last position assigned.
-    pub(crate) fn last(&self) -> Position {
+    pub fn last(&self) -> Position {
         self.last
     }
 
     /// The last time assigned.
-    pub(crate) fn time(&self) -> Timestamp {
+    pub fn time(&self) -> Timestamp {
         self.time
     }
 
     /// The scavenge mark.
-    pub(crate) fn first(&self) -> Position {
+    pub fn first(&self) -> Position {
         self.first
     }
 
     /// Moves the scavenge mark.
-    pub(crate) fn set_first(&mut self, first: Position) {
+    pub fn set_first(&mut self, first: Position) {
         self.first = self.first.max(first);
     }
 
     /// Notes the id of an event that was read at opening; to be called in the order of positions.
-    pub(crate) fn remember(&mut self, id: EventId, position: Position) {
+    pub fn remember(&mut self, id: EventId, position: Position) {
         self.recent.push(id, position);
         self.recent.forget_old();
     }
 
     /// Judges an append. The bounds must have been checked by [`validate`].
-    pub(crate) fn admit(
+    ///
+    /// # Errors
+    /// [`AppendError`]: the refusal. Nothing was admitted.
+    pub fn admit(
         &mut self,
         past: &impl Past,
         events: Vec<NewEvent>,
@@ -98,19 +110,19 @@ impl Admission {
     }
 
     /// Where the present group begins, for [`Admission::undo`].
-    pub(crate) fn mark(&self) -> Mark {
+    pub fn mark(&self) -> Mark {
         Mark { last: self.last, time: self.time }
     }
 
     /// Takes back everything admitted since the mark.
-    pub(crate) fn undo(&mut self, mark: Mark) {
+    pub fn undo(&mut self, mark: Mark) {
         self.recent.pop_after(mark.last);
         self.last = mark.last;
         self.time = mark.time;
     }
 
     /// Makes everything admitted final.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.recent.forget_old();
     }
 
@@ -136,15 +148,15 @@ impl Admission {
         condition: &Condition,
     ) -> Result<Option<Appended>, AppendError> {
         condition.query.check_mark(condition.after, Direction::Forward, self.first)?;
-        let Some(found) = past.first_match(&condition.query, condition.after)? else { return Ok(None) };
-        let conflict = AppendError::Conflict { at: found.position };
-        let Some(index) = events.iter().position(|event| event.id == found.id) else { return Err(conflict) };
-        let first = Position(found.position.0.saturating_sub(index as u64));
+        let Some((at, id)) = past.first_match(&condition.query, condition.after)? else { return Ok(None) };
+        let conflict = AppendError::Conflict { at };
+        let Some(index) = events.iter().position(|event| event.id == id) else { return Err(conflict) };
+        let first = Position(at.0.saturating_sub(index as u64));
         let ids = past.ids_from(first, events.len())?;
         if ids.iter().eq(events.iter().map(|event| &event.id)) {
             return Ok(Some(Appended::run(first, events.len(), true)));
         }
-        Err(AppendError::DuplicateId { id: found.id, at: found.position })
+        Err(AppendError::DuplicateId { id, at })
     }
 
     fn assign(&mut self, events: Vec<NewEvent>, now: Timestamp) -> Vec<Event> {
@@ -159,7 +171,10 @@ impl Admission {
 }
 
 /// Checks the bounds of an append and its condition.
-pub(crate) fn validate(events: &[NewEvent], condition: Option<&Condition>) -> Result<(), InvalidInput> {
+///
+/// # Errors
+/// [`InvalidInput`] says which bound is exceeded.
+pub fn validate(events: &[NewEvent], condition: Option<&Condition>) -> Result<(), InvalidInput> {
     if events.is_empty() {
         return Err(InvalidInput::NoEvents);
     }

@@ -7,7 +7,7 @@
 //! Left out on purpose: engines that need a server (crate `backends`), what the events mean (crate `core`
 //! folds them), and the meaning of a user's streams (crate `flow`).
 
-mod admission;
+pub mod admission;
 pub mod clock;
 pub mod contract;
 pub mod log;

@@ -200,7 +200,7 @@ impl Appended {
     }
 
     /// What an append of `count` events from `first` on did.
-    pub(crate) fn run(first: Position, count: usize, duplicate: bool) -> Self {
+    pub fn run(first: Position, count: usize, duplicate: bool) -> Self {
         Self { positions: (first.0..).take(count).map(Position).collect(), duplicate }
     }
 }

@@ -335,8 +335,9 @@ impl Events {
 }
 
 impl Past for Events {
-    fn first_match(&self, query: &Query, after: Position) -> Result<Option<Event>, ReadError> {
-        Ok(self.list[self.after(after)..].iter().find(|event| query.matches(event)).cloned())
+    fn first_match(&self, query: &Query, after: Position) -> Result<Option<(Position, EventId)>, ReadError> {
+        let found = self.list[self.after(after)..].iter().find(|event| query.matches(event));
+        Ok(found.map(|event| (event.position, event.id)))
     }
 
     fn ids_from(&self, first: Position, count: usize) -> Result<Vec<EventId>, ReadError> {

@@ -6,7 +6,7 @@ use tenon_core::{EventType, Namespace, StreamName};
 struct Nothing;
 
 impl Past for Nothing {
-    fn first_match(&self, _: &Query, _: Position) -> Result<Option<Event>, ReadError> {
+    fn first_match(&self, _: &Query, _: Position) -> Result<Option<(Position, EventId)>, ReadError> {
         Ok(None)
     }
     fn ids_from(&self, _: Position, _: usize) -> Result<Vec<EventId>, ReadError> {

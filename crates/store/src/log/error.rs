@@ -108,6 +108,9 @@ pub enum AppendError {
     /// Storage failed before anything was written.
     #[error("storage failed; nothing was appended")]
     Io(#[source] Arc<io::Error>),
+    /// The server that keeps the log could not be reached in time, or is not ready.
+    #[error("the log cannot be reached; nothing was appended, try again later")]
+    Unavailable(#[source] Arc<io::Error>),
     /// The log is closed, or its writer failed earlier.
     #[error("the log is closed to appends: {0}")]
     Closed(&'static str),
@@ -126,6 +129,7 @@ impl AppendError {
             Self::Full => Code::LogFull,
             Self::Corrupt(_) => Code::LogCorrupt,
             Self::Io(_) => Code::Internal,
+            Self::Unavailable(_) => Code::LogUnavailable,
             Self::Closed(_) | Self::Unknown(_) => Code::LogClosed,
         }
     }
@@ -154,6 +158,9 @@ pub enum ReadError {
     /// Storage failed.
     #[error("storage failed while reading")]
     Io(#[source] Arc<io::Error>),
+    /// The server that keeps the log could not be reached in time, or is not ready.
+    #[error("the log cannot be reached; try again later")]
+    Unavailable(#[source] Arc<io::Error>),
     /// The log is closed.
     #[error("the log is closed")]
     Closed,
@@ -167,6 +174,7 @@ impl ReadError {
             Self::Truncated { .. } => Code::LogTruncated,
             Self::Corrupt(_) => Code::LogCorrupt,
             Self::Io(_) => Code::Internal,
+            Self::Unavailable(_) => Code::LogUnavailable,
             Self::Closed => Code::LogClosed,
         }
     }
@@ -185,6 +193,7 @@ impl From<ReadError> for AppendError {
             ReadError::Truncated { first } => Self::Truncated { first },
             ReadError::Corrupt(damage) => Self::Corrupt(damage),
             ReadError::Io(error) => Self::Io(error),
+            ReadError::Unavailable(error) => Self::Unavailable(error),
             ReadError::Closed => Self::Closed("it was shut down"),
         }
     }
@@ -297,6 +306,9 @@ pub enum SnapshotError {
     /// Storage failed.
     #[error("storage failed")]
     Io(#[source] Arc<io::Error>),
+    /// The server that keeps the log could not be reached in time, or is not ready.
+    #[error("the log cannot be reached; try again later")]
+    Unavailable(#[source] Arc<io::Error>),
 }
 
 impl SnapshotError {
@@ -307,6 +319,7 @@ impl SnapshotError {
             Self::Full => Code::LogFull,
             Self::Closed => Code::LogClosed,
             Self::Io(_) => Code::Internal,
+            Self::Unavailable(_) => Code::LogUnavailable,
         }
     }
 

@@ -90,7 +90,8 @@ impl NewEvent {
         InvalidInput::check("bytes of event metadata", self.metadata.size(), MAX_METADATA_BYTES)
     }
 
-    pub(crate) fn into_event(self, position: Position, time: Timestamp) -> Event {
+    /// The event as it stands in the log.
+    pub fn into_event(self, position: Position, time: Timestamp) -> Event {
         let Self { id, namespace, stream, event_type, tags, data, metadata } = self;
         Event { position, time, id, namespace, stream, event_type, tags, data, metadata }
     }

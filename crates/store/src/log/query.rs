@@ -118,13 +118,11 @@ impl Query {
             || (self.scope == Scope::All && !self.items.is_empty() && self.items.iter().all(reserved))
     }
 
-    /// Refuses a read that would need events before the scavenge mark `first`.
-    pub(crate) fn check_mark(
-        &self,
-        from: Position,
-        direction: Direction,
-        first: Position,
-    ) -> Result<(), ReadError> {
+    /// Refuses a read that would need events before the scavenge mark `first`; for engines.
+    ///
+    /// # Errors
+    /// [`ReadError::Truncated`].
+    pub fn check_mark(&self, from: Position, direction: Direction, first: Position) -> Result<(), ReadError> {
         let before = match direction {
             Direction::Forward => from.0.saturating_add(1) < first.0,
             // From the mark itself there is nothing left to read, as at the end of any reading backward.
@@ -133,7 +131,11 @@ impl Query {
         if before && !self.is_reserved_only() { Err(ReadError::Truncated { first }) } else { Ok(()) }
     }
 
-    pub(crate) fn validate(&self) -> Result<(), InvalidInput> {
+    /// Checks the bounds of a query; for engines.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] says which bound is exceeded.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
         InvalidInput::check("items of a query", self.items.len(), MAX_QUERY_ITEMS)?;
         self.items.iter().try_for_each(|item| {
             let names = item.streams.len() + item.tags.len() + item.types.len();
@@ -155,7 +157,8 @@ impl Query {
 }
 
 impl Scope {
-    fn covers(self, stream: &StreamName) -> bool {
+    /// Whether it covers a stream.
+    pub fn covers(self, stream: &StreamName) -> bool {
         match self {
             Self::User => !stream.is_reserved(),
             Self::Reserved => stream.is_reserved(),

@@ -56,7 +56,11 @@ impl SchemaHash {
 }
 
 impl Snapshot {
-    pub(crate) fn validate(&self) -> Result<(), InvalidInput> {
+    /// Checks the bound of a snapshot; for engines.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] if it is too large.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
         InvalidInput::check("bytes of a snapshot", self.data.len(), MAX_SNAPSHOT_BYTES)
     }
 }

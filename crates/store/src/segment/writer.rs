@@ -350,9 +350,10 @@ impl WriterPast<'_> {
 }
 
 impl Past for WriterPast<'_> {
-    fn first_match(&self, query: &Query, after: Position) -> Result<Option<Event>, ReadError> {
+    fn first_match(&self, query: &Query, after: Position) -> Result<Option<(Position, EventId)>, ReadError> {
         let published = self.segments.page(query, after, Direction::Forward, 1)?.events.pop();
-        if published.is_some() { Ok(published) } else { self.first_match_in_group(query, after) }
+        let found = if published.is_some() { published } else { self.first_match_in_group(query, after)? };
+        Ok(found.map(|event| (event.position, event.id)))
     }
 
     fn ids_from(&self, first: Position, count: usize) -> Result<Vec<EventId>, ReadError> {
