@@ -4,6 +4,7 @@
 //! last tables are kept in `bench/README.md`.
 
 mod envoy;
+mod log;
 mod platform;
 mod proxy;
 
@@ -26,6 +27,8 @@ enum What {
     Platform,
     /// One hop through the data plane beside nginx, HAProxy and Envoy: CPU, latency, memory, many routes
     Proxy(proxy::Options),
+    /// The log beside a bare segment log, JetStream and Redis: appends, replay, single streams, bytes written, opening
+    Log(log::Options),
 }
 
 /// One measured figure.
@@ -35,6 +38,9 @@ struct Figure {
     value: f64,
     unit: &'static str,
     goal: Option<f64>,
+    /// Whether the goal is the least that is wanted, rather than the most.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    at_least: bool,
     ok: bool,
     /// The least and the most, of what was measured several times; the value is the median.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,12 +50,17 @@ struct Figure {
 impl Figure {
     /// A figure that should not exceed a goal.
     fn at_most(name: impl Into<String>, value: f64, unit: &'static str, goal: f64) -> Self {
-        Self { name: name.into(), value, unit, goal: Some(goal), ok: value <= goal, spread: None }
+        Self { goal: Some(goal), ok: value <= goal, ..Self::plain(name, value, unit) }
+    }
+
+    /// A figure that should not fall short of a goal.
+    fn at_least(name: impl Into<String>, value: f64, unit: &'static str, goal: f64) -> Self {
+        Self { goal: Some(goal), at_least: true, ok: value >= goal, ..Self::plain(name, value, unit) }
     }
 
     /// A figure without a goal.
     fn plain(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, goal: None, ok: true, spread: None }
+        Self { name: name.into(), value, unit, goal: None, at_least: false, ok: true, spread: None }
     }
 
     /// The same, measured several times.
@@ -57,7 +68,8 @@ impl Figure {
         values.sort_by(f64::total_cmp);
         let value = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
         let spread = values.first().zip(values.last()).map(|(least, most)| [*least, *most]);
-        Self { value, ok: self.goal.is_none_or(|goal| value <= goal), spread, ..self }
+        let ok = self.goal.is_none_or(|goal| if self.at_least { value >= goal } else { value <= goal });
+        Self { value, ok, spread, ..self }
     }
 }
 
@@ -69,6 +81,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let figures = match &options.what {
         What::Platform => runtime.block_on(platform::measure())?,
         What::Proxy(options) => runtime.block_on(proxy::measure(options))?,
+        What::Log(options) => log::measure(options)?,
     };
     if options.json {
         println!("{}", serde_json::to_string(&figures)?);
@@ -82,7 +95,8 @@ fn print(figures: &[Figure]) {
     println!("| figure | value | goal | |");
     println!("|---|---|---|---|");
     for figure in figures {
-        let goal = figure.goal.map_or("–".to_owned(), |goal| format!("≤ {goal} {}", figure.unit));
+        let side = if figure.at_least { '≥' } else { '≤' };
+        let goal = figure.goal.map_or("–".to_owned(), |goal| format!("{side} {goal} {}", figure.unit));
         let verdict = match (figure.goal, figure.ok) {
             (None, _) => "",
             (_, true) => "met",

@@ -1,0 +1,122 @@
+//! One engine, one task, one line of JSON: what `cargo xtask bench log` starts, again and again.
+
+// Its output is its purpose.
+#![allow(clippy::print_stdout)]
+
+mod bare;
+mod events;
+mod peers;
+mod report;
+mod tenon;
+
+use clap::Parser;
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What everything here answers.
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    /// How many streams there are
+    #[arg(long, default_value_t = 1_000_000)]
+    streams: u64,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Parser)]
+enum Task {
+    /// Keep appends of one event each in flight
+    BareAppend {
+        folder: PathBuf,
+        in_flight: usize,
+        seconds: f64,
+    },
+    TenonAppend {
+        folder: PathBuf,
+        callers: usize,
+        seconds: f64,
+    },
+    JetstreamAppend {
+        url: String,
+        in_flight: usize,
+        seconds: f64,
+    },
+    RedisAppend {
+        url: String,
+        in_flight: usize,
+        seconds: f64,
+    },
+    /// Read everything
+    TenonReplay {
+        folder: PathBuf,
+    },
+    JetstreamReplay {
+        url: String,
+    },
+    RedisReplay {
+        url: String,
+    },
+    /// Consume and acknowledge one by one
+    JetstreamConsume {
+        url: String,
+        seconds: f64,
+    },
+    /// Append so many events, some in each append
+    TenonFill {
+        folder: PathBuf,
+        count: u64,
+        #[arg(long, default_value_t = 1)]
+        each: u64,
+        #[arg(long, default_value_t = 4_096)]
+        in_flight: usize,
+    },
+    /// Open a log
+    TenonOpen {
+        folder: PathBuf,
+    },
+    /// Read single streams
+    TenonStreams {
+        folder: PathBuf,
+        #[arg(long)]
+        warm: bool,
+    },
+}
+
+fn main() -> Outcome<()> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let report = runtime.block_on(async { tokio::spawn(run(cli)).await? })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+async fn run(Cli { streams, task }: Cli) -> Outcome<report::Report> {
+    let span = Duration::from_secs_f64;
+    match task {
+        Task::BareAppend { folder, in_flight, seconds } => {
+            let append = move || bare::append(&folder, in_flight, span(seconds), streams);
+            Ok(tokio::task::spawn_blocking(append).await??)
+        }
+        Task::TenonAppend { folder, callers, seconds } => {
+            tenon::append(&folder, callers, span(seconds), streams).await
+        }
+        Task::JetstreamAppend { url, in_flight, seconds } => {
+            peers::jetstream_append(&url, in_flight, span(seconds), streams).await
+        }
+        Task::RedisAppend { url, in_flight, seconds } => {
+            peers::redis_append(&url, in_flight, span(seconds), streams).await
+        }
+        Task::TenonReplay { folder } => tenon::replay(&folder).await,
+        Task::JetstreamReplay { url } => peers::jetstream_replay(&url).await,
+        Task::RedisReplay { url } => peers::redis_replay(&url).await,
+        Task::JetstreamConsume { url, seconds } => peers::jetstream_consume(&url, span(seconds)).await,
+        Task::TenonFill { folder, count, each, in_flight } => {
+            tenon::fill(&folder, count, each, streams, in_flight).await
+        }
+        Task::TenonOpen { folder } => tenon::open(&folder).await,
+        Task::TenonStreams { folder, warm } => tenon::streams(&folder, streams, warm).await,
+    }
+}

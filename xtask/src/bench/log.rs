@@ -1,0 +1,245 @@
+//! The log beside a bare segment log, JetStream and Redis, with 256-byte events in one run.
+//!
+//! `bench/log` does the work, one engine and one task at a time, and prints a line of JSON. Engines take turns, so that
+//! what disturbs the machine disturbs all of them; figures are medians over the rounds, ratios are of the same round.
+
+mod peers;
+
+use super::Figure;
+use crate::shell::{Outcome, read, root, run, target};
+use clap::Args;
+use peers::{JetStream, Redis};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Short rounds and a tenth of the events, to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Only the rows whose name holds this
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+/// The goals of appends: how many in flight, and what Tenon's rate should be, as a multiple of a peer's.
+const APPENDS: [(u32, &[(&str, f64)]); 2] = [(64, &[("bare", 0.7)]), (1_024, &[])];
+
+pub(super) fn measure(options: &Options) -> Outcome<Vec<Figure>> {
+    let bench = Bench::new(options)?;
+    let mut figures = bench.appends()?;
+    figures.extend(bench.replay()?);
+    figures.extend(bench.large()?);
+    figures.extend(bench.bytes()?);
+    figures.extend(bench.consumers()?);
+    Ok(figures)
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl<'a> Bench<'a> {
+    fn new(options: &'a Options) -> Outcome<Self> {
+        let home = target()?.join("bench-log");
+        run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--release", "--quiet", "--manifest-path"])
+            .arg(root().join("bench").join("log").join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&home))?;
+        let folder = home.join("data");
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { options, program: home.join("release").join("tenon-bench-log"), folder })
+    }
+
+    fn wants(&self, row: &str) -> bool {
+        row.contains(&self.options.only)
+    }
+
+    /// How many events make the large log.
+    fn many(&self) -> u64 {
+        if self.options.quick { 1_000_000 } else { 10_000_000 }
+    }
+
+    fn rounds(&self) -> usize {
+        if self.options.quick { 3 } else { 7 }
+    }
+
+    fn seconds(&self) -> &'static str {
+        if self.options.quick { "0.7" } else { "2" }
+    }
+
+    /// One task of one engine; answers with its report.
+    fn ask(&self, arguments: &[&str]) -> Outcome<Value> {
+        let streams = (self.many() / 10).to_string();
+        let mut command = Command::new(&self.program);
+        command.args(["--streams", &streams]).args(arguments);
+        Ok(serde_json::from_str(&read(&mut command)?)?)
+    }
+
+    /// A folder that is empty.
+    fn fresh(&self, name: &str) -> Outcome<String> {
+        let folder = self.folder.join(name);
+        remove(&folder)?;
+        Ok(folder.to_string_lossy().into_owned())
+    }
+
+    /// Appends of one event each, each synced by Tenon, Redis and the bare log; JetStream does not sync.
+    fn appends(&self) -> Outcome<Vec<Figure>> {
+        let mut figures = Vec::new();
+        if !self.wants("append") {
+            return Ok(figures);
+        }
+        let (jetstream, redis) = (JetStream::start(&self.folder)?, Redis::start(&self.folder)?);
+        for (in_flight, goals) in APPENDS {
+            let count = in_flight.to_string();
+            let row = format!("append, one event each, {in_flight} in flight");
+            let mut rates: [(&str, Vec<f64>); 4] =
+                ["Tenon, in process", "bare", "JetStream, not synced", "Redis"]
+                    .map(|name| (name, Vec::new()));
+            for _ in 0..self.rounds() {
+                let (own, bare) = (self.fresh("append-tenon")?, self.fresh("append-bare")?);
+                let turns = [
+                    ["tenon-append", &own, &count, self.seconds()],
+                    ["bare-append", &bare, &count, self.seconds()],
+                    ["jetstream-append", jetstream.url(), &count, self.seconds()],
+                    ["redis-append", redis.url(), &count, self.seconds()],
+                ];
+                for ((_, rates), turn) in rates.iter_mut().zip(turns) {
+                    rates.push(number(&self.ask(&turn)?, "per_second"));
+                }
+            }
+            figures.extend(of_rounds(&row, &rates, goals));
+        }
+        Ok(figures)
+    }
+
+    /// Reading everything, in the order of the log.
+    fn replay(&self) -> Outcome<Vec<Figure>> {
+        let row = "replay";
+        if !self.wants(row) {
+            return Ok(Vec::new());
+        }
+        let folder = self.fresh("replay")?;
+        let count = (self.many() / 5).to_string();
+        self.ask(&["tenon-fill", &folder, &count, "--each", "100", "--in-flight", "16"])?;
+        let (jetstream, redis) = (JetStream::start(&self.folder)?, Redis::start(&self.folder)?);
+        self.ask(&["jetstream-append", jetstream.url(), "1024", self.seconds()])?;
+        self.ask(&["redis-append", redis.url(), "1024", self.seconds()])?;
+        let mut rates: [(&str, Vec<f64>); 3] =
+            ["Tenon, in process", "JetStream", "Redis"].map(|it| (it, Vec::new()));
+        for _ in 0..self.rounds() {
+            let turns = [
+                ["tenon-replay", &folder],
+                ["jetstream-replay", jetstream.url()],
+                ["redis-replay", redis.url()],
+            ];
+            for ((_, rates), turn) in rates.iter_mut().zip(turns) {
+                rates.push(number(&self.ask(&turn)?, "per_second") / 1e6);
+            }
+        }
+        remove(Path::new(&folder))?;
+        let goal = |name: &str| if name.starts_with("Tenon") { Some(5.0) } else { None };
+        Ok(rates
+            .into_iter()
+            .map(|(name, rates)| {
+                let row = format!("{row}, {name}");
+                let figure = match goal(name) {
+                    Some(goal) => Figure::at_least(row, 0.0, "M/s", goal),
+                    None => Figure::plain(row, 0.0, "M/s"),
+                };
+                figure.over_rounds(rates)
+            })
+            .collect())
+    }
+
+    /// A log of many events, each appended by itself: opening it, its memory, and reading single streams.
+    fn large(&self) -> Outcome<Vec<Figure>> {
+        let count = self.many();
+        let row = format!("of {} M events in {} k streams", count / 1_000_000, count / 10_000);
+        let (opened, streams) = (format!("open a log {row}"), format!("a ten-event stream {row}"));
+        let mut figures = Vec::new();
+        if !self.wants(&opened) && !self.wants(&streams) {
+            return Ok(figures);
+        }
+        let folder = self.fresh("large")?;
+        let filled = self.ask(&["tenon-fill", &folder, &count.to_string()])?;
+        figures.push(Figure::plain(format!("fill the log {row}"), number(&filled, "per_second"), "/s"));
+        let mut over = |figure: Figure, task: &[&str], name: &str, unit: f64| -> Outcome {
+            let values: Outcome<Vec<f64>> =
+                (0..self.rounds()).map(|_| Ok(number(&self.ask(task)?, name) / unit)).collect();
+            figures.push(figure.over_rounds(values?));
+            Ok(())
+        };
+        over(Figure::at_most(&opened, 0.0, "s", 0.5), &["tenon-open", &folder], "seconds", 1.0)?;
+        let memory = Figure::at_most(format!("{opened}, memory"), 0.0, "MiB", 64.0);
+        over(memory, &["tenon-open", &folder], "resident", f64::from(1 << 20))?;
+        let cold = Figure::at_most(format!("{streams}, cold"), 0.0, "µs", 50.0);
+        over(cold, &["tenon-streams", &folder], "p50_micros", 1.0)?;
+        let warm = Figure::at_most(format!("{streams}, warm"), 0.0, "µs", 15.0);
+        over(warm, &["tenon-streams", &folder, "--warm"], "p50_micros", 1.0)?;
+        remove(Path::new(&folder))?;
+        Ok(figures)
+    }
+
+    /// What is written for what is stored.
+    fn bytes(&self) -> Outcome<Vec<Figure>> {
+        let row = "bytes written for each stored, 100 events a commit";
+        if !self.wants(row) {
+            return Ok(Vec::new());
+        }
+        let folder = self.fresh("bytes")?;
+        let count = (self.many() / 5).to_string();
+        let report = self.ask(&["tenon-fill", &folder, &count, "--each", "100", "--in-flight", "1"])?;
+        let [written, zeros, stored] = ["written", "zeros", "stored"].map(|name| number(&report, name));
+        remove(Path::new(&folder))?;
+        Ok(vec![
+            Figure::at_most(row, (written - zeros) / stored, "×", 1.15),
+            Figure::plain("zeros written ahead for each byte stored", zeros / stored, "×"),
+        ])
+    }
+
+    /// One consumer that acknowledges one by one.
+    fn consumers(&self) -> Outcome<Vec<Figure>> {
+        let row = "consume, acknowledged one by one";
+        if !self.wants(row) {
+            return Ok(Vec::new());
+        }
+        let jetstream = JetStream::start(&self.folder)?;
+        self.ask(&["jetstream-append", jetstream.url(), "1024", self.seconds()])?;
+        let rates: Outcome<Vec<f64>> = (0..self.rounds())
+            .map(|_| {
+                Ok(number(&self.ask(&["jetstream-consume", jetstream.url(), self.seconds()])?, "per_second"))
+            })
+            .collect();
+        Ok(vec![Figure::plain(format!("{row}, JetStream"), 0.0, "/s").over_rounds(rates?)])
+    }
+}
+
+/// The rates over the rounds, and the first one's ratios to others that have goals.
+fn of_rounds(row: &str, rates: &[(&str, Vec<f64>)], goals: &[(&str, f64)]) -> Vec<Figure> {
+    let own: &[f64] = rates.first().map_or(&[], |(_, rates)| rates);
+    let ratio = |(peer, goal): &(&str, f64)| {
+        let (_, theirs) = rates.iter().find(|(name, _)| name == peer)?;
+        let ratios = own.iter().zip(theirs).map(|(own, theirs)| own / theirs).collect();
+        Some(Figure::at_least(format!("{row}, Tenon / {peer}"), 0.0, "×", *goal).over_rounds(ratios))
+    };
+    let of = rates
+        .iter()
+        .map(|(name, rates)| Figure::plain(format!("{row}, {name}"), 0.0, "/s").over_rounds(rates.clone()));
+    of.chain(goals.iter().filter_map(ratio)).collect()
+}
+
+fn number(report: &Value, name: &str) -> f64 {
+    report[name].as_f64().unwrap_or(f64::NAN)
+}
+
+fn remove(folder: &Path) -> Outcome {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
