@@ -38,6 +38,7 @@ pub mod path;
 pub mod platform;
 pub mod policy;
 pub mod priority;
+pub mod projection;
 pub mod proxy_protocol;
 pub mod quantile;
 pub mod rate;

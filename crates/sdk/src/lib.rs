@@ -6,14 +6,22 @@
 //! Left out on purpose: anything that only the platform itself needs.
 
 pub mod aggregates;
+pub mod bus;
 pub mod command;
 pub mod decider;
+pub mod decision;
 pub mod events;
+#[cfg(feature = "kit")]
+pub mod kit;
+pub mod projection;
 
 #[cfg(test)]
 mod testing;
 
 pub use aggregates::{Aggregates, At, Snapshots};
+pub use bus::{Bus, Message};
 pub use command::{Call, CommandError, Key, Outcome};
 pub use decider::{Decider, Fold};
+pub use decision::{Decision, Decisions, Part};
 pub use events::{Events, Fact, Json};
+pub use projection::{Projection, Projector, SqliteModels};

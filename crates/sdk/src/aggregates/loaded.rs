@@ -166,7 +166,8 @@ impl<D: Decider> Aggregates<D> {
 }
 
 impl At {
-    fn covers(self, event: &Event) -> bool {
+    /// Whether an event belongs to it.
+    pub(crate) fn covers(self, event: &Event) -> bool {
         match self {
             Self::Now => true,
             Self::Position(position) => event.position <= position,
