@@ -17,6 +17,13 @@ pub(crate) fn tools() -> Outcome {
     install(if has("curl") { &[] } else { &["curl"] })
 }
 
+/// PostgreSQL, of which tests start servers of their own.
+pub(crate) fn postgres() -> Outcome {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let packaged = versions.map(|version| version.path().join("bin").join("initdb")).any(|it| it.is_file());
+    install(if packaged || has("initdb") { &[] } else { &["postgresql"] })
+}
+
 /// Installs Debian packages as root, or says what to install.
 pub(crate) fn install(packages: &[&str]) -> Outcome {
     if packages.is_empty() {

@@ -18,6 +18,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     tidy::quick()?;
     prepare::interpreters()?;
     prepare::tools()?;
+    prepare::postgres()?;
     let python = prepare::python_clients()?;
     let node = prepare::node_with_proxy_support()?;
     system::build(PROFILE)?;

@@ -31,11 +31,15 @@ pub trait Subject: Send + Sync {
     fn set_time(&self, now: Timestamp) -> bool;
 }
 
-/// Makes a test of each law. The argument is a function that makes a new [`Subject`].
+/// Makes a test of each law. The argument is a function that makes a new [`Subject`]; with `async` before it, one whose
+/// future does.
 #[macro_export]
 macro_rules! contract_tests {
-    ($subject:expr) => {
-        $crate::contract_tests! { $subject;
+    (async $subject:expr) => {
+        $crate::contract_tests! { @laws (($subject)().await) }
+    };
+    (@laws $subject:tt) => {
+        $crate::contract_tests! { @each $subject;
             appends: positions_increase_in_the_order_of_appends,
             appends: an_append_over_several_streams_is_seen_whole,
             appends: a_condition_that_does_not_hold_appends_nothing,
@@ -67,14 +71,17 @@ macro_rules! contract_tests {
             keeping: a_snapshot_ahead_of_the_log_is_not_served,
         }
     };
-    ($subject:expr; $($group:ident: $law:ident,)*) => {
+    (@each $subject:tt; $($group:ident: $law:ident,)*) => {
         $(
             #[tokio::test]
             async fn $law() {
-                let subject = ($subject)();
+                let subject = $subject;
                 $crate::contract::$group::$law(&subject).await;
             }
         )*
+    };
+    ($subject:expr) => {
+        $crate::contract_tests! { @laws (($subject)()) }
     };
 }
 

@@ -1,0 +1,106 @@
+mod adversary;
+mod failures;
+mod servers;
+
+use super::*;
+use crate::testing;
+use bytes::Bytes;
+use tenon_core::{EventType, Namespace, StreamName};
+use tenon_store::{Event, Metadata};
+
+fn name(stream: &str) -> StreamName {
+    StreamName::new(stream).unwrap()
+}
+
+fn event(stream: &str) -> NewEvent {
+    let event_type = EventType::new("test.Happened.v1").unwrap();
+    NewEvent::new(Namespace::default(), name(stream), event_type, Bytes::from_static(b"{}"))
+}
+
+async fn open(url: &str) -> PostgresLog {
+    open_with(url, PostgresOptions::default()).await
+}
+
+async fn open_with(url: &str, options: PostgresOptions) -> PostgresLog {
+    PostgresLog::open(url, options).await.unwrap()
+}
+
+async fn read_all(log: &PostgresLog) -> Vec<Event> {
+    let (mut events, mut from) = (Vec::new(), Position::START);
+    loop {
+        let page = log.read(Query::everything(), from, Direction::Forward, 1_000).await.unwrap();
+        events.extend(page.events);
+        if page.at_end {
+            return events;
+        }
+        from = page.next;
+    }
+}
+
+fn positions(events: &[Event]) -> Vec<u64> {
+    events.iter().map(|event| event.position.0).collect()
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_version_is_refused() {
+    let url = testing::shared().database();
+    open(&url).await.close().await;
+    testing::shared().sql(&url, "INSERT INTO tenon.steps (step) VALUES (1000)");
+    let error = PostgresLog::open(&url, PostgresOptions::default()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NewerVersion { found: 1_000, .. }), "{error}");
+    assert_eq!(error.code(), tenon_core::Code::DataNewerVersion);
+}
+
+#[tokio::test]
+async fn servers_that_start_together_make_one_log() {
+    let url = testing::shared().database();
+    let opening = (0..4).map(|_| {
+        let url = url.clone();
+        tokio::spawn(async move { open(&url).await.id() })
+    });
+    let mut ids = Vec::new();
+    for one in opening.collect::<Vec<_>>() {
+        ids.push(one.await.unwrap());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_make_tables_can_use_them() {
+    let server = testing::shared();
+    let url = server.database();
+    open(&url).await.close().await;
+    server.sql(
+        &url,
+        "CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA tenon TO clerk;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tenon TO clerk",
+    );
+    let log = open(&url.replace("user=tenon", "user=clerk")).await;
+    log.append(vec![event("a")], None).await.unwrap();
+    assert_eq!(read_all(&log).await.len(), 1);
+}
+
+#[tokio::test]
+async fn metadata_may_hold_any_text() {
+    let log = open(&testing::shared().database()).await;
+    let metadata = Metadata {
+        correlation: Some("a\0b \\u0000 \"ü\" 𝄞".into()),
+        other: [("\0".into(), "\n\t\u{7f}".into())].into(),
+        ..Metadata::default()
+    };
+    let appended = NewEvent { metadata: metadata.clone(), ..event("a") };
+    log.append(vec![appended], None).await.unwrap();
+    assert_eq!(read_all(&log).await.pop().unwrap().metadata, metadata);
+}
+
+#[tokio::test]
+async fn a_snapshot_of_the_largest_size_is_kept() {
+    let log = open(&testing::shared().database()).await;
+    let data = Bytes::from(vec![7; tenon_store::log::MAX_SNAPSHOT_BYTES]);
+    let key = SnapshotKey::new("large").unwrap();
+    let snapshot =
+        Snapshot { key: key.clone(), position: Position::START, schema: SchemaHash(u64::MAX), data };
+    log.put_snapshot(snapshot.clone()).await.unwrap();
+    assert!(log.snapshot(key, snapshot.schema).await.unwrap() == Some(snapshot));
+}
