@@ -55,8 +55,8 @@ pub mod trace;
 pub use address::Address;
 pub use error::{Code, Refusal};
 pub use id::{
-    Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position, RequestId,
-    Revision, RouteName, ServiceName, ServiceRef, StreamName, Tag,
+    Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position,
+    RESERVED_STREAMS, RequestId, Revision, RouteName, ServiceName, ServiceRef, StreamName, Tag,
 };
 pub use stamp::Stamp;
 pub use time::Timestamp;

@@ -12,8 +12,13 @@ use crate::log::{
     AppendError, Appended, Condition, Direction, Event, InvalidInput, MAX_APPEND_BYTES, MAX_APPEND_EVENTS,
     NewEvent, Query, ReadError,
 };
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use recent::RecentIds;
+use std::collections::BTreeSet;
 use tenon_core::{EventId, Position, Timestamp};
+
+mod recent;
+
+pub(crate) use recent::fingerprint;
 
 /// What an engine must know of its past for the rules.
 pub trait Past {
@@ -83,7 +88,12 @@ impl Admission {
 
     /// Notes the id of an event that was read at opening; to be called in the order of positions.
     pub fn remember(&mut self, id: EventId, position: Position) {
-        self.recent.push(id, position);
+        self.remember_fingerprint(fingerprint(&id), position);
+    }
+
+    /// The same for an id of which the fingerprint is known.
+    pub(crate) fn remember_fingerprint(&mut self, fingerprint: u32, position: Position) {
+        self.recent.push(fingerprint, position);
         self.recent.forget_old();
     }
 
@@ -98,7 +108,7 @@ impl Admission {
         condition: Option<&Condition>,
         now: Timestamp,
     ) -> Result<Verdict, AppendError> {
-        if let Some(repeated) = self.repeated(&events)? {
+        if let Some(repeated) = self.repeated(past, &events)? {
             return Ok(Verdict::Repeated(repeated));
         }
         if let Some(condition) = condition
@@ -116,7 +126,7 @@ impl Admission {
 
     /// Takes back everything admitted since the mark.
     pub fn undo(&mut self, mark: Mark) {
-        self.recent.pop_after(mark.last);
+        self.recent.pop(self.last.0 - mark.last.0);
         self.last = mark.last;
         self.time = mark.time;
     }
@@ -126,17 +136,33 @@ impl Admission {
         self.recent.forget_old();
     }
 
-    fn repeated(&self, events: &[NewEvent]) -> Result<Option<Appended>, AppendError> {
-        let known = |event: &NewEvent| Some((event.id, self.recent.position(&event.id)?));
-        let Some((id, at)) = events.iter().find_map(known) else { return Ok(None) };
-        let first = events.first().and_then(|event| self.recent.position(&event.id));
-        let in_order = |first: Position| {
-            (first.0..).zip(events).all(|(at, event)| self.recent.position(&event.id) == Some(Position(at)))
-        };
-        match first {
-            Some(first) if in_order(first) => Ok(Some(Appended::run(first, events.len(), true))),
-            _ => Err(AppendError::DuplicateId { id, at }),
+    fn repeated(&self, past: &impl Past, events: &[NewEvent]) -> Result<Option<Appended>, AppendError> {
+        let mut known = None;
+        for event in events {
+            known = self.position(past, &event.id)?.map(|at| (event.id, at));
+            if known.is_some() {
+                break;
+            }
         }
+        let Some((id, at)) = known else { return Ok(None) };
+        let refusal = AppendError::DuplicateId { id, at };
+        // If the first is not known, none before `at` is of this append.
+        let Some(first) = events.first().filter(|event| event.id == id).map(|_| at) else {
+            return Err(refusal);
+        };
+        let ids = past.ids_from(first, events.len())?;
+        let same = ids.iter().eq(events.iter().map(|event| &event.id));
+        if same { Ok(Some(Appended::run(first, events.len(), true))) } else { Err(refusal) }
+    }
+
+    /// Where the event with an id is, if it is among the last ones.
+    fn position(&self, past: &impl Past, id: &EventId) -> Result<Option<Position>, ReadError> {
+        for at in self.recent.candidates(id, self.last) {
+            if past.ids_from(at, 1)?.first() == Some(id) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
     }
 
     /// Refuses if the condition does not hold, unless what contradicts it is this very append, made before:
@@ -163,7 +189,7 @@ impl Admission {
         self.time = self.time.max(now);
         let assign = |event: NewEvent| {
             self.last = Position(self.last.0 + 1);
-            self.recent.push(event.id, self.last);
+            self.recent.push(fingerprint(&event.id), self.last);
             event.into_event(self.last, self.time)
         };
         events.into_iter().map(assign).collect()
@@ -187,45 +213,6 @@ pub fn validate(events: &[NewEvent], condition: Option<&Condition>) -> Result<()
         return Err(InvalidInput::RepeatedId(event.id));
     }
     condition.map_or(Ok(()), Condition::validate)
-}
-
-/// The ids of the last events.
-#[derive(Debug)]
-struct RecentIds {
-    capacity: usize,
-    positions: HashMap<EventId, Position>,
-    order: VecDeque<(EventId, Position)>,
-}
-
-impl RecentIds {
-    fn new(capacity: usize) -> Self {
-        Self { capacity, positions: HashMap::new(), order: VecDeque::new() }
-    }
-
-    fn position(&self, id: &EventId) -> Option<Position> {
-        self.positions.get(id).copied()
-    }
-
-    fn push(&mut self, id: EventId, position: Position) {
-        self.positions.insert(id, position);
-        self.order.push_back((id, position));
-    }
-
-    fn pop_after(&mut self, last: Position) {
-        while let Some((id, _)) = self.order.pop_back_if(|(_, position)| *position > last) {
-            self.positions.remove(&id);
-        }
-    }
-
-    fn forget_old(&mut self) {
-        while self.order.len() > self.capacity {
-            if let Some((id, position)) = self.order.pop_front()
-                && self.positions.get(&id) == Some(&position)
-            {
-                self.positions.remove(&id);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 //! dropping the last clone, finishes what is queued and ends the thread. `docs/log.md` describes the files,
 //! the rules of recovery and the guarantees.
 //!
-//! Reads run on tokio's blocking threads, so whoever reads must be inside of a tokio runtime.
+//! Reads of little that is in memory run on the thread of whoever asks, others on tokio's blocking threads, so whoever
+//! reads must be inside of a tokio runtime.
 //!
-//! Left out on purpose: compression, encryption, and Bloom filters over old segments (a look-up costs a few
-//! page reads for each segment).
+//! Left out on purpose: encryption, and filters over the keys of old segments (there are few runs of them, and a look-up
+//! costs a page read for each).
 
+mod cache;
 mod committer;
 pub mod disk;
 mod envelope;
@@ -18,14 +20,19 @@ mod format;
 mod index_file;
 mod keys;
 mod lookup;
+mod pages;
 mod queue;
 mod reader;
+mod reads;
 mod recovery;
+mod run;
+mod scan;
 mod scavenge;
 mod segments;
 mod snapshots;
 mod spare;
 mod tail;
+mod upkeep;
 mod writer;
 
 pub use disk::{DirectoryDisk, Disk, DiskFile, SimDisk, SimFaults};
@@ -39,6 +46,7 @@ use crate::log::{
 };
 use committer::Committer;
 use queue::Queue;
+use reads::Reads;
 use recovery::Recovered;
 use segments::Segments;
 use std::fmt;
@@ -120,6 +128,10 @@ pub(crate) enum SegmentError {
     Damage(Damage),
     /// An index is missing or damaged; it can be made anew.
     Index,
+    /// The segments or their indexes have changed; look again.
+    Changed,
+    /// It would take long, and that was not wanted.
+    WouldBlock,
     /// Storage failed.
     Io(io::Error),
 }
@@ -266,7 +278,12 @@ impl Log for SegmentLog {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page, ReadError>> {
         Box::pin(async move {
-            self.blocking(move |segments, _| segments.page(&query, from, direction, limit)).await?
+            self.check_open()?;
+            // What is little and in memory is read here: handing it to another thread would take longer.
+            if let Some(page) = self.inner.segments.page(&Reads::at_once(), &query, from, direction, limit)? {
+                return Ok(page);
+            }
+            self.blocking(move |segments, _| segments.page_now(&query, from, direction, limit)).await?
         })
     }
 
@@ -333,7 +350,9 @@ impl From<SegmentError> for ReadError {
     fn from(error: SegmentError) -> Self {
         match error {
             SegmentError::Damage(damage) => Self::Corrupt(damage),
-            SegmentError::Index => Self::Io(Arc::new(io::Error::other("an index cannot be made anew"))),
+            SegmentError::Index | SegmentError::Changed | SegmentError::WouldBlock => {
+                Self::Io(Arc::new(io::Error::other("an index cannot be made anew")))
+            }
             SegmentError::Io(error) => Self::Io(Arc::new(error)),
         }
     }

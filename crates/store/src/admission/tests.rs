@@ -1,16 +1,18 @@
 use super::*;
 use bytes::Bytes;
+use std::cell::RefCell;
 use tenon_core::{EventType, Namespace, StreamName};
 
-/// A past of which nothing matches, as far as conditions go.
-struct Nothing;
+/// A past of which nothing matches, as far as conditions go; what was admitted is noted by the tests.
+#[derive(Default)]
+struct Noted(RefCell<Vec<EventId>>);
 
-impl Past for Nothing {
+impl Past for Noted {
     fn first_match(&self, _: &Query, _: Position) -> Result<Option<(Position, EventId)>, ReadError> {
         Ok(None)
     }
-    fn ids_from(&self, _: Position, _: usize) -> Result<Vec<EventId>, ReadError> {
-        Ok(Vec::new())
+    fn ids_from(&self, first: Position, count: usize) -> Result<Vec<EventId>, ReadError> {
+        Ok(self.0.borrow().iter().skip(first.0 as usize - 1).take(count).copied().collect())
     }
 }
 
@@ -19,21 +21,32 @@ fn event() -> NewEvent {
     NewEvent::new(Namespace::default(), stream, EventType::new("t").unwrap(), Bytes::new())
 }
 
-fn admit(admission: &mut Admission, events: &[NewEvent]) -> Result<Verdict, AppendError> {
-    admission.admit(&Nothing, events.to_vec(), None, Timestamp::ZERO)
+fn admit(admission: &mut Subject, events: &[NewEvent]) -> Result<Verdict, AppendError> {
+    let verdict = admission.rules.admit(&admission.past, events.to_vec(), None, Timestamp::ZERO);
+    if let Ok(Verdict::Admitted(admitted)) = &verdict {
+        admission.past.0.borrow_mut().extend(admitted.iter().map(|event| event.id));
+    }
+    verdict
 }
 
-fn fresh(remembered: usize) -> Admission {
-    Admission::new(Position::START, Timestamp::ZERO, Position(1), remembered)
+struct Subject {
+    rules: Admission,
+    past: Noted,
+}
+
+fn fresh(remembered: usize) -> Subject {
+    let rules = Admission::new(Position::START, Timestamp::ZERO, Position(1), remembered);
+    Subject { rules, past: Noted::default() }
 }
 
 #[test]
 fn an_undone_group_may_be_appended_again_at_the_same_positions() {
     let mut admission = fresh(100);
     let events = [event(), event()];
-    let mark = admission.mark();
+    let mark = admission.rules.mark();
     assert!(matches!(admit(&mut admission, &events), Ok(Verdict::Admitted(_))));
-    admission.undo(mark);
+    admission.rules.undo(mark);
+    admission.past.0.borrow_mut().clear();
     match admit(&mut admission, &events) {
         Ok(Verdict::Admitted(admitted)) => assert_eq!(admitted[0].position, Position(1)),
         other => panic!("expected the events to be admitted, got {other:?}"),
@@ -47,14 +60,14 @@ fn an_id_is_remembered_for_as_many_events_as_stated_and_no_longer() {
     admit(&mut admission, std::slice::from_ref(&first)).unwrap();
     for _ in 0..2 {
         admit(&mut admission, &[event()]).unwrap();
-        admission.settle();
+        admission.rules.settle();
         assert!(matches!(
             admit(&mut admission, std::slice::from_ref(&first)),
             Ok(Verdict::Repeated(Appended { duplicate: true, .. }))
         ));
     }
     admit(&mut admission, &[event()]).unwrap();
-    admission.settle();
+    admission.rules.settle();
     assert!(matches!(admit(&mut admission, &[first]), Ok(Verdict::Admitted(_))));
 }
 
@@ -72,7 +85,8 @@ fn an_id_of_another_append_is_refused() {
 fn time_never_goes_backwards() {
     let mut admission = fresh(100);
     for (now, expected) in [(5, 5), (3, 5), (9, 9)] {
-        let verdict = admission.admit(&Nothing, vec![event()], None, Timestamp::from_micros(now));
+        let verdict =
+            admission.rules.admit(&admission.past, vec![event()], None, Timestamp::from_micros(now));
         match verdict {
             Ok(Verdict::Admitted(events)) => assert_eq!(events[0].time.as_micros(), expected),
             other => panic!("expected the event to be admitted, got {other:?}"),

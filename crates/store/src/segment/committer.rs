@@ -1,10 +1,13 @@
 //! The committer: the thread that drains the commit queue into the writer, and answers.
 
 use super::queue::{Queue, Queued, Work};
+use super::segments::Segments;
+use super::upkeep;
 use super::writer::Writer;
 use crate::clock::Clock;
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use tokio::sync::oneshot;
 
@@ -44,7 +47,11 @@ impl Drop for Closing {
     }
 }
 
+/// With so many segments whose keys nobody has written yet, the committer writes them itself, as they are in memory.
+const MOST_UNWRITTEN: usize = 6;
+
 fn run(mut writer: Writer, queue: &Queue, clock: &Clock) {
+    let upkeep = UpkeepThread::start(writer.segments());
     let mut ahead = None;
     while let Some(work) = queue.take() {
         match work {
@@ -53,10 +60,83 @@ fn run(mut writer: Writer, queue: &Queue, clock: &Clock) {
             Work::Mark(first, answer) => _ = answer.send(writer.set_mark(first)),
         }
         ahead = make_ahead(&writer).or(ahead);
+        if writer.take_sealed() {
+            keep_up(&writer, upkeep.as_ref());
+        }
     }
     writer.close();
-    // It holds the disk, which must be free when the end is told. If it panicked there is no spare, only.
+    // They hold the disk, which must be free when the end is told. If one panicked, there is less done, only.
     _ = ahead.map(thread::JoinHandle::join);
+    upkeep.map(UpkeepThread::end);
+}
+
+fn keep_up(writer: &Writer, upkeep: Option<&UpkeepThread>) {
+    match upkeep {
+        Some(upkeep) if writer.unwritten() <= MOST_UNWRITTEN => upkeep.wake(),
+        // It lags behind, or there is none.
+        _ => _ = upkeep::step(writer.segments(), &AtomicBool::new(false)),
+    }
+}
+
+/// The thread that does what is due beside appends.
+struct UpkeepThread {
+    due: Arc<Due>,
+    thread: thread::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Due {
+    something: Mutex<bool>,
+    woken: Condvar,
+    stop: AtomicBool,
+}
+
+impl UpkeepThread {
+    /// Starts it; none if the machine has no thread to spare.
+    fn start(segments: &Arc<Segments>) -> Option<Self> {
+        let due = Arc::new(Due::default());
+        let (segments, waiting) = (Arc::clone(segments), Arc::clone(&due));
+        let thread = thread::Builder::new().name("tenon-log-upkeep".to_owned());
+        let thread = thread.spawn(move || waiting.work(&segments)).ok()?;
+        let upkeep = Self { due, thread };
+        // What the last owner left.
+        upkeep.wake();
+        Some(upkeep)
+    }
+
+    fn wake(&self) {
+        *self.due.something.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.due.woken.notify_one();
+    }
+
+    fn end(self) {
+        self.due.stop.store(true, Ordering::Relaxed);
+        self.wake();
+        let _ = self.thread.join();
+    }
+}
+
+impl Due {
+    fn work(&self, segments: &Segments) {
+        loop {
+            let something = self.something.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = self.woken.wait_while(something, |something| !*something);
+            *waited.unwrap_or_else(PoisonError::into_inner) = false;
+            loop {
+                if self.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                match upkeep::step(segments, &self.stop) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::warn!(?error, "the indexes of the log cannot be kept up; reads take longer");
+                        break;
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn commit(writer: &mut Writer, group: Vec<Queued>, clock: &Clock) {

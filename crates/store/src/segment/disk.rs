@@ -67,6 +67,15 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Whatever storage reports.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// As [`DiskFile::read_at`], if what is asked for is in memory already; none if it would have to be waited for, or if
+    /// that cannot be told.
+    ///
+    /// # Errors
+    /// Whatever storage reports.
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        self.read_at(buffer, offset).map(Some)
+    }
+
     /// Writes all of the data at an offset, making the file longer if need be. Durable after
     /// [`DiskFile::sync_data`] only; until then any part of it may be lost in a crash, to the sector.
     ///

@@ -1,106 +1,318 @@
-//! The record of an event: a protobuf envelope around a payload that the log does not interpret.
+//! The record of an event: a protobuf envelope around a payload that the log does not interpret. `docs/log.md` has it as
+//! a `.proto` file; a field's number is never given another meaning, and new fields are optional.
 //!
-//! A field's number is never given another meaning; new fields are optional. `docs/log.md` has the same as
-//! a `.proto` file.
+//! Written and read by hand, because replaying a log is mostly this: an event is looked at in place, what does not match
+//! is never made an [`Event`], data is a slice of what was read, and names that come again and again are shared.
 
-use crate::log::{Event, Metadata};
-use prost::Message;
-use std::collections::BTreeMap;
-use tenon_core::{Actor, EventId, EventType, Namespace, Position, StreamName, Tag, Timestamp};
+use crate::log::{Event, Metadata, Query, QueryItem, Scope};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use tenon_core::{
+    Actor, EventId, EventType, Namespace, Position, RESERVED_STREAMS, StreamName, Tag, Timestamp,
+};
 
-/// An event as it is stored.
-#[derive(Clone, PartialEq, Message)]
-struct Envelope {
-    #[prost(uint64, tag = "1")]
-    position: u64,
-    #[prost(uint64, tag = "2")]
-    time_micros: u64,
-    #[prost(bytes = "vec", tag = "3")]
-    id: Vec<u8>,
-    #[prost(string, tag = "4")]
-    namespace: String,
-    #[prost(string, tag = "5")]
-    stream: String,
-    #[prost(string, tag = "6")]
-    event_type: String,
-    #[prost(string, repeated, tag = "7")]
-    tags: Vec<String>,
-    #[prost(bytes = "bytes", tag = "8")]
-    data: bytes::Bytes,
-    #[prost(string, optional, tag = "9")]
-    actor: Option<String>,
-    #[prost(string, optional, tag = "10")]
-    traceparent: Option<String>,
-    #[prost(bytes = "vec", optional, tag = "11")]
-    causation: Option<Vec<u8>>,
-    #[prost(string, optional, tag = "12")]
-    correlation: Option<String>,
-    #[prost(btree_map = "string, string", tag = "13")]
-    other: BTreeMap<String, String>,
+mod wire;
+
+use wire::{Field, Fields};
+
+/// The field of a batch that holds an event.
+const BATCH_EVENT: u32 = 1;
+/// How many names of a kind are shared.
+const SHARED: usize = 8;
+
+/// Puts the payload of a batch at the end of a buffer.
+pub(crate) fn encode(events: &[Event], out: &mut Vec<u8>) {
+    for event in events {
+        wire::put_length(BATCH_EVENT, length(event), out);
+        put(event, out);
+    }
 }
 
-/// What an append commits.
-#[derive(Clone, PartialEq, Message)]
-struct Batch {
-    #[prost(message, repeated, tag = "1")]
-    events: Vec<Envelope>,
-}
-
-/// The payload of a batch.
-pub(crate) fn encode(events: &[Event]) -> Vec<u8> {
-    Batch { events: events.iter().map(Envelope::new).collect() }.encode_to_vec()
-}
-
-/// The events of a batch's payload.
-pub(crate) fn decode(payload: &[u8]) -> Result<Vec<Event>, &'static str> {
-    let batch = Batch::decode(payload).map_err(|_| "the batch does not hold events")?;
-    let event = |envelope| Envelope::into_event(envelope).ok_or("an event of the batch has an invalid field");
-    batch.events.into_iter().map(event).collect()
-}
-
-impl Envelope {
-    fn new(event: &Event) -> Self {
-        let metadata = &event.metadata;
-        Self {
-            position: event.position.0,
-            time_micros: event.time.as_micros(),
-            id: event.id.as_bytes().to_vec(),
-            namespace: event.namespace.to_string(),
-            stream: event.stream.to_string(),
-            event_type: event.event_type.to_string(),
-            tags: event.tags.iter().map(ToString::to_string).collect(),
-            data: event.data.clone(),
-            actor: metadata.actor.as_ref().map(ToString::to_string),
-            traceparent: metadata.traceparent.clone(),
-            causation: metadata.causation.map(|id| id.as_bytes().to_vec()),
-            correlation: metadata.correlation.clone(),
-            other: metadata.other.clone(),
+/// The events of a batch's payload, in place.
+pub(crate) fn raw(payload: &[u8]) -> impl Iterator<Item = Result<Raw<'_>, &'static str>> {
+    Fields(payload).filter_map(|field| match field {
+        Some((BATCH_EVENT, Field::Bytes(message))) => {
+            Some(Raw::parse(message).ok_or("an event of the batch has an invalid field"))
         }
+        Some(_) => None,
+        None => Some(Err("the batch does not hold events")),
+    })
+}
+
+/// An event that is read in place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Raw<'a> {
+    pub(crate) position: Position,
+    pub(crate) time: Timestamp,
+    pub(crate) id: EventId,
+    namespace: &'a str,
+    pub(crate) stream: &'a str,
+    pub(crate) event_type: &'a str,
+    data: &'a [u8],
+    actor: Option<&'a str>,
+    traceparent: Option<&'a str>,
+    causation: Option<EventId>,
+    correlation: Option<&'a str>,
+    has_tags: bool,
+    has_other: bool,
+    message: &'a [u8],
+}
+
+/// Where the data of events goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Data<'a> {
+    /// A slice of what was read, which is kept for as long as the event is.
+    Slice(&'a Bytes),
+    /// A slice if it is most of what was read, otherwise a copy: an event is not to keep much more than itself.
+    Mostly(&'a Bytes),
+    /// A copy.
+    Copy,
+}
+
+/// Names that came lately, to be shared by the events that have them.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    namespaces: Vec<Namespace>,
+    types: Vec<EventType>,
+    streams: Vec<StreamName>,
+    actors: Vec<Actor>,
+}
+
+impl<'a> Raw<'a> {
+    fn parse(message: &'a [u8]) -> Option<Self> {
+        let mut raw = Self {
+            position: Position::START,
+            time: Timestamp::ZERO,
+            id: EventId::from_bytes([0; 16]),
+            namespace: "",
+            stream: "",
+            event_type: "",
+            data: &[],
+            actor: None,
+            traceparent: None,
+            causation: None,
+            correlation: None,
+            has_tags: false,
+            has_other: false,
+            message,
+        };
+        let mut identified = false;
+        for field in Fields(message) {
+            match field? {
+                (1, Field::Number(position)) => raw.position = Position(position),
+                (2, Field::Number(micros)) => raw.time = Timestamp::from_micros(micros),
+                (3, Field::Bytes(bytes)) => {
+                    raw.id = event_id(bytes)?;
+                    identified = true;
+                }
+                (4, Field::Bytes(bytes)) => raw.namespace = text(bytes)?,
+                (5, Field::Bytes(bytes)) => raw.stream = text(bytes)?,
+                (6, Field::Bytes(bytes)) => raw.event_type = text(bytes)?,
+                (7, Field::Bytes(_)) => raw.has_tags = true,
+                (8, Field::Bytes(bytes)) => raw.data = bytes,
+                (9, Field::Bytes(bytes)) => raw.actor = Some(text(bytes)?),
+                (10, Field::Bytes(bytes)) => raw.traceparent = Some(text(bytes)?),
+                (11, Field::Bytes(bytes)) => raw.causation = Some(event_id(bytes)?),
+                (12, Field::Bytes(bytes)) => raw.correlation = Some(text(bytes)?),
+                (13, Field::Bytes(_)) => raw.has_other = true,
+                (1..=13, _) => return None,
+                // What a later version added.
+                _ => {}
+            }
+        }
+        identified.then_some(raw)
     }
 
-    fn into_event(self) -> Option<Event> {
-        let id = |bytes: Vec<u8>| Some(EventId::from_bytes(bytes.try_into().ok()?));
-        let metadata = Metadata {
-            actor: self.actor.map(|actor| Actor::new(&actor)).transpose().ok()?,
-            traceparent: self.traceparent,
-            causation: match self.causation {
-                Some(bytes) => Some(id(bytes)?),
-                None => None,
-            },
-            correlation: self.correlation,
-            other: self.other,
+    /// Its tags; one that is no text is passed over, and found when the event is made.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.repeated(7, self.has_tags).filter_map(text)
+    }
+
+    /// Whether it is of one of Tenon's own streams.
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.stream.starts_with(RESERVED_STREAMS)
+    }
+
+    /// As [`Query::matches`].
+    pub(crate) fn matches(&self, query: &Query) -> bool {
+        let covered = match query.scope {
+            Scope::All => true,
+            Scope::User => !self.is_reserved(),
+            Scope::Reserved => self.is_reserved(),
         };
+        covered
+            && query.namespace.as_ref().is_none_or(|wanted| wanted.as_str() == self.namespace)
+            && (query.items.is_empty() || query.items.iter().any(|item| self.matches_item(item)))
+    }
+
+    fn matches_item(&self, item: &QueryItem) -> bool {
+        (item.streams.is_empty() || item.streams.contains(self.stream))
+            && (item.types.is_empty() || item.types.contains(self.event_type))
+            && item.tags.iter().all(|wanted| self.tags().any(|tag| tag == wanted.as_str()))
+    }
+
+    /// The event itself.
+    pub(crate) fn into_event(self, data: Data<'_>, names: &mut Names) -> Result<Event, &'static str> {
+        self.made(data, names).ok_or("an event of the batch has an invalid field")
+    }
+
+    fn made(self, data: Data<'_>, names: &mut Names) -> Option<Event> {
+        let data = match data {
+            _ if self.data.is_empty() => Bytes::new(),
+            Data::Slice(payload) => payload.slice_ref(self.data),
+            Data::Mostly(payload) if self.data.len() * 2 >= payload.len() => payload.slice_ref(self.data),
+            Data::Mostly(_) | Data::Copy => Bytes::copy_from_slice(self.data),
+        };
+        let actor = match self.actor {
+            Some(actor) => Some(shared(&mut names.actors, actor, Actor::as_str, |it| Actor::new(it).ok())?),
+            None => None,
+        };
+        let metadata = Metadata {
+            actor,
+            traceparent: self.traceparent.map(str::to_owned),
+            causation: self.causation,
+            correlation: self.correlation.map(str::to_owned),
+            other: self.other()?,
+        };
+        let namespaces = &mut names.namespaces;
         Some(Event {
-            position: Position(self.position),
-            time: Timestamp::from_micros(self.time_micros),
-            id: id(self.id)?,
-            namespace: Namespace::new(&self.namespace).ok()?,
-            stream: StreamName::new(&self.stream).ok()?,
-            event_type: EventType::new(&self.event_type).ok()?,
-            tags: self.tags.iter().map(|tag| Tag::new(tag)).collect::<Result<_, _>>().ok()?,
-            data: self.data,
+            position: self.position,
+            time: self.time,
+            id: self.id,
+            namespace: shared(namespaces, self.namespace, Namespace::as_str, |it| Namespace::new(it).ok())?,
+            stream: shared_last(&mut names.streams, self.stream)?,
+            event_type: shared(&mut names.types, self.event_type, EventType::as_str, |it| {
+                EventType::new(it).ok()
+            })?,
+            tags: self.all_tags()?,
+            data,
             metadata,
         })
+    }
+
+    fn all_tags(&self) -> Option<BTreeSet<Tag>> {
+        self.repeated(7, self.has_tags).map(|tag| Tag::new(text(tag)?).ok()).collect()
+    }
+
+    fn other(&self) -> Option<BTreeMap<String, String>> {
+        let pair = |entry| -> Option<(String, String)> {
+            let (mut name, mut value) = ("", "");
+            for field in Fields(entry) {
+                match field? {
+                    (1, Field::Bytes(bytes)) => name = text(bytes)?,
+                    (2, Field::Bytes(bytes)) => value = text(bytes)?,
+                    _ => {}
+                }
+            }
+            Some((name.to_owned(), value.to_owned()))
+        };
+        self.repeated(13, self.has_other).map(pair).collect()
+    }
+
+    /// The contents of a field that may be there several times.
+    fn repeated(&self, number: u32, present: bool) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let fields = Fields(if present { self.message } else { &[] });
+        fields.filter_map(move |field| match field {
+            Some((found, Field::Bytes(bytes))) if found == number => Some(bytes),
+            _ => None,
+        })
+    }
+}
+
+/// A name that came lately, or a new one.
+fn shared<N: Clone>(
+    names: &mut Vec<N>,
+    text: &str,
+    as_str: fn(&N) -> &str,
+    new: fn(&str) -> Option<N>,
+) -> Option<N> {
+    if let Some(at) = names.iter().position(|name| as_str(name) == text) {
+        let name = names.get(at).cloned();
+        names.swap(0, at);
+        return name;
+    }
+    let name = new(text)?;
+    if names.len() >= SHARED {
+        names.pop();
+    }
+    names.insert(0, name.clone());
+    Some(name)
+}
+
+/// The stream of the event before, or a new one: there are too many to look through.
+fn shared_last(last: &mut Vec<StreamName>, text: &str) -> Option<StreamName> {
+    if let Some(stream) = last.first().filter(|stream| stream.as_str() == text) {
+        return Some(stream.clone());
+    }
+    let stream = StreamName::new(text).ok()?;
+    last.clear();
+    last.push(stream.clone());
+    Some(stream)
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+fn event_id(bytes: &[u8]) -> Option<EventId> {
+    Some(EventId::from_bytes(bytes.try_into().ok()?))
+}
+
+/// How many bytes the message of an event has.
+fn length(event: &Event) -> usize {
+    let metadata = &event.metadata;
+    let number = |value: u64| if value == 0 { 0 } else { 1 + wire::varint_length(value) };
+    let bytes = |length: usize| 1 + wire::varint_length(length as u64) + length;
+    let unless_empty = |length: usize| if length == 0 { 0 } else { bytes(length) };
+    let texts = [event.namespace.as_str(), event.stream.as_str(), event.event_type.as_str()];
+    number(event.position.0)
+        + number(event.time.as_micros())
+        + bytes(16)
+        + texts.iter().map(|text| unless_empty(text.len())).sum::<usize>()
+        + event.tags.iter().map(|tag| bytes(tag.as_str().len())).sum::<usize>()
+        + unless_empty(event.data.len())
+        + metadata.actor.as_ref().map_or(0, |actor| bytes(actor.as_str().len()))
+        + metadata.traceparent.as_ref().map_or(0, |text| bytes(text.len()))
+        + metadata.causation.map_or(0, |_| bytes(16))
+        + metadata.correlation.as_ref().map_or(0, |text| bytes(text.len()))
+        + metadata.other.iter().map(|pair| bytes(pair_length(pair))).sum::<usize>()
+}
+
+fn pair_length((name, value): (&String, &String)) -> usize {
+    let length = |text: &String| {
+        if text.is_empty() { 0 } else { 1 + wire::varint_length(text.len() as u64) + text.len() }
+    };
+    length(name) + length(value)
+}
+
+fn put(event: &Event, out: &mut Vec<u8>) {
+    let metadata = &event.metadata;
+    wire::put_number(1, event.position.0, out);
+    wire::put_number(2, event.time.as_micros(), out);
+    wire::put_bytes(3, event.id.as_bytes(), out);
+    wire::put_unless_empty(4, event.namespace.as_str().as_bytes(), out);
+    wire::put_unless_empty(5, event.stream.as_str().as_bytes(), out);
+    wire::put_unless_empty(6, event.event_type.as_str().as_bytes(), out);
+    for tag in &event.tags {
+        wire::put_bytes(7, tag.as_str().as_bytes(), out);
+    }
+    wire::put_unless_empty(8, &event.data, out);
+    if let Some(actor) = &metadata.actor {
+        wire::put_bytes(9, actor.as_str().as_bytes(), out);
+    }
+    if let Some(traceparent) = &metadata.traceparent {
+        wire::put_bytes(10, traceparent.as_bytes(), out);
+    }
+    if let Some(causation) = &metadata.causation {
+        wire::put_bytes(11, causation.as_bytes(), out);
+    }
+    if let Some(correlation) = &metadata.correlation {
+        wire::put_bytes(12, correlation.as_bytes(), out);
+    }
+    for pair in &metadata.other {
+        wire::put_length(13, pair_length(pair), out);
+        wire::put_unless_empty(1, pair.0.as_bytes(), out);
+        wire::put_unless_empty(2, pair.1.as_bytes(), out);
     }
 }
 

@@ -1,12 +1,13 @@
 //! Names of the log's files, and a bounded number of open ones.
 
+use super::cache::Cache;
 use super::disk::{Disk, DiskFile};
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many sealed files are kept open: well below the usual limit of 1,024 for a process.
-const MOST_OPEN: usize = 128;
+const MOST_OPEN: usize = 384;
 
 /// How the name of a segment ends.
 pub(crate) const SEGMENT: &str = ".seg";
@@ -14,6 +15,8 @@ pub(crate) const SEGMENT: &str = ".seg";
 pub(crate) const KEPT: &str = ".kept";
 /// How the name of an index ends, after the whole name of its segment.
 pub(crate) const INDEX: &str = ".idx";
+/// How the name of a file with the keys of some segments ends.
+pub(crate) const KEYS: &str = ".keys";
 /// How the name of a file ends that is not in use yet, and is removed when the log is opened.
 pub(crate) const TEMPORARY: &str = ".tmp";
 /// How the name of a snapshot ends.
@@ -29,40 +32,60 @@ pub(crate) fn sequence(name: &str, ending: &str) -> Option<u64> {
     name.strip_suffix(ending)?.parse().ok()
 }
 
-/// Opens files by name and keeps the last used ones open.
+/// Opens files by name and keeps the last used ones open; and keeps what was read of them lately.
 #[derive(Debug)]
 pub(crate) struct Files {
     disk: Arc<dyn Disk>,
-    open: Mutex<VecDeque<(String, Arc<dyn DiskFile>)>>,
+    open: Mutex<Open>,
+    cache: Cache,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    files: HashMap<String, Kept>,
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    file: Arc<dyn DiskFile>,
+    used: u64,
 }
 
 impl Files {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, open: Mutex::new(VecDeque::new()) }
+        Self { disk, open: Mutex::default(), cache: Cache::default() }
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
         &*self.disk
     }
 
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     pub(crate) fn get(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         // What is under the lock is whole between any two lines, so a panic elsewhere does no harm.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = open.iter().position(|(known, _)| known == name).and_then(|at| open.remove(at));
-        let entry = match found {
-            Some(entry) => entry,
-            None => (name.to_owned(), self.disk.open(name)?),
-        };
-        let file = Arc::clone(&entry.1);
-        open.push_back(entry);
-        if open.len() > MOST_OPEN {
-            open.pop_front();
+        open.uses += 1;
+        let used = open.uses;
+        if let Some(kept) = open.files.get_mut(name) {
+            kept.used = used;
+            return Ok(Arc::clone(&kept.file));
+        }
+        let file = self.disk.open(name)?;
+        open.files.insert(name.to_owned(), Kept { file: Arc::clone(&file), used });
+        if open.files.len() > MOST_OPEN {
+            // Many at a time, as each is looked at.
+            let latest = used.saturating_sub(MOST_OPEN as u64 * 3 / 4);
+            open.files.retain(|_, kept| kept.used > latest);
         }
         Ok(file)
     }
 
     /// Closes a file that is about to be replaced or removed.
     pub(crate) fn forget(&self, name: &str) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != name);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).files.remove(name);
     }
 }

@@ -87,6 +87,12 @@ impl SegmentHeader {
         (self.base + at).saturating_sub(SEGMENT_HEADER as u64)
     }
 
+    /// The place of a batch that begins at this byte of the file: unlike an offset, it can be had from a segment's header
+    /// and the byte by adding.
+    pub(crate) fn place(&self, at: u64) -> u64 {
+        self.base + at
+    }
+
     pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER] {
         let mut writer = Writer(Vec::with_capacity(SEGMENT_HEADER));
         writer.bytes(&SEGMENT_MAGIC);
@@ -135,21 +141,34 @@ impl SegmentHeader {
     }
 }
 
-/// Puts a batch at the end of a buffer.
-pub(crate) fn encode_batch(log: LogId, header: &BatchHeader, payload: &[u8], out: &mut Vec<u8>) {
+/// Puts a batch at the end of a buffer; `put_payload` puts its payload there.
+pub(crate) fn encode_batch(
+    log: LogId,
+    header: &BatchHeader,
+    put_payload: impl FnOnce(&mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
     let start = out.len();
     let mut writer = Writer(std::mem::take(out));
     writer.bytes(&BATCH_MAGIC);
     writer.u32(0);
-    writer.u32(payload.len() as u32);
+    writer.u32(0);
     writer.u32(header.count);
     for value in [header.offset, header.durable, header.first.0, header.time.as_micros(), header.mark.0, 0] {
         writer.u64(value);
     }
-    writer.bytes(payload);
     *out = writer.0;
-    let checksum = batch_checksum(log, out.get(start + BATCH_COVERED..).unwrap_or_default()).to_le_bytes();
-    out.iter_mut().skip(start + BATCH_MAGIC.len()).zip(checksum).for_each(|(to, from)| *to = from);
+    put_payload(out);
+    let length = (out.len() - start - BATCH_HEADER) as u32;
+    overwrite(out, start + BATCH_COVERED, length);
+    let checksum = batch_checksum(log, out.get(start + BATCH_COVERED..).unwrap_or_default());
+    overwrite(out, start + BATCH_MAGIC.len(), checksum);
+}
+
+/// How many bytes the batch takes that begins with these, as it says itself.
+pub(crate) fn batch_size(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.get(BATCH_COVERED..BATCH_COVERED + 4)?;
+    Some(BATCH_HEADER + u32::from_le_bytes(length.try_into().ok()?) as usize)
 }
 
 /// Reads the batch at the beginning of some bytes, which stand at this offset in the log. What follows it is
@@ -187,6 +206,10 @@ fn decode_fields<'a>(reader: &mut Reader<'a>) -> Option<(u32, BatchHeader, &'a [
     Some((stored, header, reader.take(len as usize)?))
 }
 
+fn overwrite(bytes: &mut [u8], at: usize, value: u32) {
+    bytes.iter_mut().skip(at).zip(value.to_le_bytes()).for_each(|(to, from)| *to = from);
+}
+
 fn batch_checksum(log: LogId, covered: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(log.as_bytes()), covered)
 }
@@ -202,6 +225,10 @@ pub(crate) struct Writer(pub(crate) Vec<u8>);
 impl Writer {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_le_bytes());
     }
 
     pub(crate) fn u32(&mut self, value: u32) {
@@ -225,6 +252,10 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
+    }
+
+    pub(crate) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
     }
 
     pub(crate) fn u32(&mut self) -> Option<u32> {

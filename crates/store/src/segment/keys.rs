@@ -2,12 +2,17 @@
 //!
 //! A key is a hash, so an index answers with candidates; whoever asks looks at the events themselves.
 
-use crate::log::{Event, Query, QueryItem, Scope, fnv1a};
+use super::envelope::Raw;
+use crate::log::{Event, FNV_OFFSET, Query, QueryItem, Scope, fnv1a};
+use std::hash::Hasher;
 use tenon_core::{EventType, StreamName, Tag};
 
-/// A hash that is kept on disk, so it must never change: FNV-1a of the kind and the text.
+/// A hash that is kept on disk, so it must never change: 40 bits of the mixed FNV-1a of the kind and the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(pub(crate) u64);
+
+/// How many bits a key has.
+pub(crate) const KEY_BITS: u32 = 40;
 
 /// Which keys lead to all events that can match a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,21 +33,33 @@ pub(crate) enum Choice {
 }
 
 /// The keys of an event.
-pub(crate) fn of_event(event: &Event) -> Vec<Key> {
-    let mut keys = vec![stream(&event.stream), event_type(&event.event_type)];
-    keys.extend(event.tags.iter().map(tag));
-    if event.stream.is_reserved() {
-        keys.push(RESERVED);
-    }
-    keys
+pub(crate) fn of_event(event: &Event) -> impl Iterator<Item = Key> {
+    let reserved = event.stream.is_reserved().then(reserved);
+    let named = [stream(&event.stream), event_type(&event.event_type)];
+    named.into_iter().chain(event.tags.iter().map(tag)).chain(reserved)
+}
+
+/// The keys of an event that is read in place.
+pub(crate) fn of_raw<'a>(raw: &Raw<'a>) -> impl Iterator<Item = Key> + use<'a> {
+    let reserved = raw.is_reserved().then(reserved);
+    let named = [hash(b"s", raw.stream), hash(b"e", raw.event_type)];
+    named.into_iter().chain(raw.tags().map(|tag| hash(b"t", tag))).chain(reserved)
 }
 
 impl Plan {
+    /// The choices; none when there is no key.
+    pub(crate) fn choices(&self) -> &[Choice] {
+        match self {
+            Self::Everything => &[],
+            Self::Union(choices) => choices,
+        }
+    }
+
     pub(crate) fn new(query: &Query) -> Self {
         let choices: Option<Vec<Choice>> = query.items.iter().map(Choice::new).collect();
         match choices {
             Some(choices) if !choices.is_empty() => Self::Union(choices),
-            _ if query.scope == Scope::Reserved => Self::Union(vec![Choice::Each(vec![RESERVED])]),
+            _ if query.scope == Scope::Reserved => Self::Union(vec![Choice::Each(vec![reserved()])]),
             _ => Self::Everything,
         }
     }
@@ -61,7 +78,9 @@ impl Choice {
     }
 }
 
-const RESERVED: Key = Key(fnv1a(crate::log::FNV_OFFSET, b"r"));
+fn reserved() -> Key {
+    hash(b"r", "")
+}
 
 fn stream(name: &StreamName) -> Key {
     hash(b"s", name.as_str())
@@ -76,5 +95,32 @@ fn tag(name: &Tag) -> Key {
 }
 
 fn hash(kind: &[u8], text: &str) -> Key {
-    Key(fnv1a(fnv1a(crate::log::FNV_OFFSET, kind), text.as_bytes()))
+    Key(mix(fnv1a(fnv1a(FNV_OFFSET, kind), text.as_bytes())) >> (u64::BITS - KEY_BITS))
+}
+
+/// Spreads what differs in a few bits over all of them (the finalizer of MurmurHash3, by Austin Appleby): keys are put
+/// in order by their first bits, and those of FNV-1a hardly depend on the last characters.
+pub(crate) const fn mix(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+/// Keys are hashes already, so a table of them need not hash them again.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = fnv1a(self.0, bytes);
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // Tables look at the first bits and at the last ones.
+        self.0 = value ^ (value << (u64::BITS - KEY_BITS));
+    }
 }

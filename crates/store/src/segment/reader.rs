@@ -1,34 +1,67 @@
-//! Reading pages of events from the segments.
+//! Reading pages of events from the segments: by scanning them, or by looking up where what is wanted may be.
 
 use super::SegmentError;
+use super::envelope::{self, Data, Names, Raw};
+use super::format::SEGMENT_HEADER;
 use super::keys::Plan;
-use super::lookup::Bounds;
-use super::segments::{Part, Segments, View};
+use super::lookup::{Bounds, Selection};
+use super::reads::Reads;
+use super::run::Run;
+use super::scan::{CHUNK, ONE, Scan};
+use super::segments::{Segments, View};
+use super::upkeep;
 use crate::log::{Direction, Event, MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Page, Query, ReadError};
+use bytes::Bytes;
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use tenon_core::{EventId, Position};
 
+/// Batches that are no farther apart than this are read together.
+const NEAR: u64 = 16 << 10;
+/// How much is read for them.
+const TOGETHER: usize = 64 << 10;
+/// How often a page is tried while indexes are found damaged, or segments change under it.
+const TRIES: usize = 8;
+
 impl Segments {
-    /// A page of what matches; see [`crate::Log::read`].
+    /// A page of what matches; see [`crate::Log::read`]. None if the read may not block and would have to.
     pub(crate) fn page(
+        &self,
+        reads: &Reads,
+        query: &Query,
+        from: Position,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Option<Page>, ReadError> {
+        query.validate()?;
+        // Each time one run is made anew; there are not many.
+        for _ in 0..TRIES + self.view().runs.len() {
+            let view = self.view();
+            query.check_mark(from, direction, view.first)?;
+            let wanted = Wanted::new(query, from, direction, limit, &view);
+            match self.read_view(reads, &view, wanted) {
+                Ok(page) => return Ok(Some(page)),
+                Err(SegmentError::WouldBlock) => return Ok(None),
+                Err(SegmentError::Changed) => {}
+                // A segment was scavenged meanwhile and its file is gone, or the like: look again.
+                Err(_) if !view.is(&self.view()) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ReadError::Io(Arc::new(io::Error::other("indexes of the log cannot be made anew"))))
+    }
+
+    /// A page, as long as it takes.
+    pub(crate) fn page_now(
         &self,
         query: &Query,
         from: Position,
         direction: Direction,
         limit: usize,
     ) -> Result<Page, ReadError> {
-        query.validate()?;
-        loop {
-            let view = self.view();
-            query.check_mark(from, direction, view.first)?;
-            let wanted = Wanted::new(query, from, direction, limit, &view);
-            match self.read_view(&view, wanted) {
-                Ok(page) => return Ok(page),
-                // A segment was scavenged meanwhile and its file is gone: look again.
-                Err(_) if !Arc::ptr_eq(&view.sealed, &self.view().sealed) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let page = self.page(&Reads::blocking(), query, from, direction, limit)?;
+        page.ok_or_else(|| SegmentError::WouldBlock.into())
     }
 
     /// The ids of `count` published events from a position on.
@@ -49,40 +82,234 @@ impl Segments {
     /// A page forward, whatever the scavenge mark is.
     fn page_unmarked(&self, query: &Query, from: Position, limit: usize) -> Result<Page, ReadError> {
         let view = View { first: Position(1), ..self.view() };
-        Ok(self.read_view(&view, Wanted::new(query, from, Direction::Forward, limit, &view))?)
+        let wanted = Wanted::new(query, from, Direction::Forward, limit, &view);
+        Ok(self.read_view(&Reads::blocking(), &view, wanted)?)
     }
 
-    fn read_view(&self, view: &View, mut wanted: Wanted<'_>) -> Result<Page, SegmentError> {
-        let bounds = wanted.bounds;
-        let overlapping = view.parts().filter(move |part| part.overlaps(bounds));
-        let parts: Box<dyn Iterator<Item = Part>> = match wanted.direction {
-            Direction::Forward => Box::new(overlapping),
-            Direction::Backward => Box::new(overlapping.rev()),
-        };
-        for part in parts {
-            self.read_part(&part, &mut wanted)?;
-            if wanted.is_full() {
-                break;
+    fn read_view(&self, reads: &Reads, view: &View, mut wanted: Wanted<'_>) -> Result<Page, SegmentError> {
+        if wanted.bounds.after.0.saturating_add(1) < wanted.bounds.before.0 {
+            match (&wanted.plan, wanted.direction) {
+                (Plan::Everything, Direction::Forward) => self.scan_forward(reads, view, &mut wanted)?,
+                (Plan::Everything, Direction::Backward) => self.scan_backward(reads, view, &mut wanted)?,
+                (Plan::Union(_), _) => self.look_up(reads, view, &mut wanted)?,
             }
         }
         Ok(wanted.into_page(view.head))
     }
 
-    fn read_part(&self, part: &Part, wanted: &mut Wanted<'_>) -> Result<(), SegmentError> {
-        let mut range = None;
-        loop {
-            let found = part.select(self, &wanted.plan, wanted.bounds, range, wanted.direction)?;
-            for entry in found.entries {
-                wanted.take(part.load(self, &entry)?);
+    fn scan_forward(&self, reads: &Reads, view: &View, wanted: &mut Wanted<'_>) -> Result<(), SegmentError> {
+        let after = wanted.bounds.after;
+        let mut resumed = self.spare.resumed(after);
+        let ahead = wanted.limit.saturating_mul(512).clamp(NEAR as usize, CHUNK);
+        for at in view.segment_of(Position(after.0 + 1))..view.len() {
+            let Some(part) = view.part(at) else { break };
+            let mut scan = Scan::new(self, reads, part)?;
+            let same = resumed.take().filter(|it| it.sequence == scan.part().header().sequence);
+            let start = match &same {
+                Some(resumed) => {
+                    scan.resume(resumed);
+                    resumed.at
+                }
+                None => scan.part().block_of(self, reads, Position(after.0 + 1))?.start,
+            };
+            self.scan_part(&mut scan, start, ahead, wanted)?;
+            if wanted.is_done() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_part(
+        &self,
+        scan: &mut Scan<'_>,
+        mut at: u64,
+        ahead: usize,
+        wanted: &mut Wanted<'_>,
+    ) -> Result<(), SegmentError> {
+        let scavenged = scan.part().header().end != 0;
+        let mut last = Position(scan.part().header().first.0.saturating_sub(1));
+        while at < scan.part().end() {
+            let batch = scan.batch(at, last, ahead)?;
+            let (first, count) = (batch.header.first, u64::from(batch.header.count));
+            if first >= wanted.bounds.before {
+                wanted.beyond = true;
+                return Ok(());
+            }
+            // A batch that was scavenged holds fewer events than positions.
+            let before = !scavenged && first.0 + count <= wanted.bounds.after.0 + 1;
+            if count > 0 && !before {
+                let chunk = scan.chunk();
+                let payload = chunk.get(batch.payload.clone()).unwrap_or_default();
+                let taken = wanted.take_forward(payload, wanted.data_of(chunk));
+                taken.map_err(|problem| scan.damage(at, last, problem))?;
                 if wanted.is_full() {
+                    if let Some(event) = wanted.events.last() {
+                        let ended = event.position.0 + 1 >= first.0 + count && !scavenged;
+                        let next = if ended { at + batch.size() } else { at };
+                        self.spare.remember(scan.resumed(event.position, next));
+                    }
                     return Ok(());
                 }
             }
-            if found.rest.is_empty() {
+            last = last.max(Position((first.0 + count).saturating_sub(1)));
+            at += batch.size();
+        }
+        Ok(())
+    }
+
+    fn scan_backward(&self, reads: &Reads, view: &View, wanted: &mut Wanted<'_>) -> Result<(), SegmentError> {
+        let newest = Position(wanted.bounds.before.0.saturating_sub(1));
+        for at in (0..=view.segment_of(newest)).rev() {
+            let Some(part) = view.part(at) else { break };
+            let mut scan = Scan::new(self, reads, part)?;
+            let mut position = newest;
+            loop {
+                let block = scan.part().block_of(self, reads, position)?;
+                let Some(first) = self.scan_block(&mut scan, block.clone(), wanted)? else { break };
+                if wanted.is_done() {
+                    return Ok(());
+                }
+                if first <= scan.part().header().first {
+                    break;
+                }
+                position = Position(first.0 - 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what matches of a block, newest first; answers with the block's first position.
+    fn scan_block(
+        &self,
+        scan: &mut Scan<'_>,
+        block: Range<u64>,
+        wanted: &mut Wanted<'_>,
+    ) -> Result<Option<Position>, SegmentError> {
+        let before = Position(scan.part().header().first.0.saturating_sub(1));
+        let (mut at, mut first, mut found) = (block.start, None, Vec::new());
+        while at < block.end {
+            let batch = scan.batch(at, before, (block.end - at) as usize)?;
+            if batch.header.count > 0 {
+                first.get_or_insert(batch.header.first);
+                let chunk = scan.chunk();
+                let payload = chunk.get(batch.payload.clone()).unwrap_or_default();
+                let taken = wanted.collect(payload, wanted.data_of(chunk), &mut found);
+                taken.map_err(|problem| scan.damage(at, before, problem))?;
+            }
+            at += batch.size();
+        }
+        wanted.take_reversed(found);
+        if first.is_some_and(|first| first <= wanted.bounds.after) {
+            wanted.beyond = true;
+        }
+        Ok(first)
+    }
+
+    fn look_up(&self, reads: &Reads, view: &View, wanted: &mut Wanted<'_>) -> Result<(), SegmentError> {
+        let range = self.places(reads, view, wanted.bounds)?;
+        let overlapping = |run: &&Arc<Run>| run.places.start < range.end && run.places.end > range.start;
+        let runs = view.runs.iter().filter(overlapping).map(Some);
+        let active = (view.active.header.place(0) < range.end).then_some(None);
+        let mut sources: Vec<Option<&Arc<Run>>> = runs.chain(active).collect();
+        if wanted.direction == Direction::Backward {
+            sources.reverse();
+        }
+        for source in sources {
+            let within = match source {
+                Some(run) => range.start.max(run.places.start)..range.end.min(run.places.end),
+                None => range.start.max(view.active.header.place(0))..range.end,
+            };
+            self.look_up_in(reads, view, source, within, wanted)?;
+            if wanted.is_full() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn look_up_in(
+        &self,
+        reads: &Reads,
+        view: &View,
+        source: Option<&Arc<Run>>,
+        mut range: Range<u64>,
+        wanted: &mut Wanted<'_>,
+    ) -> Result<(), SegmentError> {
+        while !range.is_empty() {
+            let Selection { mut places, rest } = match source {
+                None => view.active.select(&wanted.plan, range, wanted.direction)?,
+                Some(run) => match run.select(reads, &wanted.plan, range, wanted.direction) {
+                    Err(SegmentError::Index) => {
+                        reads.may_block()?;
+                        upkeep::mend(self, run)?;
+                        return Err(SegmentError::Changed);
+                    }
+                    other => other?,
+                },
+            };
+            if wanted.direction == Direction::Backward {
+                places.reverse();
+            }
+            self.load(reads, view, &places, wanted)?;
+            if wanted.is_full() {
                 return Ok(());
             }
-            range = Some(found.rest);
+            range = rest;
         }
+        Ok(())
+    }
+
+    /// Takes what matches of the batches at these places, which come in the order of the read.
+    fn load(
+        &self,
+        reads: &Reads,
+        view: &View,
+        places: &[u64],
+        wanted: &mut Wanted<'_>,
+    ) -> Result<(), SegmentError> {
+        let mut scan: Option<Scan<'_>> = None;
+        for (number, place) in places.iter().enumerate() {
+            let of_part = |scan: &Scan<'_>| {
+                let header = scan.part().header();
+                *place >= header.place(SEGMENT_HEADER as u64) && *place < header.place(scan.part().end())
+            };
+            if !scan.as_ref().is_some_and(of_part) {
+                let part = view.part(view.segment_at(*place)).ok_or(SegmentError::Index)?;
+                scan = Some(Scan::new(self, reads, part)?);
+            }
+            let Some(scan) = &mut scan else { continue };
+            let near = places.get(number + 1).is_some_and(|next| *next > *place && next - place < NEAR);
+            let at = place - scan.part().header().place(0);
+            let payload = scan.payload(at, if near { TOGETHER } else { ONE })?;
+            wanted.take(&payload).map_err(|problem| {
+                scan.damage(at, Position(scan.part().header().first.0.saturating_sub(1)), problem)
+            })?;
+            if wanted.is_full() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The places of the batches that positions are in.
+    fn places(&self, reads: &Reads, view: &View, bounds: Bounds) -> Result<Range<u64>, SegmentError> {
+        let block = |position: Position| -> Result<Range<u64>, SegmentError> {
+            let part = view.part(view.segment_of(position)).ok_or(SegmentError::Index)?;
+            let block = part.block_of(self, reads, position)?;
+            Ok(part.header().place(block.start)..part.header().place(block.end))
+        };
+        let oldest = view.part(0).map_or(Position(1), |part| part.header().first);
+        let start = if bounds.after < oldest { 0 } else { block(Position(bounds.after.0 + 1))?.start };
+        let end = if bounds.before > view.head { view.end() } else { block(bounds.before)?.end };
+        Ok(start..end)
+    }
+}
+
+impl View {
+    /// Whether nothing has changed but the end of the log.
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.sealed, &other.sealed) && Arc::ptr_eq(&self.runs, &other.runs)
     }
 }
 
@@ -94,8 +321,11 @@ struct Wanted<'a> {
     bounds: Bounds,
     direction: Direction,
     limit: usize,
+    names: Names,
     events: Vec<Event>,
     bytes: usize,
+    /// Whether what follows is beyond the bounds.
+    beyond: bool,
 }
 
 impl<'a> Wanted<'a> {
@@ -108,23 +338,93 @@ impl<'a> Wanted<'a> {
             Direction::Backward => Bounds { after: Position(hidden), before: from.min(beyond) },
         };
         let limit = limit.clamp(1, MAX_PAGE_EVENTS);
-        Self { query, plan: Plan::new(query), from, bounds, direction, limit, events: Vec::new(), bytes: 0 }
+        let (plan, names) = (Plan::new(query), Names::default());
+        Self {
+            query,
+            plan,
+            from,
+            bounds,
+            direction,
+            limit,
+            names,
+            events: Vec::new(),
+            bytes: 0,
+            beyond: false,
+        }
     }
 
     fn is_full(&self) -> bool {
         self.events.len() >= self.limit || self.bytes >= MAX_PAGE_BYTES
     }
 
-    /// Takes of a batch what matches, until the page is full.
-    fn take(&mut self, mut batch: Vec<Event>) {
-        if self.direction == Direction::Backward {
-            batch.reverse();
+    fn is_done(&self) -> bool {
+        self.beyond || self.is_full()
+    }
+
+    /// Whether events may keep slices of the whole chunk that they are read from: only if it is mostly wanted.
+    fn data_of<'b>(&self, chunk: &'b Bytes) -> Data<'b> {
+        if self.query.namespace.is_none() { Data::Slice(chunk) } else { Data::Mostly(chunk) }
+    }
+
+    fn matches(&self, raw: &Raw<'_>) -> bool {
+        raw.position > self.bounds.after && raw.position < self.bounds.before && raw.matches(self.query)
+    }
+
+    fn push(&mut self, event: Event) {
+        self.bytes += event.size();
+        self.events.push(event);
+    }
+
+    /// Takes of a batch what matches, oldest first, until the page is full.
+    fn take_forward(&mut self, payload: &[u8], data: Data<'_>) -> Result<(), &'static str> {
+        for raw in envelope::raw(payload) {
+            let raw = raw?;
+            if self.matches(&raw) {
+                let event = raw.into_event(data, &mut self.names)?;
+                self.push(event);
+                if self.is_full() {
+                    return Ok(());
+                }
+            }
         }
-        for event in batch {
-            let within = event.position > self.bounds.after && event.position < self.bounds.before;
-            if within && self.query.matches(&event) && !self.is_full() {
-                self.bytes += event.size();
-                self.events.push(event);
+        Ok(())
+    }
+
+    /// Adds of a batch what matches to a list.
+    fn collect(
+        &mut self,
+        payload: &[u8],
+        data: Data<'_>,
+        found: &mut Vec<Event>,
+    ) -> Result<(), &'static str> {
+        for raw in envelope::raw(payload) {
+            let raw = raw?;
+            if self.matches(&raw) {
+                found.push(raw.into_event(data, &mut self.names)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what was collected, newest first, until the page is full.
+    fn take_reversed(&mut self, found: Vec<Event>) {
+        for event in found.into_iter().rev() {
+            if self.is_full() {
+                return;
+            }
+            self.push(event);
+        }
+    }
+
+    /// Takes of a batch that was looked up what matches, in the direction of the read.
+    fn take(&mut self, payload: &Bytes) -> Result<(), &'static str> {
+        match self.direction {
+            Direction::Forward => self.take_forward(payload, Data::Mostly(payload)),
+            Direction::Backward => {
+                let mut found = Vec::new();
+                self.collect(payload, Data::Mostly(payload), &mut found)?;
+                self.take_reversed(found);
+                Ok(())
             }
         }
     }

@@ -17,17 +17,21 @@ use super::files::{self, Files, INDEX, KEPT, SEGMENT, TEMPORARY};
 use super::format::{
     BATCH_MAGIC, HeaderProblem, RawBatch, SEGMENT_HEADER, SegmentHeader, VERSION, decode_batch,
 };
+use super::keys;
 use super::segments::{Active, Sealed, Segments};
 use super::tail::TailIndex;
 use super::{Cut, SegmentError};
-use crate::log::{Damage, Event, OpenError};
+use crate::admission::fingerprint;
+use crate::log::{Damage, OpenError};
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use tenon_core::{LogId, Position, Timestamp};
 
 /// What was found on disk.
 pub(crate) struct Recovered {
+    /// All files of the log.
+    pub(crate) names: BTreeSet<String>,
     pub(crate) sealed: Vec<Arc<Sealed>>,
     pub(crate) active: Arc<Active>,
     pub(crate) end: End,
@@ -60,21 +64,34 @@ pub(crate) fn recover(files: &Files) -> Result<Option<Recovered>, OpenError> {
     // What has been scavenged was before the mark, whatever became of the mark.
     let scavenged = sealed.iter().rev().find(|sealed| sealed.is_scavenged());
     end.mark = end.mark.max(scavenged.map_or(end.mark, |sealed| Position(sealed.last.0 + 1)));
-    Ok(Some(Recovered { sealed, active, end, cut }))
+    Ok(Some(Recovered { names, sealed, active, end, cut }))
 }
 
 /// Reads through a sealed segment and makes its index.
 pub(crate) fn index_of(segments: &Segments, sealed: &Sealed) -> Result<TailIndex, SegmentError> {
-    let mut index = TailIndex::default();
-    for_each_batch(segments, sealed, |events, at, size| index.push(events, at, size))?;
+    let mut index = TailIndex::new(sealed.header.place(0));
+    for_each_batch(segments, sealed, |payload, at| add_to(&mut index, payload, at))?;
     Ok(index)
 }
 
-/// Reads through a sealed segment, which must be whole.
+/// The fingerprints of the ids of a segment's events, and their positions.
+pub(crate) fn ids_of(segments: &Segments, sealed: &Sealed) -> Result<Vec<(u32, Position)>, SegmentError> {
+    let mut ids = Vec::new();
+    for_each_batch(segments, sealed, |payload, _| {
+        for raw in envelope::raw(payload) {
+            let raw = raw?;
+            ids.push((fingerprint(&raw.id), raw.position));
+        }
+        Ok(())
+    })?;
+    Ok(ids)
+}
+
+/// Reads through a sealed segment, which must be whole; visits the payload of each batch and where it begins.
 pub(crate) fn for_each_batch(
     segments: &Segments,
     sealed: &Sealed,
-    mut visit: impl FnMut(&[Event], u32, u32),
+    mut visit: impl FnMut(&[u8], u32) -> Result<(), &'static str>,
 ) -> Result<(), SegmentError> {
     let file = segments.files.get(&sealed.name)?;
     let damage = |offset: usize, after, problem| Damage {
@@ -92,11 +109,24 @@ pub(crate) fn for_each_batch(
     };
     let mut scan = Scan::new(&sealed.header, &bytes);
     while let Some((batch, at)) = scan.next_batch() {
-        let events = if sealed.is_scavenged() { envelope::decode(batch.payload) } else { events_of(&batch) };
-        let events = events.map_err(|problem| damage(at, scan.last, problem))?;
-        visit(&events, at as u32, batch.size() as u32);
+        let checked = if sealed.is_scavenged() { Ok(()) } else { check_events(&batch) };
+        let visited = checked.and_then(|()| visit(batch.payload, at as u32));
+        visited.map_err(|problem| damage(at, scan.last, problem))?;
     }
     if scan.at == bytes.len() { Ok(()) } else { Err(damage(scan.at, scan.last, scan.problem).into()) }
+}
+
+/// Adds a batch to an index without making its events.
+fn add_to(index: &mut TailIndex, payload: &[u8], at: u32) -> Result<(), &'static str> {
+    for (number, raw) in envelope::raw(payload).enumerate() {
+        let raw = raw?;
+        if number == 0 {
+            index.push_block(raw.position, at);
+        }
+        index.push_id(fingerprint(&raw.id));
+        keys::of_raw(&raw).for_each(|key| index.push_key(key, at));
+    }
+    Ok(())
 }
 
 /// Reads the batches of a segment one after the other.
@@ -243,7 +273,7 @@ fn seal(
         let before = Position(header.first.0.saturating_sub(1));
         return Err(damage(&name, present, before, "the segment does not reach the next one").into());
     }
-    Ok(Sealed::new(header, name, last, size))
+    Ok(Sealed::new(files, header, name, last, size))
 }
 
 fn recover_active(
@@ -255,15 +285,15 @@ fn recover_active(
         |source| OpenError::Io { doing: "read the last segment of", path: files.disk().path(), source };
     let file = files.get(&name).map_err(failed)?;
     let bytes = read_to_end_at(&*file, 0).map_err(failed)?;
-    let mut index = TailIndex::default();
+    let mut index = TailIndex::new(header.place(0));
     let before = Position(header.first.0.saturating_sub(1));
     let mut end = End { tail: SEGMENT_HEADER as u64, last: before, time: header.time, mark: header.mark };
     let mut durable = header.base;
     let mut scan = Scan::new(&header, &bytes);
     while let Some((batch, at)) = scan.next_batch() {
         durable = batch.header.durable;
-        let events = events_of(&batch).map_err(|problem| damage(&name, at as u64, end.last, problem))?;
-        index.push(&events, at as u32, batch.size() as u32);
+        let added = check_events(&batch).and_then(|()| add_to(&mut index, batch.payload, at as u32));
+        added.map_err(|problem| damage(&name, at as u64, end.last, problem))?;
         end = End {
             tail: scan.at as u64,
             last: scan.last,
@@ -275,19 +305,22 @@ fn recover_active(
     let cut = cut_tail(&*file, &name, &header, &bytes, end, problem, files.disk())?;
     secure(&*file, &header, &bytes, durable, end.tail, files.disk())?;
     let capacity = bytes.len() as u64;
-    Ok((Arc::new(Active { header, name, file, capacity, index: RwLock::new(index) }), end, cut))
+    Ok((Arc::new(Active::new(header, name, file, capacity, index)), end, cut))
 }
 
-/// The events of a batch, which must be as many and stand where its header says.
-fn events_of(batch: &RawBatch<'_>) -> Result<Vec<Event>, &'static str> {
-    let events = envelope::decode(batch.payload)?;
-    let expected = (batch.header.first.0..).map(Position);
-    let in_place = events.iter().zip(expected).all(|(event, position)| event.position == position);
-    if events.len() != batch.header.count as usize || !in_place {
-        return Err("the events of the batch are not those that its header tells of");
+/// The events of a batch must be as many and stand where its header says.
+fn check_events(batch: &RawBatch<'_>) -> Result<(), &'static str> {
+    let mut next = batch.header.first.0;
+    for raw in envelope::raw(batch.payload) {
+        if raw?.position.0 != next {
+            return Err(NOT_AS_TOLD);
+        }
+        next += 1;
     }
-    Ok(events)
+    if next == batch.header.first.0 + u64::from(batch.header.count) { Ok(()) } else { Err(NOT_AS_TOLD) }
 }
+
+const NOT_AS_TOLD: &str = "the events of the batch are not those that its header tells of";
 
 /// Makes the last group durable, whatever became of the sync of it.
 fn secure(

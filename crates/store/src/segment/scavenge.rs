@@ -7,17 +7,20 @@
 
 use super::SegmentError;
 use super::disk::is_full;
-use super::envelope;
+use super::envelope::{self, Data, Names, Raw};
 use super::files::{KEPT, TEMPORARY, segment};
 use super::format::{BatchHeader, SegmentHeader, encode_batch};
 use super::recovery;
+use super::run::Source;
 use super::segments::{Sealed, Segments, View};
+use super::upkeep;
 use crate::log::Event;
 use std::sync::Arc;
 use tenon_core::Position;
 
 /// Scavenges every segment that lies before the mark and has not been yet. Must not run twice at a time.
 pub(crate) fn scavenge(segments: &Segments) -> Result<(), SegmentError> {
+    let _one_at_a_time = upkeep::lock(segments);
     let view = segments.view();
     let due = |at: &usize| view.sealed.get(*at).is_some_and(|sealed| is_due(sealed, view.first));
     for at in (0..view.sealed.len()).filter(due) {
@@ -37,13 +40,17 @@ fn scavenge_one(segments: &Segments, view: &View, at: usize) -> Result<(), Segme
     let bytes = kept_bytes(segments, original, &header)?;
     let name = segment(header.sequence, KEPT);
     write_kept(segments, &name, &bytes)?;
-    let kept = Arc::new(Sealed::new(header, name, original.last, bytes.len() as u64));
-    kept.rebuild_index(segments)?;
+    let kept = Sealed::new(&segments.files, header, name, original.last, bytes.len() as u64);
+    let index = Arc::new(recovery::index_of(segments, &kept)?);
+    let kept = Arc::new(kept.with_memory(Arc::clone(&index)));
     segments.update(|view| {
         if let Some(place) = Arc::make_mut(&mut view.sealed).get_mut(at) {
             *place = kept;
         }
     });
+    let sequence = original.header.sequence;
+    let run = upkeep::single(&segments.view(), sequence, Source::Memory(index));
+    upkeep::replace(segments, sequence..=sequence, vec![run]);
     remove(segments, &original.name);
     remove(segments, &original.index_name());
     Ok(())
@@ -56,8 +63,9 @@ fn kept_bytes(
     header: &SegmentHeader,
 ) -> Result<Vec<u8>, SegmentError> {
     let mut bytes = header.encode().to_vec();
-    recovery::for_each_batch(segments, original, |events, _, _| {
-        let kept: Vec<Event> = events.iter().filter(|event| event.stream.is_reserved()).cloned().collect();
+    let mut names = Names::default();
+    recovery::for_each_batch(segments, original, |payload, _| {
+        let kept = kept_events(payload, &mut names)?;
         if let Some(first) = kept.first() {
             let batch = BatchHeader {
                 offset: header.offset_of(bytes.len() as u64),
@@ -67,10 +75,16 @@ fn kept_bytes(
                 time: first.time,
                 mark: header.mark,
             };
-            encode_batch(header.log, &batch, &envelope::encode(&kept), &mut bytes);
+            encode_batch(header.log, &batch, |out| envelope::encode(&kept, out), &mut bytes);
         }
+        Ok(())
     })?;
     Ok(bytes)
+}
+
+fn kept_events(payload: &[u8], names: &mut Names) -> Result<Vec<Event>, &'static str> {
+    let kept = envelope::raw(payload).filter(|raw| raw.as_ref().map_or(true, Raw::is_reserved));
+    kept.map(|raw| raw?.into_event(Data::Copy, names)).collect()
 }
 
 fn write_kept(segments: &Segments, name: &str, bytes: &[u8]) -> Result<(), SegmentError> {

@@ -327,15 +327,15 @@ async fn a_folder_in_use_is_refused_until_the_log_is_gone() {
 #[tokio::test]
 async fn scavenging_gives_space_back() {
     let disk = SimDisk::new(1);
-    let (log, _) = open(&disk, 16_384).unwrap();
-    for n in 0..200 {
+    let (log, _) = open(&disk, 65_536).unwrap();
+    for n in 0..800 {
         let stream = if n % 10 == 0 { "$tenon/registry" } else { "a" };
         log.append(vec![event(stream, 400)], None).await.unwrap();
     }
     let before = disk.used();
-    log.truncate_before(Position(196)).await.unwrap();
+    log.truncate_before(Position(796)).await.unwrap();
     assert!(disk.used() < before / 2, "{} of {before} bytes are left", disk.used());
-    assert_eq!(read(&log, Query::reserved()).await.len(), 20);
+    assert_eq!(read(&log, Query::reserved()).await.len(), 80);
 }
 
 #[tokio::test]

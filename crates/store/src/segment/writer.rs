@@ -12,16 +12,16 @@ use super::disk::is_full;
 use super::envelope;
 use super::files::{Files, SEGMENT, segment};
 use super::format::{BATCH_HEADER, BatchHeader, SEGMENT_HEADER, SegmentHeader, encode_batch};
-use super::index_file;
 use super::keys::Plan;
-use super::lookup::{self, Lookup};
+use super::run::Source;
 use super::segments::{Active, Sealed, Segments};
 use super::spare::{Spare, Spares};
 use super::tail::TailIndex;
+use super::upkeep;
 use crate::admission::{Admission, Mark, Past, Verdict};
 use crate::log::{AppendError, Appended, Condition, Direction, Event, NewEvent, Query, ReadError};
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tenon_core::{EventId, Position, Timestamp};
 use tokio::sync::watch;
 
@@ -46,6 +46,8 @@ pub(crate) struct Writer {
     /// The byte in the active segment where the durable batches end.
     tail: u64,
     group: Group,
+    /// Whether a segment was sealed since somebody asked.
+    sealed: bool,
     /// Whether the last batch shows that all before it was durable.
     marked: bool,
     failed: Option<&'static str>,
@@ -56,7 +58,8 @@ pub(crate) struct Writer {
 struct Group {
     since: Mark,
     bytes: Vec<u8>,
-    batches: Vec<Vec<Event>>,
+    /// The byte in the file where each will begin, and its events.
+    batches: Vec<(u64, Vec<Event>)>,
 }
 
 impl Writer {
@@ -155,14 +158,12 @@ impl Writer {
     fn add(&mut self, events: Vec<Event>) -> Appended {
         let first = events.first().map_or(Position::START, |event| event.position);
         let appended = Appended::run(first, events.len(), false);
-        let at = self.tail as usize + self.group.bytes.len();
+        let at = self.tail + self.group.bytes.len() as u64;
         let header = self.batch_header(first, events.len(), self.admission.first());
-        encode_batch(self.segments.log, &header, &envelope::encode(&events), &mut self.group.bytes);
-        let size = self.tail as usize + self.group.bytes.len() - at;
-        let mut index = self.active.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.push(&events, at as u32, size as u32);
-        drop(index);
-        self.group.batches.push(events);
+        let payload = |out: &mut Vec<u8>| envelope::encode(&events, out);
+        encode_batch(self.segments.log, &header, payload, &mut self.group.bytes);
+        self.active.change_index(|index| index.push(&events, at as u32));
+        self.group.batches.push((at, events));
         appended
     }
 
@@ -181,7 +182,7 @@ impl Writer {
     fn write_mark(&mut self, mark: Position) -> Result<(), AppendError> {
         self.make_room(BATCH_HEADER)?;
         let header = self.batch_header(Position(self.admission.last().0 + 1), 0, mark);
-        encode_batch(self.segments.log, &header, &[], &mut self.group.bytes);
+        encode_batch(self.segments.log, &header, |_| {}, &mut self.group.bytes);
         self.flush()?;
         self.marked = true;
         Ok(())
@@ -220,8 +221,11 @@ impl Writer {
         self.marked = false;
         self.admission.settle();
         self.group.since = self.admission.mark();
-        let head = self.admission.last();
-        self.segments.update(|view| view.head = head);
+        let (head, tail) = (self.admission.last(), self.tail);
+        self.segments.update(|view| {
+            view.head = head;
+            view.tail = tail;
+        });
         self.heads.send_if_modified(|known| std::mem::replace(known, head) != head);
     }
 
@@ -249,8 +253,10 @@ impl Writer {
     }
 
     fn forget_group(&mut self) {
-        let mut index = self.active.index.write().unwrap_or_else(PoisonError::into_inner);
-        self.group.batches.drain(..).rev().for_each(|events| index.pop(&events));
+        let batches = std::mem::take(&mut self.group.batches);
+        self.active.change_index(|index| {
+            batches.iter().rev().for_each(|(at, events)| index.pop(events, *at as u32));
+        });
         self.group.bytes.clear();
         self.admission.undo(self.group.since);
     }
@@ -289,19 +295,31 @@ impl Writer {
 
     fn seal_active(&mut self, next: Arc<Active>) {
         let former = std::mem::replace(&mut self.active, Arc::clone(&next));
-        let sealed =
-            Sealed::new(former.header.clone(), former.name.clone(), self.admission.last(), self.tail);
-        let index = former.index.read().unwrap_or_else(PoisonError::into_inner);
-        let name = sealed.index_name();
-        if let Err(error) = index_file::write(self.segments.disk(), &name, sealed.subject(), &index) {
-            // A reader that misses it makes it anew.
-            tracing::warn!(%error, name, "the index of a segment cannot be written");
-        }
+        let index = former.index();
+        let (header, name) = (former.header.clone(), former.name.clone());
+        let sealed = Sealed::new(&self.segments.files, header, name, self.admission.last(), self.tail);
+        let sealed = Arc::new(sealed.with_memory(Arc::clone(&index)));
+        let sequence = sealed.header.sequence;
+        self.sealed = true;
         self.tail = SEGMENT_HEADER as u64;
         self.segments.update(|view| {
-            Arc::make_mut(&mut view.sealed).push(Arc::new(sealed));
+            Arc::make_mut(&mut view.sealed).push(Arc::clone(&sealed));
             view.active = next;
+            view.tail = SEGMENT_HEADER as u64;
+            let run = upkeep::single(view, sequence, Source::Memory(index));
+            Arc::make_mut(&mut view.runs).push(run);
         });
+    }
+
+    /// Whether a segment was sealed since this was asked last.
+    pub(crate) fn take_sealed(&mut self) -> bool {
+        std::mem::take(&mut self.sealed)
+    }
+
+    /// How many segments have their keys in memory only, as nobody has written them yet.
+    pub(crate) fn unwritten(&self) -> usize {
+        let view = self.segments.view();
+        view.runs.iter().rev().take_while(|run| matches!(run.source, Source::Memory(_))).count()
     }
 }
 
@@ -315,7 +333,8 @@ fn begin_segment(files: &Files, spare: Spare, header: SegmentHeader) -> io::Resu
     disk.rename(&spare_name, &name)?;
     // From here on the segment may be there after a crash, so failing must be for good.
     disk.sync_directory().map_err(io::Error::other)?;
-    Ok(Active { header, name, file, capacity: size, index: RwLock::new(TailIndex::default()) })
+    let index = TailIndex::new(header.place(0));
+    Ok(Active::new(header, name, file, size, index))
 }
 
 /// At most how many bytes an append takes.
@@ -327,21 +346,24 @@ fn encoded_bound(events: &[NewEvent]) -> usize {
 struct WriterPast<'a> {
     segments: &'a Segments,
     active: &'a Active,
-    batches: &'a [Vec<Event>],
+    batches: &'a [(u64, Vec<Event>)],
 }
 
 impl WriterPast<'_> {
-    fn first_match_in_group(&self, query: &Query, after: Position) -> Result<Option<Event>, ReadError> {
-        let index = self.active.index.read().unwrap_or_else(PoisonError::into_inner);
-        let mut range = index.len().saturating_sub(self.batches.len() as u32)..index.len();
-        let plan = Plan::new(query);
+    fn first_match_in_group(&self, query: &Query, after: Position) -> Result<Option<&Event>, ReadError> {
+        let Some((start, _)) = self.batches.first() else { return Ok(None) };
+        let place = |at: u64| self.active.header.place(at);
+        let (plan, mut range) = (Plan::new(query), place(*start)..u64::MAX);
         while !range.is_empty() {
-            let found = lookup::select(&*index, &plan, range, Direction::Forward)?;
-            let batch = |first| self.batches.iter().find(|batch| starts_at(batch, first));
-            let events = found.entries.iter().filter_map(|entry| batch(entry.first)).flatten();
+            let found = self.active.select(&plan, range, Direction::Forward)?;
+            let batch = |sought: &u64| {
+                let at = self.batches.binary_search_by_key(sought, |(at, _)| place(*at)).ok()?;
+                self.batches.get(at)
+            };
+            let events = found.places.iter().filter_map(batch).flat_map(|(_, events)| events);
             let matching = |event: &&Event| event.position > after && query.matches(event);
             if let Some(event) = events.into_iter().find(matching) {
-                return Ok(Some(event.clone()));
+                return Ok(Some(event));
             }
             range = found.rest;
         }
@@ -351,20 +373,20 @@ impl WriterPast<'_> {
 
 impl Past for WriterPast<'_> {
     fn first_match(&self, query: &Query, after: Position) -> Result<Option<(Position, EventId)>, ReadError> {
-        let published = self.segments.page(query, after, Direction::Forward, 1)?.events.pop();
-        let found = if published.is_some() { published } else { self.first_match_in_group(query, after)? };
+        let published = self.segments.page_now(query, after, Direction::Forward, 1)?.events.pop();
+        let found = match &published {
+            Some(event) => Some(event),
+            None => self.first_match_in_group(query, after)?,
+        };
         Ok(found.map(|event| (event.position, event.id)))
     }
 
     fn ids_from(&self, first: Position, count: usize) -> Result<Vec<EventId>, ReadError> {
         let mut ids = self.segments.ids_from(first, count)?;
-        let group = self.batches.iter().flatten().filter(|event| event.position >= first);
+        let group =
+            self.batches.iter().flat_map(|(_, events)| events).filter(|event| event.position >= first);
         ids.extend(group.map(|event| event.id));
         ids.truncate(count);
         Ok(ids)
     }
-}
-
-fn starts_at(batch: &[Event], position: Position) -> bool {
-    batch.first().is_some_and(|event| event.position == position)
 }

@@ -3,7 +3,7 @@
 use super::{Disk, DiskFile};
 use crate::log::OpenError;
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -89,6 +89,25 @@ impl DiskFile for DirectoryFile {
             }
         }
         Ok(read)
+    }
+
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        let cached = |buffer: &mut [u8], offset| -> io::Result<Option<usize>> {
+            let mut buffers = [io::IoSliceMut::new(buffer)];
+            match preadv2(&self.0, &mut buffers, offset, ReadWriteFlags::NOWAIT) {
+                Ok(read) => Ok(Some(read)),
+                Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(None),
+                Err(errno) => Err(errno.into()),
+            }
+        };
+        let Some(read) = cached(buffer, offset)? else { return Ok(None) };
+        match buffer.get_mut(read..) {
+            // Either the file ends here, or only so much of it is in memory.
+            Some(rest) if !rest.is_empty() => {
+                Ok(cached(rest, offset + read as u64)?.filter(|more| *more == 0).map(|_| read))
+            }
+            _ => Ok(Some(read)),
+        }
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {

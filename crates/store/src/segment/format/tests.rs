@@ -19,7 +19,7 @@ fn batch() -> BatchHeader {
 
 fn encoded() -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode_batch(header().log, &batch(), b"payload", &mut bytes);
+    encode_batch(header().log, &batch(), |out| out.extend(b"payload"), &mut bytes);
     bytes
 }
 

@@ -7,13 +7,14 @@ use crate::segment::disk::{Disk, is_full};
 use crate::segment::files::Files;
 use crate::segment::format::{SEGMENT_HEADER, SegmentHeader};
 use crate::segment::recovery::{self, End, Recovered};
-use crate::segment::segments::{Segments, View};
+use crate::segment::segments::{Sealed, Segments, View};
 use crate::segment::spare::Spares;
+use crate::segment::upkeep;
 use crate::segment::{OpenReport, SegmentError, SegmentOptions};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::PoisonError;
-use tenon_core::{EventId, Position, Timestamp};
+use tenon_core::{Position, Timestamp};
 use tokio::sync::watch;
 
 impl Writer {
@@ -36,7 +37,7 @@ impl Writer {
         // Without room the mark is missing, which is no reason not to serve what is there.
         match writer.write_mark(writer.admission.first()) {
             Ok(()) | Err(AppendError::Full) => {}
-            Err(error) => return Err(failed(&writer, io::Error::other(error))),
+            Err(error) => return Err(failed(&writer.segments.files, io::Error::other(error))),
         }
         report.head = writer.last();
         Ok((writer, report))
@@ -49,8 +50,17 @@ impl Writer {
         options: &SegmentOptions,
     ) -> Result<Self, OpenError> {
         let log = recovered.log();
-        let Recovered { sealed, active, end: End { tail, last, time, mark }, .. } = recovered;
-        let view = View { sealed: Arc::new(sealed), active: Arc::clone(&active), head: last, first: mark };
+        let Recovered { names, sealed, active, end: End { tail, last, time, mark }, .. } = recovered;
+        let (sealed, runs) = (Arc::new(sealed), Arc::default());
+        let mut view = View { sealed, runs, active: Arc::clone(&active), tail, head: last, first: mark };
+        let (runs, useless) =
+            upkeep::discover(&files, &view, &names).map_err(|error| unreadable(&files, error))?;
+        view.runs = Arc::new(runs);
+        for name in useless {
+            files.forget(&name);
+            // What cannot be removed now is of no more use the next time.
+            let _ = files.disk().remove(&name);
+        }
         let segments = Arc::new(Segments::new(log, files, view));
         let admission = Admission::new(last, time, mark, options.remembered_ids);
         let group = Group { since: admission.mark(), bytes: Vec::new(), batches: Vec::new() };
@@ -64,19 +74,19 @@ impl Writer {
             segment_bytes: options.segment_bytes.min(1 << 30),
             tail,
             group,
+            sealed: false,
             marked: false,
             failed: None,
         };
         if options.verify {
             let view = writer.segments.view();
-            let verify = |sealed: &Arc<_>| writer.rebuild(sealed);
+            let verify = |sealed: &Arc<Sealed>| {
+                let read = recovery::for_each_batch(&writer.segments, sealed, |_, _| Ok(()));
+                read.map_err(|error| unreadable(&writer.segments.files, error))
+            };
             view.sealed.iter().try_for_each(verify)?;
         }
         Ok(writer)
-    }
-
-    fn rebuild(&self, sealed: &crate::segment::segments::Sealed) -> Result<(), OpenError> {
-        sealed.rebuild_index(&self.segments).map_err(|error| unreadable(self, error))
     }
 
     /// Where to learn of a moved head.
@@ -87,22 +97,32 @@ impl Writer {
     /// Reads the ids of the last events from the indexes, newest segment first until there are enough.
     fn remember_ids(&mut self, wanted: usize) -> Result<(), OpenError> {
         let view = self.segments.view();
-        let recent = self.active.index.read().unwrap_or_else(PoisonError::into_inner).ids().to_vec();
-        let mut count = recent.len();
-        let mut parts: Vec<Vec<(EventId, Position)>> = vec![recent];
+        let active = self.active.index();
+        let mut count = active.ids().len();
+        let mut parts = vec![numbered(self.active.header.first, active.ids())];
         for sealed in view.sealed.iter().rev() {
             if count >= wanted {
                 break;
             }
-            let ids = sealed.ids(&self.segments).map_err(|error| unreadable(self, error))?;
+            // What is left of a scavenged segment has gaps, so its positions are read with the ids.
+            let ids = if sealed.is_scavenged() {
+                recovery::ids_of(&self.segments, sealed)
+            } else {
+                sealed.ids(&self.segments).map(|ids| numbered(sealed.header.first, &ids))
+            };
+            let ids = ids.map_err(|error| unreadable(&self.segments.files, error))?;
             count += ids.len();
             parts.push(ids);
         }
         for (id, position) in parts.into_iter().rev().flatten() {
-            self.admission.remember(id, position);
+            self.admission.remember_fingerprint(id, position);
         }
         Ok(())
     }
+}
+
+fn numbered(first: Position, ids: &[u32]) -> Vec<(u32, Position)> {
+    ids.iter().copied().zip((first.0..).map(Position)).collect()
 }
 
 /// Makes the first segment of a new log.
@@ -126,17 +146,19 @@ fn create(files: &Arc<Files>, spares: &Spares, options: &SegmentOptions) -> Resu
     })?;
     let end =
         End { tail: SEGMENT_HEADER as u64, last: Position::START, time: Timestamp::ZERO, mark: Position(1) };
-    Ok(Recovered { sealed: Vec::new(), active: Arc::new(active), end, cut: None })
+    Ok(Recovered { names: BTreeSet::new(), sealed: Vec::new(), active: Arc::new(active), end, cut: None })
 }
 
-fn unreadable(writer: &Writer, error: SegmentError) -> OpenError {
+fn unreadable(files: &Files, error: SegmentError) -> OpenError {
     match error {
         SegmentError::Damage(damage) => OpenError::Corrupt(damage),
-        SegmentError::Io(source) => failed(writer, source),
-        SegmentError::Index => failed(writer, io::Error::other("an index cannot be made anew")),
+        SegmentError::Io(source) => failed(files, source),
+        SegmentError::Index | SegmentError::Changed | SegmentError::WouldBlock => {
+            failed(files, io::Error::other("an index cannot be made anew"))
+        }
     }
 }
 
-fn failed(writer: &Writer, source: io::Error) -> OpenError {
-    OpenError::Io { doing: "open the log in", path: writer.segments.disk().path(), source }
+fn failed(files: &Files, source: io::Error) -> OpenError {
+    OpenError::Io { doing: "open the log in", path: files.disk().path(), source }
 }

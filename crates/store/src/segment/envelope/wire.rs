@@ -1,0 +1,111 @@
+//! As much of protobuf's wire format as envelopes need: varints and what has a length.
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    /// Of a type that envelopes do not use.
+    Other,
+}
+
+/// The fields of a message, each with its number; none for what is no field, and then it ends.
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Option<(u32, Field<'a>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_none() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn field(&mut self) -> Option<(u32, Field<'a>)> {
+        let key = self.varint()?;
+        let number = u32::try_from(key >> 3).ok().filter(|number| *number > 0)?;
+        let field = match key & 7 {
+            0 => Field::Number(self.varint()?),
+            1 => self.other(8)?,
+            2 => {
+                let length = self.varint()?;
+                Field::Bytes(self.take(usize::try_from(length).ok()?)?)
+            }
+            5 => self.other(4)?,
+            _ => return None,
+        };
+        Some((number, field))
+    }
+
+    fn other(&mut self, length: usize) -> Option<Field<'a>> {
+        self.take(length).map(|_| Field::Other)
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        if *first < 0x80 {
+            return Some(u64::from(*first));
+        }
+        let mut value = u64::from(first & 0x7f);
+        for shift in (7..70).step_by(7) {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            value |= u64::from(byte & 0x7f).checked_shl(shift)?;
+            if *byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+pub(super) fn varint_length(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A number, unless it is zero. The field's number is below 16.
+pub(super) fn put_number(field: u32, value: u64, out: &mut Vec<u8>) {
+    if value > 0 {
+        put_varint(u64::from(field << 3), out);
+        put_varint(value, out);
+    }
+}
+
+/// The beginning of what has a length.
+pub(super) fn put_length(field: u32, length: usize, out: &mut Vec<u8>) {
+    put_varint(u64::from((field << 3) | 2), out);
+    put_varint(length as u64, out);
+}
+
+pub(super) fn put_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    put_length(field, bytes.len(), out);
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn put_unless_empty(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    if !bytes.is_empty() {
+        put_bytes(field, bytes, out);
+    }
+}
