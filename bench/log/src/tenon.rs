@@ -150,33 +150,26 @@ pub(crate) async fn open(folder: &Path) -> Outcome<Report> {
     Ok(opened)
 }
 
-/// Reads single streams. Cold: the first one after opening, again and again. Warm: the same thousand streams again.
+/// Reads single streams. Cold: each once, soon after opening, so that nothing of it has been read; warm: a hundred streams
+/// again and again.
 pub(crate) async fn streams(folder: &Path, streams: u64, warm: bool) -> Outcome<Report> {
     let mut random = Random::new(12_345);
     let mut latencies = Latencies::default();
     let (mut count, begun) = (0, Instant::now());
-    if warm {
+    let (lives, rounds) = if warm { (1, 20) } else { (5, 1) };
+    for _ in 0..lives {
         let (log, _) = SegmentLog::open(folder)?;
-        let names: Vec<String> = (0..1_000).map(|_| events::stream_name(random.next() % streams)).collect();
-        for round in 0..6 {
+        let names: Vec<String> = (0..100).map(|_| events::stream_name(random.next() % streams)).collect();
+        for round in 0..rounds {
             for name in &names {
                 let at = Instant::now();
                 count += read_stream(&log, name).await?;
-                if round > 0 {
+                if !warm || round > 0 {
                     latencies.add(at.elapsed());
                 }
             }
         }
         log.close().await;
-    } else {
-        for _ in 0..40 {
-            let (log, _) = SegmentLog::open(folder)?;
-            let name = events::stream_name(random.next() % streams);
-            let at = Instant::now();
-            count += read_stream(&log, &name).await?;
-            latencies.add(at.elapsed());
-            log.close().await;
-        }
     }
     Ok(Report::appended(count, begun.elapsed(), latencies))
 }

@@ -67,7 +67,9 @@ fn run(mut writer: Writer, queue: &Queue, clock: &Clock) {
     writer.close();
     // They hold the disk, which must be free when the end is told. If one panicked, there is less done, only.
     _ = ahead.map(thread::JoinHandle::join);
-    upkeep.map(UpkeepThread::end);
+    if let Some(upkeep) = upkeep {
+        upkeep.end();
+    }
 }
 
 fn keep_up(writer: &Writer, upkeep: Option<&UpkeepThread>) {

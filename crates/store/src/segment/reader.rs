@@ -7,7 +7,7 @@ use super::keys::Plan;
 use super::lookup::{Bounds, Selection};
 use super::reads::Reads;
 use super::run::Run;
-use super::scan::{CHUNK, ONE, Scan};
+use super::scan::{CHUNK, ONE, Resumed, Scan};
 use super::segments::{Segments, View};
 use super::upkeep;
 use crate::log::{Direction, Event, MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Page, Query, ReadError};
@@ -98,8 +98,22 @@ impl Segments {
     }
 
     fn scan_forward(&self, reads: &Reads, view: &View, wanted: &mut Wanted<'_>) -> Result<(), SegmentError> {
+        let resumed = self.spare.resumed(wanted.bounds.after);
+        let scanned = self.scan_from(reads, view, resumed.clone(), wanted);
+        if let (Err(SegmentError::WouldBlock), Some(resumed)) = (&scanned, resumed) {
+            self.spare.remember(resumed);
+        }
+        scanned
+    }
+
+    fn scan_from(
+        &self,
+        reads: &Reads,
+        view: &View,
+        mut resumed: Option<Resumed>,
+        wanted: &mut Wanted<'_>,
+    ) -> Result<(), SegmentError> {
         let after = wanted.bounds.after;
-        let mut resumed = self.spare.resumed(after);
         let ahead = wanted.limit.saturating_mul(512).clamp(NEAR as usize, CHUNK);
         for at in view.segment_of(Position(after.0 + 1))..view.len() {
             let Some(part) = view.part(at) else { break };
@@ -166,7 +180,7 @@ impl Segments {
             let mut position = newest;
             loop {
                 let block = scan.part().block_of(self, reads, position)?;
-                let Some(first) = self.scan_block(&mut scan, block.clone(), wanted)? else { break };
+                let Some(first) = self.scan_block(&mut scan, &block, wanted)? else { break };
                 if wanted.is_done() {
                     return Ok(());
                 }
@@ -183,7 +197,7 @@ impl Segments {
     fn scan_block(
         &self,
         scan: &mut Scan<'_>,
-        block: Range<u64>,
+        block: &Range<u64>,
         wanted: &mut Wanted<'_>,
     ) -> Result<Option<Position>, SegmentError> {
         let before = Position(scan.part().header().first.0.saturating_sub(1));

@@ -5,8 +5,8 @@ use super::SegmentError;
 use super::disk::DiskFile;
 use std::cell::Cell;
 
-/// At most so many bytes are read on the thread of whoever asks.
-const AT_ONCE: usize = 96 << 10;
+/// At most so many bytes are read on the thread of whoever asks: a page of events as they usually are.
+const AT_ONCE: usize = 768 << 10;
 
 /// The way in which one read reads.
 #[derive(Debug)]
@@ -29,11 +29,6 @@ impl Reads {
     /// Refuses what takes long, unless blocking.
     pub(crate) fn may_block(&self) -> Result<(), SegmentError> {
         if self.left.is_some() { Err(SegmentError::WouldBlock) } else { Ok(()) }
-    }
-
-    /// How many bytes it is sensible to read ahead, at most `wanted`.
-    pub(crate) fn ahead(&self, wanted: usize) -> usize {
-        if self.left.is_some() { wanted.min(16 << 10) } else { wanted }
     }
 
     /// As [`DiskFile::read_at`].

@@ -151,7 +151,7 @@ impl<'a> Scan<'a> {
         if self.held(at).len() >= len.min(there) {
             return Ok(());
         }
-        let wanted = self.reads.ahead(ahead).max(len).min(there);
+        let wanted = ahead.max(len).min(there);
         let mut chunk = self.segments.spare.buffer(wanted);
         let read = self.reads.read_at(&*self.file, &mut chunk, at)?;
         chunk.truncate(read);
