@@ -78,31 +78,36 @@ enum Next {
 }
 
 /// Carries a request to a service and ends its story with the response.
-pub(crate) async fn carry(
-    worker: &Rc<Worker>,
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps what it is given twice: as such, and as what it makes of it"
+)]
+pub(crate) fn carry(
+    worker: Rc<Worker>,
     mut story: Story,
     target: Target,
     mut outgoing: Outgoing,
-) -> Response<Body> {
-    let passed = &target.passed;
-    if let Err(refused) = passed.spoil(worker).await {
-        return story.refuse(&refused);
-    }
-    passed.edit_request(&mut outgoing);
-    let mut response = match try_carry(worker, &mut story, &target, &mut outgoing).await {
-        Ok((answer, holds)) => {
-            passed.mirror(worker, &outgoing, || story.caller());
-            pass_on(worker, story, outgoing, answer, holds)
+) -> impl Future<Output = Response<Body>> {
+    async move {
+        if let Err(refused) = target.passed.spoil(&worker).await {
+            return story.refuse(&refused);
         }
-        Err(refused) => {
-            if refused.stops_callers() {
-                worker.shared.spent.note(story.request_id, worker.now());
+        target.passed.edit_request(&mut outgoing);
+        let mut response = match try_carry(&worker, &mut story, &target, &mut outgoing).await {
+            Ok((answer, holds)) => {
+                target.passed.mirror(&worker, &outgoing, || story.caller());
+                pass_on(&worker, story, outgoing, answer, holds)
             }
-            story.refuse(&refused)
-        }
-    };
-    passed.edit_response(response.headers_mut());
-    response
+            Err(refused) => {
+                if refused.stops_callers() {
+                    worker.shared.spent.note(story.request_id, worker.now());
+                }
+                story.refuse(&refused)
+            }
+        };
+        target.passed.edit_response(response.headers_mut());
+        response
+    }
 }
 
 async fn try_carry(
@@ -140,7 +145,7 @@ async fn try_carry(
     }
     let patience = Patience::new(&worker.shared.config.limits);
     let affinity = Affinity::of(&traffic.balance, outgoing);
-    let call = Call {
+    let mut call = Call {
         worker,
         story,
         outgoing,
@@ -181,13 +186,13 @@ async fn try_carry(
 impl Call<'_> {
     /// Tries instances until one's answer counts.
     async fn settle(
-        mut self,
+        &mut self,
         mut view: Rc<LocalView>,
         mut index: usize,
     ) -> Result<(Answer, Chosen), Refused> {
         loop {
             let destination = view.destinations().get(index).ok_or_else(unavailable)?;
-            let may_wait = !self.patience.is_spent();
+            let may_wait = !(destination.resting || self.patience.is_spent());
             let chosen = match balance::choose(self.worker, &view, index, self.wish(), &self.tried, may_wait)
             {
                 Ok(chosen) => chosen,

@@ -1,6 +1,7 @@
 //! A connection from a client: whose it is, which protocol it speaks, and who deals with its requests.
 
 use crate::body::Body;
+use crate::course::Course;
 use crate::detect::{self, Detected};
 use crate::drain::Drain;
 use crate::headers::Trust;
@@ -12,6 +13,7 @@ use crate::story::Story;
 use crate::tls::{self, Arrival};
 use crate::worker::Worker;
 use crate::{extended, gateway, http1, http2, inbound, outbound, tunnel};
+use futures_util::FutureExt as _;
 use http::uri::Authority;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -141,7 +143,7 @@ where
     let connection = Rc::new(connection);
     let handler = {
         let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
-        move |request| handle(Rc::clone(&worker), Rc::clone(&connection), request)
+        move |request| handle(&worker, &connection, request)
     };
     let ended = match detected {
         (Detected::Http2, io) => http2::serve(io, limits, &connection.drain, handler).await,
@@ -156,29 +158,25 @@ where
     }
 }
 
-async fn handle(
-    worker: Rc<Worker>,
-    connection: Rc<Connection>,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
-    if let Some(violation) = request.extensions().get::<Violation>() {
-        let refused = Refused::new(violation.code(), violation.to_string()).by("http1");
-        return Story::begin(&worker, &connection, &request).refuse(&refused);
-    }
-    let extended = extended::begin(&mut request);
-    let response = pass(&worker, &connection, request).await;
-    if extended { extended::end(response) } else { response }
-}
-
-async fn pass(
+fn handle(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
-    request: Request<Incoming>,
-) -> Response<Body> {
+    mut request: Request<Incoming>,
+) -> impl Future<Output = Response<Body>> + use<> {
+    let extended = extended::begin(&mut request);
+    let response = course(worker, connection, request).take(worker);
+    response.map(move |response| if extended { extended::end(response) } else { response })
+}
+
+fn course(worker: &Rc<Worker>, connection: &Rc<Connection>, request: Request<Incoming>) -> Course {
+    if let Some(violation) = request.extensions().get::<Violation>() {
+        let refused = Refused::new(violation.code(), violation.to_string()).by("http1");
+        return Story::begin(worker, connection, &request).refuse(&refused).into();
+    }
     match &connection.role {
-        Role::Outbound(instance) => outbound::handle(worker, connection, instance, request).await,
-        Role::Inbound(instance) => inbound::handle(worker, connection, instance, request).await,
-        Role::Gateway | Role::SecureGateway => gateway::handle(worker, connection, request).await,
-        Role::Redirect => gateway::redirect(worker, connection, &request),
+        Role::Outbound(instance) => outbound::course(worker, connection, instance, request),
+        Role::Inbound(instance) => inbound::course(worker, connection, instance, request),
+        Role::Gateway | Role::SecureGateway => gateway::course(worker, connection, request),
+        Role::Redirect => gateway::redirect(worker, connection, &request).into(),
     }
 }

@@ -1,14 +1,11 @@
 //! Calls to names outside the mesh, where the manifest allows them: passed on as they are, with nothing added that would
 //! tell strangers about the mesh.
 
-use crate::body::Body;
+use crate::course::Course;
 use crate::headers::{Marks, Trust};
 use crate::outgoing::Outgoing;
 use crate::refusal::Refused;
-use crate::single;
 use crate::story::Story;
-use crate::worker::Worker;
-use http::Response;
 use http::uri::Authority;
 use std::time::Duration;
 use tenon_core::{Address, Code};
@@ -16,15 +13,15 @@ use tenon_core::{Address, Code};
 /// How long a call outside may take, unless its caller says less.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Carries a request to whom its URI names.
-pub(crate) async fn carry(worker: &Worker, mut story: Story, mut outgoing: Outgoing) -> Response<Body> {
+/// A request goes to whom its URI names.
+pub(crate) fn course(mut story: Story, mut outgoing: Outgoing) -> Course {
     story.goes_to(None, None);
     outgoing.in_mesh = false;
     // What the mesh's requests say of themselves is nobody's business outside.
     let _ = Marks::of(outgoing.headers_mut(), Trust::Stranger);
     match address_of(outgoing.authority(), 80) {
-        Ok(address) => single::carry(worker, story, &address, outgoing, TIMEOUT).await,
-        Err(refused) => story.refuse(&refused),
+        Ok(address) => Course::Single(story, address, outgoing, TIMEOUT),
+        Err(refused) => story.refuse(&refused).into(),
     }
 }
 

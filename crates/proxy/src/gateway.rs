@@ -1,8 +1,9 @@
 //! The gateway: calls from outside, each to the service that its route names.
 
 use crate::body::Body;
-use crate::call::{self, Target};
+use crate::call::Target;
 use crate::connection::{Connection, Role};
+use crate::course::Course;
 use crate::headers::{Marks, set_forwarded};
 use crate::outbound::{authority_of, not_ready, path_of};
 use crate::outgoing::Outgoing;
@@ -23,12 +24,8 @@ use tenon_core::route::{Headers, RequestHead};
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Deals with one request from outside.
-pub(crate) async fn handle(
-    worker: &Rc<Worker>,
-    connection: &Connection,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
+/// Decides where one request from outside goes.
+pub(crate) fn course(worker: &Rc<Worker>, connection: &Connection, mut request: Request<Incoming>) -> Course {
     let mut story = Story::begin(worker, connection, &request);
     if connection.role == Role::SecureGateway {
         let plain = without_tls(request.uri());
@@ -37,14 +34,14 @@ pub(crate) async fn handle(
     let view = worker.view();
     let (authority, routed) = match route(&view, &mut story, &mut request) {
         Ok(routed) => routed,
-        Err(refused) => return story.refuse(&refused),
+        Err(refused) => return story.refuse(&refused).into(),
     };
     let Routed { index, timeout, subset } = routed;
     let route = story.labels.route.as_ref();
     let asked = Asked { source: Source::Gateway, index, route, client: connection.peer };
     let passed = match policy::admit(worker, &view, asked, &authority, &mut request) {
         Ok(passed) => passed,
-        Err(refused) => return story.refuse(&refused),
+        Err(refused) => return story.refuse(&refused).into(),
     };
     let host = HeaderValue::from_str(authority.as_str()).ok();
     let path = path_of(request.uri());
@@ -56,7 +53,7 @@ pub(crate) async fn handle(
     }
     let marks = Marks::of(outgoing.headers_mut(), connection.trust());
     let target = Target { view, index, timeout, subset, marks, passed };
-    call::carry(worker, story, target, outgoing).await
+    Course::Call(story, target, outgoing)
 }
 
 /// The same URI as it would be without TLS, which ends here; `None` if it says nothing of TLS.

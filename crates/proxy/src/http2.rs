@@ -6,6 +6,7 @@ use crate::body::{Body, ReplayBody};
 use crate::config::Limits;
 use crate::drain::Drain;
 use crate::pool::SendError;
+use crate::spare;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
@@ -53,7 +54,8 @@ where
     let watch = Rc::new(Watch::default());
     let service = service_fn(|request| {
         first.has_come();
-        let answer = service(request);
+        // On the heap, so that the task which the library makes of it is small.
+        let answer = spare::place(service(request));
         let watch = Rc::clone(&watch);
         async move {
             let begun = watch.begin();

@@ -2,8 +2,9 @@
 //!
 //! Calls within one process need no such hop: the caller's sidecar sends them to the application at once.
 
-use crate::body::Body;
 use crate::connection::Connection;
+use crate::correlation;
+use crate::course::Course;
 use crate::headers::set_forwarded;
 use crate::outbound::{authority_of, not_ready, path_of};
 use crate::outgoing::Outgoing;
@@ -11,8 +12,7 @@ use crate::policy::{self, Asked};
 use crate::refusal::Refused;
 use crate::story::Story;
 use crate::worker::{LocalView, Worker};
-use crate::{correlation, single};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use tenon_core::identity::{Denied, Workload, admits};
@@ -21,33 +21,34 @@ use tenon_core::policy::Source;
 use tenon_core::snapshot::Sidecar;
 use tenon_core::{Code, InstanceId, ServiceRef};
 
-/// Deals with one request for the application of `instance`.
-pub(crate) async fn handle(
+/// Decides what becomes of one request for the application of `instance`.
+pub(crate) fn course(
     worker: &Rc<Worker>,
     connection: &Connection,
     instance: &InstanceId,
     mut request: Request<Incoming>,
-) -> Response<Body> {
+) -> Course {
     let mut story = Story::begin(worker, connection, &request);
     let view = worker.view();
     story.revision = view.revision();
-    let Some(sidecar) = view.sidecar(instance) else { return story.refuse(&not_ready()) };
+    let Some(sidecar) = view.sidecar(instance) else { return story.refuse(&not_ready()).into() };
     story.labels.source = connection.caller.as_ref().and_then(Workload::service).cloned();
     story.goes_to(Some(&sidecar.service), None);
     if let Err(refused) = admit(&view, sidecar, connection) {
-        return story.refuse(&refused);
+        return story.refuse(&refused).into();
     }
     if request.method() == Method::CONNECT {
-        return story.refuse(&Refused::new(Code::RequestInvalid, "an inbound listener opens no tunnels"));
+        let refused = Refused::new(Code::RequestInvalid, "an inbound listener opens no tunnels");
+        return story.refuse(&refused).into();
     }
     let authority = match authority_of(&request) {
         Ok(authority) => authority,
-        Err(refused) => return story.refuse(&refused),
+        Err(refused) => return story.refuse(&refused).into(),
     };
     if let Some(index) = view.find(&sidecar.service) {
         let asked = Asked { source: source(connection), index, route: None, client: connection.peer };
         if let Err(refused) = policy::receive(worker, &view, asked, &authority, &mut request) {
-            return story.refuse(&refused);
+            return story.refuse(&refused).into();
         }
     }
     let host = HeaderValue::from_str(authority.as_str()).ok();
@@ -57,7 +58,7 @@ pub(crate) async fn handle(
     set_forwarded(outgoing.headers_mut(), connection.peer, host.as_ref(), connection.trust());
     let traffic = view.find(&sidecar.service).and_then(|index| view.destinations().get(index));
     let timeout = traffic.map_or_else(|| Traffic::default().timeout, |it| it.traffic.timeout);
-    single::carry(worker, story, &sidecar.application, outgoing, timeout).await
+    Course::Single(story, sidecar.application.clone(), outgoing, timeout)
 }
 
 /// Who calls, as policies speak of it.

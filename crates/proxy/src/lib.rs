@@ -22,6 +22,7 @@ mod clock;
 mod config;
 mod connection;
 mod correlation;
+mod course;
 mod detect;
 mod drain;
 mod egress;

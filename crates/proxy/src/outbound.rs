@@ -3,9 +3,9 @@
 //! The application speaks to it as to an HTTP proxy: absolute-form requests, `CONNECT`, or HTTP/2 at once; a plain
 //! request whose `Host` is a name of the mesh will do too.
 
-use crate::body::Body;
-use crate::call::{self, Target};
+use crate::call::Target;
 use crate::connection::Connection;
+use crate::course::Course;
 use crate::headers::{Marks, is_http2, set_forwarded};
 use crate::outgoing::Outgoing;
 use crate::policy::{self, Asked, Passed};
@@ -15,7 +15,7 @@ use crate::view::Resolved;
 use crate::worker::{LocalView, Worker};
 use crate::{correlation, egress, inbound, tunnel};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use tenon_core::balance::Subset;
@@ -25,25 +25,29 @@ use tenon_core::policy::Source;
 use tenon_core::snapshot::Sidecar;
 use tenon_core::{Code, InstanceId};
 
-/// Deals with one request of the application of `instance`.
-pub(crate) async fn handle(
+/// Decides where one request of the application of `instance` goes.
+pub(crate) fn course(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
     instance: &InstanceId,
     mut request: Request<Incoming>,
-) -> Response<Body> {
+) -> Course {
     let mut story = Story::begin(worker, connection, &request);
     let view = worker.view();
     let (sidecar, authority) = match admit(&view, connection, instance, &mut story, &request) {
         Ok(admitted) => admitted,
-        Err(refused) => return story.refuse(&refused),
+        Err(refused) => return story.refuse(&refused).into(),
     };
     let resolved = view.resolve(authority.host(), &sidecar.service.namespace);
     if let Err(refused) = may_call(&view, sidecar, resolved) {
-        return story.refuse(&refused);
+        return story.refuse(&refused).into();
     }
     if request.method() == Method::CONNECT {
-        return tunnel::open(worker, connection, story, &view, resolved, authority, request).await;
+        let (worker, connection) = (Rc::clone(worker), Rc::clone(connection));
+        let opened = async move {
+            tunnel::open(&worker, &connection, story, &view, resolved, authority, request).await
+        };
+        return Course::Other(Box::pin(opened));
     }
     let source = Source::Service(&sidecar.service);
     let passed = match resolved {
@@ -52,7 +56,7 @@ pub(crate) async fn handle(
             let asked = Asked { source, index, route: None, client: connection.peer };
             match policy::admit(worker, &view, asked, &authority, &mut request) {
                 Ok(passed) => passed,
-                Err(refused) => return story.refuse(&refused),
+                Err(refused) => return story.refuse(&refused).into(),
             }
         }
         _ => Passed::default(),
@@ -64,11 +68,11 @@ pub(crate) async fn handle(
             complete(&mut outgoing, connection, &story);
             let marks = Marks::of(outgoing.headers_mut(), connection.trust());
             let target = Target { view, index, timeout: None, subset: Subset::default(), marks, passed };
-            call::carry(worker, story, target, outgoing).await
+            Course::Call(story, target, outgoing)
         }
         other => match may_leave(&view, other, outgoing.authority()) {
-            Ok(()) => egress::carry(worker, story, outgoing).await,
-            Err(refused) => story.refuse(&refused),
+            Ok(()) => egress::course(story, outgoing),
+            Err(refused) => story.refuse(&refused).into(),
         },
     }
 }

@@ -228,7 +228,8 @@ impl Pool {
                 Err(other) => return Err(other),
             }
         }
-        let mut sender = self.open_http1(way).await?;
+        // On the heap, like every opening: a request on a connection that is there keeps no room for it.
+        let mut sender = Box::pin(self.open_http1(way)).await?;
         let response = sender.send(request).await?;
         Ok((response, Some(self.lease(way, sender))))
     }
@@ -262,7 +263,7 @@ impl Pool {
         if let Some(sender) = slot.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok((sender.clone(), false));
         }
-        let sender = self.open_http2(way).await?;
+        let sender = Box::pin(self.open_http2(way)).await?;
         *slot = Some(sender.clone());
         Ok((sender, true))
     }

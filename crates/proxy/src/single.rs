@@ -11,6 +11,7 @@ use crate::response::{Holds, pass_on};
 use crate::story::Story;
 use crate::worker::Worker;
 use http::Response;
+use std::rc::Rc;
 use std::time::Duration;
 use tenon_api::explain;
 use tenon_api::problem::Component;
@@ -18,30 +19,37 @@ use tenon_core::retry::Outcome;
 use tenon_core::{Address, Code};
 
 /// Sends the request and ends its story with the response.
-pub(crate) async fn carry(
-    worker: &Worker,
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps what it is given twice: as such, and as what it makes of it"
+)]
+pub(crate) fn carry(
+    worker: Rc<Worker>,
     mut story: Story,
-    address: &Address,
+    address: Address,
     mut outgoing: Outgoing,
     timeout: Duration,
-) -> Response<Body> {
-    let deadline = call::deadline(outgoing.headers_mut(), timeout, story.at);
-    let began = worker.now();
-    let most = deadline.remaining(began);
-    story.timeout = Some(deadline.remaining(story.at));
-    if most.is_zero() {
-        return story.refuse(&call::late(&address.to_string(), 0));
-    }
-    match attempt(worker, &Way::plain(address.clone()), &outgoing, Terms { number: 1, most }).await {
-        Ok(answer) => {
-            let instance = story.sidecar.clone().filter(|_| story.labels.component == Component::Inbound);
-            story.served(instance.as_ref(), address, began, answer.head.status.as_u16());
-            pass_on(worker, story, outgoing, answer, Holds::default())
+) -> impl Future<Output = Response<Body>> {
+    async move {
+        let deadline = call::deadline(outgoing.headers_mut(), timeout, story.at);
+        let began = worker.now();
+        let most = deadline.remaining(began);
+        story.timeout = Some(deadline.remaining(story.at));
+        if most.is_zero() {
+            return story.refuse(&call::late(&address.to_string(), 0));
         }
-        Err(failure) => {
-            note(worker, &mut story, address, &failure);
-            let callers = call::caller_failed(&outgoing, Some(&failure));
-            story.refuse(&callers.unwrap_or_else(|| refusal(address, &failure)))
+        let way = Way::plain(address);
+        match attempt(&worker, &way, &outgoing, Terms { number: 1, most }).await {
+            Ok(answer) => {
+                let instance = story.sidecar.clone().filter(|_| story.labels.component == Component::Inbound);
+                story.served(instance.as_ref(), &way.address, began, answer.head.status.as_u16());
+                pass_on(&worker, story, outgoing, answer, Holds::default())
+            }
+            Err(failure) => {
+                note(&worker, &mut story, &way.address, &failure);
+                let callers = call::caller_failed(&outgoing, Some(&failure));
+                story.refuse(&callers.unwrap_or_else(|| refusal(&way.address, &failure)))
+            }
         }
     }
 }

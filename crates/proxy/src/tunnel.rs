@@ -93,9 +93,10 @@ where
         let Resolved::Mesh(index) = view.resolve(authority.host(), &caller.namespace) else { return };
         let Some(destination) = view.destinations().get(index) else { return };
         let wish = Wish { subset: &everybody, key: Some(key(connection.peer.to_string().as_bytes())) };
-        let chosen = match balance::choose(worker, &view, index, wish, &tried, !patience.is_spent()) {
+        let may_wait = !(destination.resting || patience.is_spent());
+        let chosen = match balance::choose(worker, &view, index, wish, &tried, may_wait) {
             Ok(chosen) => chosen,
-            Err(Nobody::Absent) if !(destination.resting || patience.is_spent()) => {
+            Err(Nobody::Absent) if may_wait => {
                 patience.wait(worker, &view, &destination.service, Duration::MAX).await;
                 view = worker.view();
                 continue;

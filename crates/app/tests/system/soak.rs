@@ -6,7 +6,9 @@
 
 use crate::sidecar::{Sidecar, ledger};
 use crate::support::process::{Signal, send};
-use crate::support::{Load, System, eventually, one_at_a_time, payment, quote_route, system_of, worker};
+use crate::support::{
+    Http, Load, System, eventually, one_at_a_time, payment, quote_route, system_of, worker,
+};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,10 @@ const CALL: &str =
 /// How much memory may grow over the measured part, in percent. A short run says little of it.
 const MOST_GROWTH: f64 = 1.0;
 const WORTH_MEASURING: Duration = Duration::from_secs(300);
+
+/// Three times as many as are remembered, in all.
+const REFUSED_CONNECTIONS: usize = 100;
+const REFUSED_EACH: usize = 300;
 
 /// How long to run, if at all.
 fn duration() -> Option<Duration> {
@@ -50,8 +56,9 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
     let mut soak = Soak { system: &system, services: &services, done: [0; 5] };
     let begun = Instant::now();
 
-    // The first fifth warms up. It begins by renewing the data plane; the last of these processes then has the rest of
-    // the fifth to fill its memory of requests, which is bounded.
+    // The first fifth warms up. It begins by renewing the data plane; the last of these processes then fills its memory of
+    // requests, which is bounded: the loads do that for those that go well, and `be_refused` for those that do not, of which
+    // there would be a few with each change.
     let (renewed, warm) = (begun + duration / 15, begun + duration / 5);
     for round in 0.. {
         soak.round(round).await;
@@ -63,6 +70,7 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
             break;
         }
     }
+    be_refused(&system).await;
     let mut memory = Vec::new();
     for round in 0.. {
         soak.round(round).await;
@@ -87,6 +95,22 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
         last / 1024.0
     );
     assert!(duration < WORTH_MEASURING || growth < MOST_GROWTH, "memory grew by {growth:.2} %: {memory:?}");
+}
+
+/// Asks for what there is not, over many connections, so that every worker has as many of these to remember as it may.
+async fn be_refused(system: &System) {
+    let url = format!("{}/nowhere", system.urls.gateway);
+    let asking = (0..REFUSED_CONNECTIONS).map(|_| {
+        let (client, url) = (Http::new(), url.clone());
+        tokio::spawn(async move {
+            for _ in 0..REFUSED_EACH {
+                assert_eq!(client.get(&url).await.status, 404);
+            }
+        })
+    });
+    for done in asking.collect::<Vec<_>>() {
+        done.await.unwrap();
+    }
 }
 
 /// A service of which Tenon runs nothing.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tenon_core::breaker::Config;
 use tenon_core::manifest::Traffic;
-use tenon_core::retry::Policy;
+use tenon_core::retry::{Delay, Jitter, Policy, budget};
 use tenon_proxy::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -83,6 +83,31 @@ async fn a_service_that_rests_is_not_waited_for() {
         assert_eq!(reply.json()["attempts"], 0);
     }
     assert_eq!(held(&mesh).await, 1);
+}
+
+/// Nothing is to come, so the instances that there are (they have registered themselves) are all there is to ask.
+#[tokio::test]
+async fn an_instance_of_a_service_that_rests_is_asked_again() {
+    let socket = nobody();
+    let delay = Delay::Fixed(Duration::from_millis(5));
+    let retry = Policy { max_retries: 1_000_000, delay, jitter: Jitter::None, ..Policy::default() };
+    let budget = budget::Config { per_second: 1_000_000, ..budget::Config::default() };
+    let traffic = Traffic { retry, budget, ..patient() };
+    let mut mesh =
+        Mesh::new().service_at("payment", traffic, &[socket.address]).resting("payment").applied().await;
+    let asking = ask(&mesh, "GET").await;
+    let retried =
+        r#"tenon_retries_total{component="outbound",source="order",destination="payment",route=""} "#;
+    until("it is asked again", || async {
+        let metrics = mesh.admin("/metrics").await;
+        let count = metrics.text().lines().find_map(|it| it.strip_prefix(retried));
+        asking.is_finished() || count.is_some_and(|count| count.parse::<u64>().unwrap() > 2)
+    })
+    .await;
+    let app = App::saying("paid").await;
+    gets(&mut mesh, &app).await;
+    let reply = asking.await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.text()), (200, "paid"));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ mod system;
 mod tenon;
 
 pub(crate) use folder::Folder;
-pub(crate) use http::Answer;
+pub(crate) use http::{Answer, Http};
 pub(crate) use load::{Load, one_at_a_time};
 pub(crate) use manifest::{greeter, node, payment, program, python, quote_route, system_of, worker};
 pub(crate) use system::{System, UP};
