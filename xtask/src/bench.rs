@@ -29,6 +29,9 @@ enum What {
     Proxy(proxy::Options),
     /// The log beside a bare segment log, JetStream and Redis: appends, replay, single streams, bytes written, opening
     Log(log::Options),
+    /// The server that a data plane follows while it is measured
+    #[command(hide = true)]
+    Server(proxy::server::Options),
 }
 
 /// One measured figure.
@@ -42,7 +45,7 @@ struct Figure {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     at_least: bool,
     ok: bool,
-    /// The least and the most, of what was measured several times; the value is the median.
+    /// The least and the most, of what was measured several times, or what else is said to be around the value.
     #[serde(skip_serializing_if = "Option::is_none")]
     spread: Option<[f64; 2]>,
 }
@@ -82,6 +85,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         What::Platform => runtime.block_on(platform::measure())?,
         What::Proxy(options) => runtime.block_on(proxy::measure(options))?,
         What::Log(options) => log::measure(options)?,
+        What::Server(options) => return runtime.block_on(proxy::server::serve(options)),
     };
     if options.json {
         println!("{}", serde_json::to_string(&figures)?);

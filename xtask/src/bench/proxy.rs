@@ -7,20 +7,25 @@
 //! least and the most.
 
 mod core;
+mod door;
 mod load;
 mod load2;
 mod micro;
 mod origin;
+mod papers;
 mod peers;
 mod routes;
+pub(super) mod server;
 mod tenon;
 
 use super::Figure;
 use crate::shell::{Outcome, cargo, run};
+use crate::stats::Slices;
 use clap::Args;
-use load::{Client, at_rate, quantile, request};
-use peers::Proxy;
-use std::net::SocketAddr;
+use door::Door;
+use load::{Client, at_rate, request};
+use papers::Papers;
+use peers::{Proxy, Setup};
 use std::time::{Duration, Instant};
 use tenon::Tenon;
 
@@ -30,11 +35,24 @@ const ROUNDS: usize = 9;
 /// Requests a second for latencies.
 const RATE: u32 = 8_000;
 
+/// How often each proxy has its turn for latencies, and how much of a turn counts after its first moments, in which
+/// connections are made: many short turns, so that a pause of the machine falls into few of them.
+const SLICES: usize = 45;
+const SLICE: Duration = Duration::from_millis(400);
+const WARM_UP: Duration = Duration::from_millis(100);
+
 /// How often a proxy may take one turn.
 const TURNS: usize = 4;
 
 /// Connections that do nothing, for their memory.
 const IDLE: usize = 1_000;
+
+const MEMORY: &str = "memory";
+const SMALL: &str = "HTTP/1.1, 1 KiB";
+const LARGE: &str = "HTTP/1.1, 64 KiB";
+const HTTP2: &str = "HTTP/2 in, HTTP/1.1 out, 1 KiB";
+const LATENCY: &str = "at 8000 requests/s";
+const SECURE: &str = "mutual TLS in and out (HTTP/1.1), 1 KiB";
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -60,43 +78,61 @@ enum Work {
 pub(super) async fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     run(&mut cargo(&["build", "--quiet", "--profile", &options.profile, "--package", "tenon"]))?;
     core::pin_load()?;
-    let origins = origin::start().await?;
-    let tenon = Tenon::start(&options.profile, &origins, vec![tenon::route("all", "/")?]).await?;
-    let peers = peers::start(&origins).await?;
-    let proxies: Vec<&Proxy> = std::iter::once(&tenon.proxy).chain(&peers).collect();
-    let bench = Bench {
-        rounds: if options.quick { 3 } else { ROUNDS },
-        span: Duration::from_millis(if options.quick { 250 } else { 900 }),
-        only: &options.only,
-        proxies: &proxies,
-    };
-    let mut figures = bench.memory().await?;
-    figures.extend(bench.cpu("HTTP/1.1, 1 KiB", Work::Small, &[("HAProxy", 1.05), ("Envoy", 0.45)]).await?);
-    figures.extend(bench.cpu("HTTP/1.1, 64 KiB", Work::Large, &[("HAProxy", 0.85)]).await?);
-    figures.extend(bench.cpu("HTTP/2 in, HTTP/1.1 out, 1 KiB", Work::Http2, &[("HAProxy", 1.4)]).await?);
-    figures.extend(bench.latency().await?);
-    drop((tenon, peers));
-    if routes::ROW.contains(&options.only) {
-        figures.extend(routes::measure(&options.profile, &origins, options.quick).await?);
+    let wants = |row: &str| row.contains(&options.only);
+    let origins = origin::start(None).await?;
+    let setup = Setup { origins: &origins, papers: None };
+    let mut figures = Vec::new();
+    if [MEMORY, SMALL, LARGE, HTTP2, LATENCY].into_iter().any(wants) {
+        let (tenon, peers) = start(options, &setup).await?;
+        let bench = Bench::new(options, &tenon, &peers);
+        figures.extend(bench.memory().await?);
+        figures.extend(bench.cpu(SMALL, Work::Small, &[("HAProxy", 1.05), ("Envoy", 0.45)]).await?);
+        figures.extend(bench.cpu(LARGE, Work::Large, &[("HAProxy", 0.85)]).await?);
+        figures.extend(bench.cpu(HTTP2, Work::Http2, &[("HAProxy", 1.4)]).await?);
+        figures.extend(bench.latency().await?);
     }
-    if micro::ROW.contains(&options.only) {
+    if wants(SECURE) {
+        let papers = Papers::make()?;
+        let origins = origin::start(Some(papers.origin()?)).await?;
+        let (tenon, peers) = start(options, &Setup { origins: &origins, papers: Some(&papers) }).await?;
+        figures
+            .extend(Bench::new(options, &tenon, &peers).cpu(SECURE, Work::Small, &[("HAProxy", 1.1)]).await?);
+    }
+    if wants(routes::ROW) {
+        figures.extend(routes::measure(&options.profile, &setup, options.quick).await?);
+    }
+    if wants(micro::ROW) {
         figures.extend(micro::measure()?);
     }
     Ok(figures)
 }
 
-struct Bench<'a> {
-    rounds: usize,
-    /// How long each proxy's turn is.
-    span: Duration,
-    only: &'a str,
-    /// Tenon first.
-    proxies: &'a [&'a Proxy],
+async fn start(options: &Options, setup: &Setup<'_>) -> Outcome<(Tenon, Vec<Proxy>)> {
+    Ok((Tenon::start(&options.profile, setup, 1, 0).await?, peers::start(setup).await?))
 }
 
-impl Bench<'_> {
+struct Bench<'a> {
+    quick: bool,
+    only: &'a str,
+    /// Tenon first.
+    proxies: Vec<&'a Proxy>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(options: &'a Options, tenon: &'a Tenon, peers: &'a [Proxy]) -> Self {
+        let proxies = std::iter::once(&tenon.proxy).chain(peers).collect();
+        Self { quick: options.quick, only: &options.only, proxies }
+    }
+
     fn wants(&self, row: &str) -> bool {
         row.contains(self.only)
+    }
+
+    /// The proxies in the order of their turns in a round: each is first as often as the others.
+    fn turns(&self, round: usize) -> impl Iterator<Item = (usize, &'a Proxy)> {
+        let count = self.proxies.len();
+        let place = move |turn| (round + turn) % count;
+        (0..count).map(place).filter_map(|place| Some((place, *self.proxies.get(place)?)))
     }
 
     /// The proxy's time on its core for each request, and the ratios that have goals.
@@ -105,65 +141,78 @@ impl Bench<'_> {
             return Ok(Vec::new());
         }
         let mut rounds = Vec::new();
-        for _ in 0..self.rounds {
-            let mut round = Vec::new();
-            for proxy in self.proxies {
-                round.push(self.cpu_of(proxy, work).await?);
+        for round in 0..if self.quick { 3 } else { ROUNDS } {
+            let mut costs = vec![f64::NAN; self.proxies.len()];
+            for (place, proxy) in self.turns(round) {
+                costs[place] = self.cpu_of(proxy, work).await?;
             }
-            rounds.push(round);
+            rounds.push(costs);
         }
         Ok(self.figures(&format!("CPU, {row}"), "µs", &rounds, goals))
     }
 
     /// One turn of a proxy. A peer may fail now and then (a connection that it closes); its turn is taken again.
     async fn cpu_of(&self, proxy: &Proxy, work: Work) -> Outcome<f64> {
+        let span = Duration::from_millis(if self.quick { 250 } else { 900 });
         for _ in 1..TURNS {
-            match cpu_of(proxy, work, self.span).await {
+            match cpu_of(proxy, work, span).await {
                 Ok(cost) => return Ok(cost),
                 Err(error) => eprintln!("taking the turn again: {error}"),
             }
-            tokio::time::sleep(self.span).await;
+            tokio::time::sleep(span).await;
         }
-        cpu_of(proxy, work, self.span).await
+        cpu_of(proxy, work, span).await
     }
 
-    /// How long requests take at a fixed rate.
+    /// How long requests take at a fixed rate: over all slices together. Between what is said with it 19 of 20 repetitions
+    /// would lie, as far as one run can tell.
     async fn latency(&self) -> Outcome<Vec<Figure>> {
-        let row = format!("at {RATE} requests/s");
-        if !self.wants(&row) {
+        if !self.wants(LATENCY) {
             return Ok(Vec::new());
         }
-        let (mut medians, mut tails) = (Vec::new(), Vec::new());
-        for _ in 0..self.rounds {
-            let (mut median, mut tail) = (Vec::new(), Vec::new());
-            for proxy in self.proxies {
-                let took = at_rate(proxy.http1, "/", RATE, self.span * 2).await;
+        let mut slices = vec![Slices::default(); self.proxies.len()];
+        for round in 0..if self.quick { 4 } else { SLICES } {
+            for (place, proxy) in self.turns(round) {
+                let took = at_rate(&proxy.http1, "/", RATE, WARM_UP + SLICE).await;
                 let took = took.map_err(|error| format!("{}: {error}", proxy.name))?;
-                median.push(micros(quantile(&took, 0.5)));
-                tail.push(micros(quantile(&took, 0.99)));
+                let began = took.iter().map(|(due, _)| *due).min().ok_or("nothing was asked")?;
+                let counts = took.into_iter().filter(|(due, _)| *due >= began + WARM_UP);
+                slices[place].add(counts.map(|(_, took)| took));
             }
-            medians.push(median);
-            tails.push(tail);
         }
-        let mut figures = self.figures(&format!("p50 {row}"), "µs", &medians, &[]);
-        figures.extend(self.figures(&format!("p99 {row}"), "µs", &tails, &[("HAProxy", 1.1)]));
+        let mut figures = Vec::new();
+        for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+            for (proxy, own) in self.proxies.iter().zip(&slices) {
+                let (value, interval) = own.quantile(share);
+                figures.push(Figure {
+                    spread: Some(interval.map(micros)),
+                    ..Figure::plain(format!("{name} {LATENCY}, {}", proxy.name), micros(value), "µs")
+                });
+            }
+        }
+        let peer = self.proxies.iter().position(|it| it.name == "HAProxy");
+        if let Some((own, peer)) = slices.first().zip(peer.and_then(|place| slices.get(place))) {
+            let (ratio, interval) = own.ratio(peer, 0.99);
+            let name = format!("p99 {LATENCY}, Tenon / HAProxy");
+            figures.push(Figure { spread: Some(interval), ..Figure::at_most(name, ratio, "×", 1.1) });
+        }
         Ok(figures)
     }
 
     /// Memory before any request, and what a connection adds that has asked once.
     async fn memory(&self) -> Outcome<Vec<Figure>> {
         let mut figures = Vec::new();
-        if !self.wants("memory") {
+        if !self.wants(MEMORY) {
             return Ok(figures);
         }
-        for proxy in self.proxies {
+        for proxy in &self.proxies {
             let idle = core::kibibytes(proxy.pid())?;
-            let kept = connect_and_ask(proxy.http1, IDLE).await?;
+            let kept = connect_and_ask(&proxy.http1, IDLE).await?;
             let each = (core::kibibytes(proxy.pid())? - idle) / IDLE as f64;
             drop(kept);
             let ours = proxy.name == "Tenon";
             let figure = |name: &str, value, unit, goal| {
-                let name = format!("memory, {name}, {}", proxy.name);
+                let name = format!("{MEMORY}, {name}, {}", proxy.name);
                 if ours { Figure::at_most(name, value, unit, goal) } else { Figure::plain(name, value, unit) }
             };
             figures.push(figure("idle", idle / 1_024.0, "MiB", 20.0));
@@ -196,30 +245,29 @@ impl Bench<'_> {
 /// The time on its core that a proxy needs for each request, in microseconds.
 async fn cpu_of(proxy: &Proxy, work: Work, span: Duration) -> Outcome<f64> {
     let running = match work {
-        Work::Small => load::closed_loop(proxy.http1, "/").await?,
-        Work::Large => load::closed_loop(proxy.http1, origin::LARGE).await?,
-        Work::Http2 => load2::closed_loop(proxy.http2, "/").await?,
+        Work::Small => load::closed_loop(&proxy.http1, "/").await?,
+        Work::Large => load::closed_loop(&proxy.http1, origin::LARGE).await?,
+        Work::Http2 => load2::closed_loop(&proxy.http2, "/").await?,
     };
     tokio::time::sleep(span / 4).await;
     let (before, answered) = (core::cpu(proxy.pid())?, running.tally.answered.get());
     tokio::time::sleep(span).await;
     let (after, total) = (core::cpu(proxy.pid())?, running.tally.answered.get());
-    let failed = running.tally.failed.get();
-    if failed > 0 || total == answered {
-        let answered = total - answered;
-        return Err(
-            format!("{work:?} through {}: {failed} failed, {answered} were answered", proxy.name).into()
-        );
+    if let Some(failures) = running.tally.failures() {
+        return Err(format!("{work:?} through {}: {failures}", proxy.name).into());
+    }
+    if total == answered {
+        return Err(format!("{work:?} through {}: nothing was answered", proxy.name).into());
     }
     Ok(micros(after.saturating_sub(before)) / (total - answered) as f64)
 }
 
 /// So many connections that have asked once each, one after the other.
-async fn connect_and_ask(proxy: SocketAddr, count: usize) -> Outcome<Vec<Client>> {
+async fn connect_and_ask(door: &Door, count: usize) -> Outcome<Vec<Client>> {
     let mut kept = Vec::with_capacity(count);
     let request = request("/");
     for _ in 0..count {
-        let mut client = Client::connect(proxy).await?;
+        let mut client = Client::connect(door).await?;
         client.ask(&request).await?;
         kept.push(client);
     }

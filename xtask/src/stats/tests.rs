@@ -8,3 +8,29 @@ fn a_quantile_is_the_nearest_rank() {
     assert_eq!(times.quantile(1.0), Duration::from_millis(100));
     assert_eq!(Times::default().quantile(0.5), Duration::ZERO);
 }
+
+fn slices(of: &[&[u64]]) -> Slices {
+    let mut slices = Slices::default();
+    of.iter().for_each(|times| slices.add(times.iter().copied().map(Duration::from_micros)));
+    slices
+}
+
+#[test]
+fn the_quantile_of_slices_is_that_of_all_their_times() {
+    let (value, [low, high]) = slices(&[&[4, 1], &[3, 2, 5], &[6]]).quantile(0.5);
+    assert_eq!(value, Duration::from_micros(3));
+    assert!(low <= value && value <= high, "{low:?} {high:?}");
+    assert_eq!(Slices::default().quantile(0.5).0, Duration::ZERO);
+}
+
+#[test]
+fn one_slow_slice_among_many_widens_the_interval_and_moves_a_ratio_little() {
+    let calm: Vec<u64> = (1..=100).collect();
+    let slow: Vec<u64> = (1..=100).map(|it| it + 10_000).collect();
+    let mut own: Vec<&[u64]> = vec![&calm; 199];
+    let peer = slices(&vec![calm.as_slice(); 200]);
+    own.push(&slow);
+    let (ratio, [low, high]) = slices(&own).ratio(&peer, 0.99);
+    assert!((1.0..1.02).contains(&ratio), "{ratio}");
+    assert!(low >= 1.0 && high > ratio, "{low} {high}");
+}

@@ -3,12 +3,11 @@
 //! No more of the protocol than that needs (RFC 9113, RFC 7541): windows are opened as far as they go at the start, header
 //! blocks of answers are not decoded but for their status.
 
+use super::door::{Door, HOST, Stream};
 use super::load::{CONNECTIONS, Running, Tally};
 use crate::shell::Outcome;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Streams of one connection at a time.
 const STREAMS: usize = 16;
@@ -25,25 +24,23 @@ const ACK: u8 = 1;
 const PRIORITY: u8 = 0x20;
 
 /// As many requests at a time as over HTTP/1.1, on few connections, until the run is dropped.
-pub(super) async fn closed_loop(proxy: SocketAddr, path: &str) -> Outcome<Running> {
+pub(super) async fn closed_loop(door: &Door, path: &str) -> Outcome<Running> {
     let tally = Rc::new(Tally::default());
     let block: Rc<[u8]> = header_block(path).into();
     let mut tasks = Vec::new();
     for _ in 0..CONNECTIONS / STREAMS {
-        let stream = TcpStream::connect(proxy).await?;
-        stream.set_nodelay(true)?;
+        let stream = door.connect().await?;
         let (tally, block) = (Rc::clone(&tally), Rc::clone(&block));
         tasks.push(tokio::task::spawn_local(async move {
             if let Err(error) = run(stream, &block, &tally).await {
-                eprintln!("a connection at {proxy}: {error}");
+                tally.fail(error);
             }
-            tally.count(false);
         }));
     }
     Ok(Running { tally, tasks })
 }
 
-async fn run(mut stream: TcpStream, block: &[u8], tally: &Tally) -> Outcome {
+async fn run(mut stream: Stream, block: &[u8], tally: &Tally) -> Outcome {
     let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     // SETTINGS_INITIAL_WINDOW_SIZE, and the connection's window.
     frame(&mut out, SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
@@ -56,6 +53,7 @@ async fn run(mut stream: TcpStream, block: &[u8], tally: &Tally) -> Outcome {
     loop {
         if !out.is_empty() {
             stream.write_all(&out).await?;
+            stream.flush().await?;
             out.clear();
         }
         if stream.read_buf(&mut read).await? == 0 {
@@ -67,10 +65,10 @@ async fn run(mut stream: TcpStream, block: &[u8], tally: &Tally) -> Outcome {
             match kind {
                 DATA | HEADERS => {
                     if kind == HEADERS && !is_ok(flags, payload) {
-                        tally.count(false);
+                        tally.fail("an answer whose status is not 200");
                     }
                     if flags & END_STREAM != 0 {
-                        tally.count(true);
+                        tally.succeed();
                         ask(&mut out, &mut next, block);
                     }
                 }
@@ -114,7 +112,7 @@ fn next_frame(read: &[u8]) -> Option<(u8, u8, &[u8])> {
 /// `:method`, `:scheme`, `:path` and `:authority`, with no use of the dynamic table.
 fn header_block(path: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x86];
-    for (index, value) in [(4, path), (1, "bench.test")] {
+    for (index, value) in [(4, path), (1, HOST)] {
         block.extend_from_slice(&[index, value.len() as u8]);
         block.extend_from_slice(value.as_bytes());
     }
