@@ -21,6 +21,7 @@ use crate::proto::snapshot::v1;
 use crate::{InvalidMessage, proto};
 use prost::Message;
 use std::collections::BTreeSet;
+use tenon_core::route::Route;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecars};
 use tenon_core::{InstanceId, Revision, ServiceRef};
 
@@ -117,6 +118,15 @@ impl Stored {
             sidecars: self.sidecars.as_ref().map(Into::into),
         };
         stored.encode_to_vec()
+    }
+
+    /// Bytes that add routes to the gateway's, put after those of a file that has a gateway: parts of a message that occurs
+    /// again are joined (as Protocol Buffers have it). So a long file can be written piece by piece.
+    pub fn more_routes<'a>(routes: impl IntoIterator<Item = &'a Route>) -> Vec<u8> {
+        let routes = routes.into_iter().map(Into::into).collect();
+        let gateway = Some(v1::Gateway { routes, ..Default::default() });
+        let routes = Some(v1::Routes { gateway, ..Default::default() });
+        v1::StoredSnapshot { routes, ..Default::default() }.encode_to_vec()
     }
 
     /// Reads a file.

@@ -184,7 +184,12 @@ impl Plane {
 
     /// What the plane was told last.
     pub fn snapshot(&self) -> Stored {
-        told(&self.shared).parts.to_stored()
+        self.parts().to_stored()
+    }
+
+    /// The same as it is kept here, which costs nothing to hand out however many routes there are.
+    pub(crate) fn parts(&self) -> Parts {
+        told(&self.shared).parts.clone()
     }
 
     /// Waits until every listener of the present snapshot is open in every worker.

@@ -29,11 +29,16 @@ pub(crate) fn load(path: &Path) -> Result<Option<Stored>, LoadError> {
     }
 }
 
-/// Puts a snapshot in this file, durably. On an error the file is as it was.
-pub(crate) fn save(path: &Path, stored: &Stored) -> io::Result<()> {
+/// Puts a snapshot of these pieces in this file, durably. On an error the file is as it was.
+///
+/// Between pieces it steps back, so that it is in nobody's way for long who has to do with requests.
+pub(crate) fn save(path: &Path, pieces: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(&stored.to_bytes())?;
+    for piece in pieces {
+        file.write_all(&piece)?;
+        std::thread::yield_now();
+    }
     file.sync_all()?;
     fs::rename(&beside, path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())

@@ -122,12 +122,12 @@ async fn connect(plane: &Plane, server: &Server, whole: bool) -> Result<Streamin
     let token = token(server)?;
     let mut client =
         SnapshotServiceClient::new(channel(server).await?).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let known = plane.snapshot();
+    let known = plane.parts();
     let watch = Watch {
         node: server.node.clone(),
-        routes: known.routes.map(|part| part.revision).filter(|_| !whole),
-        endpoints: known.endpoints.map(|part| part.revision).filter(|_| !whole),
-        sidecars: known.sidecars.map(|part| part.revision),
+        routes: known.routes.as_ref().map(|part| part.revision).filter(|_| !whole),
+        endpoints: known.endpoints.as_ref().map(|part| part.revision).filter(|_| !whole),
+        sidecars: known.sidecars.as_ref().map(|part| part.revision),
         instances: server.instances.clone(),
     };
     let mut request = tonic::Request::new(v1::WatchRequest::from(&watch));
@@ -193,8 +193,8 @@ async fn save(plane: &Plane, file: PathBuf, changed: &Notify) {
         changed.notified().await;
         tokio::time::sleep(SAVE_DELAY).await;
         plane.forget_replaced();
-        let (stored, path) = (plane.snapshot(), file.clone());
-        let saved = tokio::task::spawn_blocking(move || store::save(&path, &stored)).await;
+        let (parts, path) = (plane.parts(), file.clone());
+        let saved = tokio::task::spawn_blocking(move || store::save(&path, parts.to_pieces())).await;
         if let Ok(Err(error)) = saved {
             tracing::warn!(file = %file.display(), %error, "the snapshot could not be kept");
         }

@@ -1,5 +1,6 @@
 //! A snapshot made ready for use: names resolved, routes indexed, cells attached. Immutable; a change makes a new one.
 
+mod asked;
 mod group;
 mod name;
 
@@ -11,6 +12,7 @@ use crate::connection::Role;
 use crate::policy::Enforced;
 use crate::pool::Way;
 use crate::tls::Ends;
+use asked::Asked;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,6 +28,9 @@ use tenon_core::route::RouteTable;
 use tenon_core::snapshot::{Endpoint, Endpoints, Routes, Sidecar, Sidecars};
 use tenon_core::{Address, InstanceId, Revision, RouteName, ServiceRef, Timestamp};
 
+/// How many routes are made ready at a time to be stored.
+const PIECE: usize = 64;
+
 /// The parts of a snapshot that have arrived so far.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Parts {
@@ -33,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) routes: Option<Arc<Routes>>,
     /// The gateway's routes.
     pub(crate) table: Arc<RouteTable>,
+    /// The subsets that they ask for.
+    asked: Arc<Asked>,
     pub(crate) endpoints: Option<Arc<Endpoints>>,
     pub(crate) sidecars: Option<Arc<Sidecars>>,
 }
@@ -42,6 +49,7 @@ impl Parts {
     pub(crate) fn set_routes(&mut self, mut routes: Routes) {
         let own = routes.gateway.as_mut().map(|gateway| std::mem::take(&mut gateway.routes));
         self.table = Arc::new(RouteTable::new(own.unwrap_or_default()));
+        self.asked = Arc::new(Asked::by(self.table.routes()));
         self.routes = Some(Arc::new(routes));
     }
 
@@ -50,16 +58,32 @@ impl Parts {
         if self.routes.as_ref().is_none_or(|routes| routes.revision != changes.from) {
             return false;
         }
-        let table = Arc::make_mut(&mut self.table);
-        for name in &changes.removed {
-            table.remove(name);
-        }
-        changes.set.into_iter().for_each(|route| table.set(route));
+        let (table, asked) = (Arc::make_mut(&mut self.table), Arc::make_mut(&mut self.asked));
+        changes.set.iter().for_each(|route| asked.add(route));
+        let removed: Vec<_> = changes.removed.iter().filter_map(|name| table.remove(name)).collect();
+        let replaced: Vec<_> = changes.set.into_iter().filter_map(|route| table.set(route)).collect();
+        removed.iter().chain(&replaced).for_each(|route| asked.remove(route));
         self.routes = Some(Arc::new(changes.settings));
         true
     }
 
-    /// The same, as it is shown and stored.
+    /// The same as it is stored, in pieces that are quickly made, one after the other.
+    pub(crate) fn to_pieces(&self) -> impl Iterator<Item = Vec<u8>> {
+        let settings = Stored {
+            routes: self.routes.as_deref().cloned(),
+            endpoints: self.endpoints.as_deref().cloned(),
+            sidecars: self.sidecars.as_deref().cloned(),
+        };
+        let has_gateway = settings.routes.as_ref().is_some_and(|routes| routes.gateway.is_some());
+        let mut routes = self.table.routes().filter(move |_| has_gateway);
+        let pieces = std::iter::from_fn(move || {
+            let piece: Vec<_> = routes.by_ref().take(PIECE).collect();
+            (!piece.is_empty()).then(|| Stored::more_routes(piece))
+        });
+        std::iter::once(settings.to_bytes()).chain(pieces)
+    }
+
+    /// The same, as it is shown.
     pub(crate) fn to_stored(&self) -> Stored {
         let whole = |routes: &Routes| {
             let mut routes = routes.clone();
@@ -289,14 +313,13 @@ fn gateway(routes: &Routes, parts: &Parts, cells: &mut Cells) -> Option<GatewayV
 
 fn destinations(parts: &Parts, cells: &mut Cells, setting: Setting<'_>) -> Vec<Arc<Destination>> {
     let endpoints = parts.endpoints.as_ref();
-    let asked = group::asked(parts);
     let services = parts.routes.iter().flat_map(|routes| &routes.services);
     let rests =
         |service: &ServiceRef| parts.routes.as_ref().is_some_and(|routes| routes.resting.contains(service));
     let mut destination = |(service, traffic): (&ServiceRef, &Traffic)| {
         let known = endpoints.and_then(|part| part.services.get(service)).map_or(&[][..], Vec::as_slice);
         let own = cells.service(service);
-        let groups = group::groups(service, traffic, known, asked.get(service), cells, setting);
+        let groups = group::groups(service, traffic, known, &parts.asked, cells, setting);
         own.in_mode(service, groups.first().map_or(Mode::Normal, |group| group.mode));
         Destination {
             service: service.clone(),

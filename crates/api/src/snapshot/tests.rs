@@ -59,7 +59,7 @@ proptest! {
                 match pick {
                     0 => after.routes.push(route.clone()),
                     1 => {}
-                    _ => after.routes.push(tenon_core::route::Route { rules: Vec::new(), ..route.clone() }),
+                    _ => after.routes.push(Route { rules: Vec::new(), ..route.clone() }),
                 }
             }
             after.routes.extend(others);
@@ -75,7 +75,16 @@ proptest! {
 
     #[test]
     fn what_is_stored_is_read_back(stored in stored()) {
-        prop_assert_eq!(Stored::from_bytes(&stored.to_bytes()).unwrap(), stored);
+        prop_assert_eq!(Stored::from_bytes(&stored.to_bytes()).unwrap(), stored.clone());
+        // The same, piece by piece.
+        let mut settings = stored.clone();
+        let mut routes = Vec::new();
+        if let Some(gateway) = settings.routes.as_mut().and_then(|routes| routes.gateway.as_mut()) {
+            routes = std::mem::take(&mut gateway.routes);
+        }
+        let pieces = routes.iter().flat_map(|route| Stored::more_routes([route]));
+        let bytes: Vec<u8> = settings.to_bytes().into_iter().chain(pieces).collect();
+        prop_assert_eq!(Stored::from_bytes(&bytes).unwrap(), stored);
     }
 
     #[test]

@@ -93,6 +93,8 @@ struct HostScope {
     number: u32,
     /// The longest key among them, in bytes.
     longest: usize,
+    /// Of which lengths there are keys, a bit for each; the last stands for all from there on.
+    lengths: u64,
 }
 
 /// What routes say of one path of one hostname, each in order of precedence.
@@ -164,16 +166,12 @@ impl RouteTable {
         self.routes.iter().flat_map(|group| group.iter().flatten()).map(AsRef::as_ref)
     }
 
-    /// Puts a route in place of the one of its name, or at the end if there is none.
-    pub fn set(&mut self, route: Route) {
+    /// Puts a route in place of the one of its name, or at the end if there is none; the one that was there.
+    pub fn set(&mut self, route: Route) -> Option<Arc<Route>> {
         let route = Arc::new(route);
-        let place = match self.place_of(&route.name) {
-            Some(place) => {
-                self.take_out(place);
-                place
-            }
-            None => self.places(),
-        };
+        let known = self.place_of(&route.name);
+        let replaced = known.and_then(|place| self.take_out(place));
+        let place = known.unwrap_or(self.places());
         self.note(&route.name, place);
         self.put(place, Some(Arc::clone(&route)));
         self.add(place, &route, |candidates, candidate| {
@@ -181,16 +179,17 @@ impl RouteTable {
             candidates.sort_by_key(Candidate::precedence);
         });
         self.changed();
+        replaced
     }
 
-    /// Takes a route out; whether there was one of this name.
-    pub fn remove(&mut self, name: &RouteName) -> bool {
-        let Some(place) = self.place_of(name) else { return false };
-        self.take_out(place);
+    /// Takes out the route of this name, if there is one.
+    pub fn remove(&mut self, name: &RouteName) -> Option<Arc<Route>> {
+        let place = self.place_of(name)?;
+        let removed = self.take_out(place);
         self.put(place, None);
         self.names.retain(name_hash(name), |it| it.name != *name);
         self.changed();
-        true
+        removed
     }
 
     /// The rule that a request falls under, by precedence; `None` if no match holds for it.
@@ -240,10 +239,9 @@ impl RouteTable {
         }
     }
 
-    /// Takes out of the indexes what the route at a place says.
-    fn take_out(&mut self, place: usize) {
-        let found = self.routes.get(place / GROUP).and_then(|group| group.get(place % GROUP)?.clone());
-        let Some(route) = found else { return };
+    /// Takes out of the indexes what the route at a place says; that route.
+    fn take_out(&mut self, place: usize) -> Option<Arc<Route>> {
+        let route = self.routes.get(place / GROUP)?.get(place % GROUP)?.clone()?;
         for hostname in distinct_hostnames(&route) {
             for stated in route.rules.iter().flat_map(Rule::stated_matches) {
                 let key = stated.path.key();
@@ -257,6 +255,7 @@ impl RouteTable {
                 }
             }
         }
+        Some(route)
     }
 
     fn add(&mut self, place: usize, route: &Arc<Route>, insert: impl Fn(&mut Vec<Candidate>, Candidate)) {
@@ -287,9 +286,10 @@ impl RouteTable {
             None => &mut self.any_host,
             Some(hostname) => host_scope(&mut self.hosts, hostname),
         };
-        let scope = place.get_or_insert(HostScope { number: next, longest: 0 });
+        let scope = place.get_or_insert(HostScope { number: next, longest: 0, lengths: 0 });
         self.scopes = self.scopes.max(scope.number);
         scope.longest = scope.longest.max(length);
+        scope.lengths |= HostScope::bit(length);
         scope.number
     }
 
@@ -345,8 +345,14 @@ impl RouteTable {
     }
 
     fn under(&self, scope: HostScope, hash: Hash, key: Option<&[u8]>) -> Option<&Path> {
-        let key = key?;
+        let key = key.filter(|key| scope.lengths & HostScope::bit(key.len()) != 0)?;
         self.paths.find(hash, |path| path.scope == scope.number && path.key.as_bytes() == key)
+    }
+}
+
+impl HostScope {
+    const fn bit(length: usize) -> u64 {
+        1 << if length < 63 { length } else { 63 }
     }
 }
 

@@ -263,7 +263,7 @@ proptest! {
                     }
                 }
                 (None, place) => {
-                    prop_assert_eq!(table.remove(&name), place.is_some());
+                    prop_assert_eq!(table.remove(&name).is_some(), place.is_some());
                     place.into_iter().for_each(|place| drop(routes.remove(place)));
                 }
             }

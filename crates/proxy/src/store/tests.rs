@@ -3,6 +3,10 @@ use crate::view::tests::revision;
 use std::os::unix::fs::PermissionsExt as _;
 use tenon_core::snapshot::Endpoints;
 
+fn save_stored(path: &Path, stored: &Stored) -> io::Result<()> {
+    save(path, std::iter::once(stored.to_bytes()))
+}
+
 fn stored(position: u64) -> Stored {
     let endpoints = Endpoints { revision: revision(position), services: Default::default() };
     Stored { endpoints: Some(endpoints), ..Stored::default() }
@@ -14,7 +18,7 @@ fn what_is_saved_is_loaded_and_replaced() {
     let path = folder.path().join("snapshot");
     assert_eq!(load(&path).unwrap(), None);
     for position in [1, 2] {
-        save(&path, &stored(position)).unwrap();
+        save_stored(&path, &stored(position)).unwrap();
         assert_eq!(load(&path).unwrap(), Some(stored(position)));
     }
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -32,9 +36,9 @@ fn a_damaged_file_is_an_error_and_not_a_snapshot() {
 fn a_save_that_fails_leaves_the_file_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshot");
-    save(&path, &stored(1)).unwrap();
+    save_stored(&path, &stored(1)).unwrap();
     // Where the new file would be written there is a folder.
     fs::create_dir(folder.path().join("snapshot.new")).unwrap();
-    assert!(save(&path, &stored(2)).is_err());
+    assert!(save_stored(&path, &stored(2)).is_err());
     assert_eq!(load(&path).unwrap(), Some(stored(1)));
 }

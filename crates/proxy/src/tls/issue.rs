@@ -56,10 +56,12 @@ pub(crate) async fn follow(plane: &Plane, server: &Server) {
 
 /// The workloads that live here, each with somebody for whom its certificate can be asked.
 fn holders(plane: &Plane) -> BTreeMap<Workload, Holder> {
-    let told = plane.snapshot();
-    let sidecars = told.sidecars.into_iter().flat_map(|part| part.sidecars);
-    let services = sidecars.map(|(id, sidecar)| (Workload::Service(sidecar.service), Holder::Instance(id)));
-    let gateway = told.routes.and_then(|routes| routes.gateway).map(|_| (Workload::Gateway, Holder::Gateway));
+    let told = plane.parts();
+    let sidecars = told.sidecars.iter().flat_map(|part| &part.sidecars);
+    let services = sidecars
+        .map(|(id, sidecar)| (Workload::Service(sidecar.service.clone()), Holder::Instance(id.clone())));
+    let gateway = told.routes.as_ref().and_then(|routes| routes.gateway.as_ref());
+    let gateway = gateway.map(|_| (Workload::Gateway, Holder::Gateway));
     services.chain(gateway).collect()
 }
 

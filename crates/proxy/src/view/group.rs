@@ -1,9 +1,8 @@
 //! Which of a service's instances are used, arranged for its strategy: once for all of them, and once for each subset that
 //! a route asks for.
 
-use super::Parts;
+use super::asked::Asked;
 use crate::cells::Cells;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenon_core::availability::{self, Distance, Locality, Mode, Standing};
 use tenon_core::balance::{Subset, Table};
@@ -58,26 +57,16 @@ impl Group {
     }
 }
 
-/// The subsets that routes ask for.
-pub(super) fn asked(parts: &Parts) -> BTreeMap<ServiceRef, BTreeSet<Subset>> {
-    let backends = parts.table.routes().flat_map(|route| &route.rules).flat_map(|rule| &rule.backends);
-    let mut asked: BTreeMap<ServiceRef, BTreeSet<Subset>> = BTreeMap::new();
-    for backend in backends.filter(|backend| !backend.subset.is_everybody()) {
-        asked.entry(backend.service.clone()).or_default().insert(backend.subset.clone());
-    }
-    asked
-}
-
 /// One group for those who ask for no subset, and one for each that is asked for.
 pub(super) fn groups(
     service: &ServiceRef,
     traffic: &Traffic,
     endpoints: &[Endpoint],
-    asked: Option<&BTreeSet<Subset>>,
+    asked: &Asked,
     cells: &mut Cells,
     setting: Setting<'_>,
 ) -> Vec<Group> {
-    let subsets = std::iter::once(Subset::default()).chain(asked.into_iter().flatten().cloned());
+    let subsets = std::iter::once(Subset::default()).chain(asked.of(service).cloned());
     subsets.map(|asked| group(service, traffic, endpoints, asked, cells, setting)).collect()
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use tenon_core::availability::Locality;
-use tenon_core::manifest::Version;
+use tenon_core::manifest::{Gateway, Version};
+use tenon_core::route::{Backend, Route, Rule};
 use tenon_core::{LogId, Namespace, Position};
 
 pub(crate) fn revision(position: u64) -> Revision {
@@ -98,4 +99,37 @@ fn cells_outlive_a_change_and_are_forgotten_with_their_service() {
     drop((first, second));
     cells.forget_unused();
     assert!(kept.upgrade().is_none());
+}
+
+#[test]
+fn what_routes_ask_for_is_known_after_changes_too() {
+    let asking = |name: &str, version: Option<&str>| {
+        let pairs = version.map(|it| ("version".to_owned(), it.to_owned()));
+        let subset = Subset::new(pairs.into_iter().collect()).unwrap();
+        let backends = vec![Backend { service: service("payment"), weight: 1, subset }];
+        let rule = Rule { backends, ..Rule::default() };
+        Route { name: name.parse().unwrap(), hostnames: Vec::new(), rules: vec![rule] }
+    };
+    let mut routes = (*view(&[("payment", &[])]).parts.routes.unwrap()).clone();
+    let listen = ([127, 0, 0, 1], 1).into();
+    routes.gateway = Some(Gateway { listen, proxy_protocol: false, routes: Vec::new(), tls: None });
+    let mut parts = Parts::default();
+    parts.set_routes(routes.clone());
+    let steps: [(&[&str], Vec<Route>); 5] = [
+        (&[], vec![asking("a", Some("1")), asking("b", Some("1")), asking("c", None)]),
+        (&[], vec![asking("a", Some("2"))]),
+        (&["b"], vec![asking("c", Some("3"))]),
+        (&["a", "never"], vec![asking("a", Some("3")), asking("c", None)]),
+        (&["a"], vec![]),
+    ];
+    for (removed, set) in steps {
+        let removed = removed.iter().map(|name| name.parse().unwrap()).collect();
+        let from = routes.revision;
+        routes.revision.position.0 += 1;
+        assert!(parts.change_routes(RouteChanges { from, settings: routes.clone(), removed, set }));
+        assert_eq!(*parts.asked, Asked::by(parts.table.routes()));
+        let bytes: Vec<u8> = parts.to_pieces().flatten().collect();
+        assert_eq!(Stored::from_bytes(&bytes).unwrap(), parts.to_stored());
+    }
+    assert_eq!(*parts.asked, Asked::default());
 }

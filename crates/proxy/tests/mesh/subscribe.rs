@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::proto::snapshot::v1;
-use tenon_api::snapshot::{Part, ServiceEndpoints, SnapshotService, SnapshotServiceServer, Watch};
+use tenon_api::snapshot::{Part, ServiceEndpoints, SnapshotService, SnapshotServiceServer, Stored, Watch};
 use tenon_core::manifest::Traffic;
 use tenon_core::snapshot::Sidecars;
 use tenon_proxy::Limits;
@@ -111,7 +111,10 @@ async fn what_the_server_says_is_applied_kept_and_followed_up() {
     plane.listening().await;
     assert_eq!(Client::connect(outbound).await.send(get("http://payment/")).await.text(), "paid");
     let path = folder.path().join("snapshot");
-    let kept = || async { std::fs::read(&path).is_ok_and(|it| it == plane.snapshot().to_bytes()) };
+    let kept = || async {
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        Stored::from_bytes(&bytes).is_ok_and(|it| it == plane.snapshot())
+    };
     until("it is kept", kept).await;
 
     // A change of one service.
