@@ -54,6 +54,9 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a request's head may take from its first byte on; a slower one is answered with 408.
     pub head_begun: Duration,
+    /// How long a client of HTTP/1.1 that has closed its sending side is still answered; then it counts as gone. That is
+    /// how clients give up too, so it is short.
+    pub parting: Duration,
     /// How long a connection may take to show which protocol it speaks, before it is carried as plain bytes.
     pub detect_timeout: Duration,
     /// Connections to one listener at a time; more are closed at once.
@@ -94,6 +97,7 @@ impl Default for Limits {
             headers: 100,
             head_timeout: Duration::from_secs(75),
             head_begun: Duration::from_secs(10),
+            parting: Duration::from_secs(1),
             detect_timeout: Duration::from_millis(500),
             connections: 10_000,
             requests: 1_000_000,

@@ -42,9 +42,10 @@ where
     F: Future<Output = Response<Body>> + 'static,
 {
     let wire = Arc::new(Wire::default());
-    let io = Guarded::new(io, Scanner::new(strictness(limits)), Arc::clone(&wire), limits.head_begun);
+    let scanner = Scanner::new(strictness(limits));
+    let io = Guarded::new(io, scanner, Arc::clone(&wire), limits.head_begun, limits.parting);
     let number = Cell::new(0);
-    let pace = Rc::new(Pace::default());
+    let pace = Rc::new(Pace::new(Arc::clone(&wire)));
     let service = service_fn(|mut request: Request<Incoming>| {
         number.set(number.get() + 1);
         let in_hand = pace.begin();

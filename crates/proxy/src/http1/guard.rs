@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub(super) struct Wire {
     /// Whether the request in hand asks to change the protocol.
     switching: AtomicBool,
     answer: AtomicU8,
+    /// Requests that have been answered, to the end.
+    done: AtomicU64,
     /// Who waits for that answer.
     waker: Mutex<Option<Waker>>,
 }
@@ -61,6 +63,11 @@ impl Wire {
         }
     }
 
+    /// Tells that a request has been answered.
+    pub(super) fn is_done(&self) {
+        self.done.fetch_add(1, Ordering::Release);
+    }
+
     fn take_answer(&self) -> Option<bool> {
         match self.answer.swap(UNANSWERED, Ordering::AcqRel) {
             UNANSWERED => None,
@@ -88,6 +95,10 @@ pub(super) struct Guarded<I> {
     /// How long a head may take from its first byte on, and when the one in hand has taken that long.
     patience: Duration,
     late: Option<Pin<Box<Sleep>>>,
+    /// How long a client that has closed its side is taken to wait for the answer to what it sent, and when it has been
+    /// that long: it may as well be gone.
+    parting: Duration,
+    gone: Option<Pin<Box<Sleep>>>,
     /// After a violation nothing is read any more.
     over: bool,
 }
@@ -104,9 +115,28 @@ enum Verdict {
 }
 
 impl<I> Guarded<I> {
-    pub(super) fn new(io: I, scanner: Scanner, wire: Arc<Wire>, patience: Duration) -> Self {
-        let (held, late) = (Vec::new(), None);
-        Self { io, scanner, wire, heads: 0, held, taken: 0, passed: 0, patience, late, over: false }
+    pub(super) fn new(
+        io: I,
+        scanner: Scanner,
+        wire: Arc<Wire>,
+        patience: Duration,
+        parting: Duration,
+    ) -> Self {
+        let held = Vec::new();
+        Self {
+            io,
+            scanner,
+            wire,
+            heads: 0,
+            held,
+            taken: 0,
+            passed: 0,
+            patience,
+            late: None,
+            parting,
+            gone: None,
+            over: false,
+        }
     }
 
     /// How many of these bytes may pass, and what becomes of the rest.
@@ -190,11 +220,14 @@ impl<I: AsyncRead + Unpin> Guarded<I> {
 
     /// Reads to where it goes, and holds back what may not pass. Whether there is something to be told: bytes, or the end.
     fn read_through(&mut self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        if self.gone.is_some() {
+            return self.part(cx);
+        }
         let before = to.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, to))?;
         let read = to.filled().get(before..).unwrap_or_default();
         if read.is_empty() {
-            return Poll::Ready(Ok(true));
+            return self.part(cx);
         }
         let (count, _) = self.judge(read);
         if count < read.len() {
@@ -202,6 +235,17 @@ impl<I: AsyncRead + Unpin> Guarded<I> {
             to.set_filled(before + count);
         }
         Poll::Ready(Ok(count > 0))
+    }
+
+    /// The client has closed its side. The server would take it as gone, so it is told when there is nothing left to answer, or
+    /// when that takes too long.
+    fn part(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if !self.scanner.is_between() || self.wire.done.load(Ordering::Acquire) >= self.heads {
+            return Poll::Ready(Ok(true));
+        }
+        let parting = self.parting;
+        let gone = self.gone.get_or_insert_with(|| Box::pin(tokio::time::sleep(parting)));
+        gone.as_mut().poll(cx).map(|()| Ok(true))
     }
 
     /// Reads more of what is held; whether there was some.

@@ -1,12 +1,14 @@
 //! Whether the heads of a connection's requests come in time. Looked at now and then, so that a request pays for no timer:
 //! a late client is let go some time after its time was up.
 
+use super::guard::Wire;
 use crate::body::{Body, BodyError};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ pub(super) struct Pace {
     begun: Cell<u64>,
     /// Those whose answers have not been sent yet.
     in_hand: Cell<u32>,
+    /// Who is told when one has been answered.
+    wire: Arc<Wire>,
 }
 
 /// A request that is dealt with until this is dropped.
@@ -33,6 +37,10 @@ pub(super) struct Answer {
 }
 
 impl Pace {
+    pub(super) fn new(wire: Arc<Wire>) -> Self {
+        Self { wire, ..Self::default() }
+    }
+
     /// A head has come.
     pub(super) fn begin(self: &Rc<Self>) -> InHand {
         self.begun.set(self.begun.get() + 1);
@@ -61,6 +69,7 @@ impl InHand {
 impl Drop for InHand {
     fn drop(&mut self) {
         self.0.in_hand.set(self.0.in_hand.get().saturating_sub(1));
+        self.0.wire.is_done();
     }
 }
 

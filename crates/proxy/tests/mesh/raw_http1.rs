@@ -279,6 +279,28 @@ async fn what_an_application_says_unasked_is_nobodys_answer() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_its_side_is_answered() {
+    let app = App::start(|_: Request<hyper::body::Incoming>| async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Response::new(full("paid"))
+    })
+    .await;
+    let mesh = mesh_with(&app, Limits::default()).await;
+    for (bytes, answers) in
+        [(GET.to_owned(), 1), (post("content-length: 4\r\n", "body"), 1), (GET.repeat(3), 3)]
+    {
+        let mut stream = TcpStream::connect(mesh.gateway.address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        let reading = stream.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(10), reading).await.expect("closed").unwrap();
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), answers, "{answer}");
+        assert!(answer.ends_with("paid"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_closes_its_side_is_let_go() {
     let app = App::saying("paid").await;
     let mesh = mesh_with(&app, Limits::default()).await;

@@ -4,12 +4,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(10);
+const PARTING: Duration = Duration::from_secs(1);
 const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
 
 fn guarded() -> (DuplexStream, Guarded<DuplexStream>, Arc<Wire>) {
     let (client, server) = tokio::io::duplex(64 * 1024);
     let wire = Arc::new(Wire::default());
-    (client, Guarded::new(server, Scanner::new(Limits::default()), Arc::clone(&wire), PATIENCE), wire)
+    (
+        client,
+        Guarded::new(server, Scanner::new(Limits::default()), Arc::clone(&wire), PATIENCE, PARTING),
+        wire,
+    )
 }
 
 /// Reads what may pass now.
@@ -114,4 +119,35 @@ async fn a_head_that_was_begun_must_come() {
     tokio::time::sleep(PATIENCE / 5).await;
     assert_eq!(available(&mut server, 100).await, std::str::from_utf8(STAND_IN).unwrap());
     assert_eq!(wire.refused(2), Some(Violation::HeadTooSlow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_closed_its_side_is_there_until_it_is_answered_or_its_time_is_up() {
+    let mut piece = [0; 8];
+    for answered in [true, false] {
+        let (mut client, mut server, wire) = guarded();
+        client.write_all(format!("{GET}{GET}").as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(available(&mut server, 1024).await, format!("{GET}{GET}"));
+        wire.is_done();
+        assert_eq!(available(&mut server, 1024).await, "");
+        let began = tokio::time::Instant::now();
+        if answered {
+            wire.is_done();
+        }
+        assert_eq!(server.read(&mut piece).await.unwrap(), 0);
+        assert_eq!(began.elapsed() < PARTING, answered);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_within_a_request_or_between_two_is_gone_at_once() {
+    for sent in ["", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf"] {
+        let (mut client, mut server, _) = guarded();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut all = String::new();
+        server.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, sent);
+    }
 }
