@@ -6,6 +6,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tenon_core::manifest::Gateway;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,6 +122,37 @@ pub(crate) enum Command {
     Reap,
 }
 
+/// Where the gateway listens, instead of what manifests say.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct GatewayAt {
+    /// Where the gateway listens, instead of what the manifest says; port 0 takes a free one
+    #[arg(long = "gateway", id = "gateway", env = "TENON_GATEWAY", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where it listens for plain text beside TLS, instead of what the manifest says; port 0 takes a free one
+    #[arg(long = "gateway-plain", id = "gateway-plain", env = "TENON_GATEWAY_PLAIN", value_name = "ADDRESS")]
+    pub(crate) plain: Option<SocketAddr>,
+}
+
+impl GatewayAt {
+    /// Has a gateway listen there.
+    pub(crate) fn place(self, gateway: &mut Gateway) {
+        gateway.listen = self.listen.unwrap_or(gateway.listen);
+        if let Some(plain) = gateway.tls.as_mut().and_then(|tls| tls.plain.as_mut()) {
+            plain.listen = self.plain.unwrap_or(plain.listen);
+        }
+    }
+
+    /// The options that say the same.
+    pub(crate) fn arguments(self) -> Vec<String> {
+        let options = [("--gateway", self.listen), ("--gateway-plain", self.plain)];
+        options
+            .into_iter()
+            .filter_map(|(name, at)| Some([name.to_owned(), at?.to_string()]))
+            .flatten()
+            .collect()
+    }
+}
+
 /// `tenon up`
 #[derive(Debug, Args)]
 #[command(
@@ -142,9 +174,8 @@ pub(crate) struct Up {
     /// Where the data plane answers for metrics and explanations; port 0 takes a free one
     #[arg(long, env = "TENON_ADMIN_LISTEN", default_value = "127.0.0.1:7421", value_name = "ADDRESS")]
     pub(crate) admin_listen: SocketAddr,
-    /// Where the gateway listens, instead of what the manifest says; port 0 takes a free one
-    #[arg(long, env = "TENON_GATEWAY", value_name = "ADDRESS")]
-    pub(crate) gateway: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayAt,
     /// How long to wait for every service to be healthy, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) wait: u64,
@@ -313,9 +344,8 @@ pub(crate) struct Server {
     /// A name, besides those that mean this machine, that the API answers to; may be repeated
     #[arg(long, env = "TENON_API_HOST", value_delimiter = ',', value_name = "NAME")]
     pub(crate) api_host: Vec<String>,
-    /// Where the gateway of every data plane listens, instead of what manifests say
-    #[arg(long, env = "TENON_GATEWAY", value_name = "ADDRESS")]
-    pub(crate) gateway: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayAt,
     /// The supervisor's socket; without one no processes are run
     #[arg(long, value_name = "PATH")]
     pub(crate) supervisor: Option<PathBuf>,

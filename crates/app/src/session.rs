@@ -23,12 +23,20 @@ pub(crate) struct Endpoints {
 /// How a program on this machine reaches what listens on `address`: an address that stands for all of them is no
 /// place to connect to, and no name that the server answers to.
 pub(crate) fn url_of(address: SocketAddr) -> String {
-    let reachable = match address.ip() {
+    format!("http://{}", reachable(address))
+}
+
+/// The same for the gateway, which may speak TLS.
+pub(crate) fn gateway_url_of(address: SocketAddr, tls: bool) -> String {
+    format!("{}://{}", if tls { "https" } else { "http" }, reachable(address))
+}
+
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
         IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
         _ => address,
-    };
-    format!("http://{reachable}")
+    }
 }
 
 /// The data folder of a manifest: `--data`, or `.tenon` beside it.

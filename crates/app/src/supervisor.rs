@@ -19,6 +19,7 @@ mod role;
 mod services;
 pub(crate) mod shim;
 
+use crate::cli::GatewayAt;
 use crate::data_dir::DataDir;
 use crate::session;
 pub(crate) use output::last_line;
@@ -59,8 +60,10 @@ pub(crate) struct Settings {
     pub(crate) api_hosts: Vec<String>,
     /// Where the data plane's admin listens.
     pub(crate) admin: SocketAddr,
-    /// Where the gateway listens, if not where the manifest says.
-    pub(crate) gateway: Option<SocketAddr>,
+    /// Where the gateway listens.
+    pub(crate) gateway: GatewayAt,
+    /// Whether it speaks TLS there.
+    pub(crate) gateway_tls: bool,
 }
 
 /// A running system.
@@ -167,9 +170,7 @@ impl Settings {
         for name in &self.api_hosts {
             command.extend(["--api-host".into(), name.clone()]);
         }
-        if let Some(gateway) = self.gateway {
-            command.extend(["--gateway".into(), gateway.to_string()]);
-        }
+        command.extend(self.gateway.arguments());
         Ok(self.program(command, SERVER_LOG))
     }
 

@@ -45,6 +45,9 @@ pub struct Status {
     /// Where the gateway listens, `ip:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// Whether it speaks TLS there.
+    #[serde(default)]
+    pub gateway_tls: bool,
     /// The data planes that are connected.
     pub data_planes: Vec<DataPlaneStatus>,
     /// Whether the supervisor answers, and what it runs has been compared with the log.

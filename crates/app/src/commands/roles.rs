@@ -7,7 +7,6 @@ use crate::logging;
 use crate::session;
 use rustix::process::setpriority_process;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,13 +71,13 @@ fn tell(report: &OpenReport) {
 }
 
 /// Reads manifests for the server. A gateway address that was given as an option wins over the manifest's.
-fn reader(gateway: Option<SocketAddr>) -> ReadManifest {
+fn reader(gateway: cli::GatewayAt) -> ReadManifest {
     Arc::new(move |text, name| {
         let (system, report) = manifest::read(text, name);
         let findings: Vec<Finding> = report.problems.iter().map(finding).collect();
         let mut system = system.ok_or_else(|| findings.clone())?;
-        if let (Some(listen), Some(own)) = (gateway, &mut system.gateway) {
-            own.listen = listen;
+        if let Some(own) = &mut system.gateway {
+            gateway.place(own);
         }
         Ok(Manifest { system, findings })
     })

@@ -25,7 +25,7 @@ fn rows(status: &Status) -> Vec<Vec<Cell>> {
                 counts.healthy, counts.total, counts.unhealthy, counts.unknown, counts.draining
             )),
         ),
-        row("gateway", plain(status.gateway.clone().map_or("none".to_owned(), |it| format!("http://{it}")))),
+        row("gateway", plain(gateway(status))),
         row("data planes", plain(data_planes(status))),
         row("supervisor", if status.supervisor { plain("connected") } else { toned("none", Tone::Warning) }),
         row(
@@ -36,6 +36,11 @@ fn rows(status: &Status) -> Vec<Vec<Cell>> {
     ];
     rows.retain(|row| !row.is_empty());
     rows
+}
+
+fn gateway(status: &Status) -> String {
+    let scheme = if status.gateway_tls { "https" } else { "http" };
+    status.gateway.as_ref().map_or("none".to_owned(), |at| format!("{scheme}://{at}"))
 }
 
 fn row(name: &'static str, value: Cell) -> Vec<Cell> {

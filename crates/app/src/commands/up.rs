@@ -42,26 +42,30 @@ pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome 
         drop(lock);
         return runtime.block_on(detach(screen, global, &data, &manifest, options));
     }
-    let gateway = match (options.gateway, &system.gateway) {
-        (Some(wanted), Some(_)) => Some(wanted),
-        (None, Some(gateway)) => Some(gateway.listen),
-        (_, None) => None,
-    };
+    let mut gateway = system.gateway.clone();
+    gateway.iter_mut().for_each(|gateway| options.gateway.place(gateway));
+    let tls = gateway.as_ref().and_then(|gateway| gateway.tls.as_ref());
+    let plain = tls.and_then(|tls| tls.plain).map(|plain| plain.listen);
     // What a supervisor that was killed left behind says where nothing answers any more.
     let _ = std::fs::remove_file(data.endpoints_file());
-    // All three are held until all are found, so that no port is found twice.
+    // All are held until all are found, so that no port is found twice.
     let api = claim(options.api_listen, "the API", "--api-listen")?;
     let admin = claim(options.admin_listen, "the data plane's admin", "--admin-listen")?;
-    let gateway = gateway.map(|wanted| claim(wanted, "the gateway", "--gateway")).transpose()?;
+    let gateway_tls = tls.is_some();
+    let gateway = gateway.map(|it| claim(it.listen, "the gateway", "--gateway")).transpose()?;
+    let plain =
+        plain.map(|wanted| claim(wanted, "the gateway's plain text", "--gateway-plain")).transpose()?;
+    let address = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
     let settings = Settings {
         manifest_folder: session::folder_of(&options.file).canonicalize()?,
         api: api.local_addr()?,
         api_hosts: options.api_host.clone(),
         admin: admin.local_addr()?,
-        gateway: gateway.as_ref().map(TcpListener::local_addr).transpose()?,
+        gateway: cli::GatewayAt { listen: address(&gateway)?, plain: address(&plain)? },
+        gateway_tls,
         data,
     };
-    drop((api, admin, gateway));
+    drop((api, admin, gateway, plain));
     runtime.block_on(supervise(screen, &settings, &manifest, options, begun, lock))
 }
 
@@ -280,9 +284,7 @@ fn background(
     for name in &options.api_host {
         command.arg("--api-host").arg(name);
     }
-    if let Some(gateway) = options.gateway {
-        command.arg("--gateway").arg(gateway.to_string());
-    }
+    command.args(options.gateway.arguments());
     if global.color == cli::Color::Never {
         command.args(["--color", "never"]);
     }
@@ -313,7 +315,7 @@ fn write_endpoints(settings: &Settings) -> Outcome {
     let endpoints = Endpoints {
         api: session::url_of(settings.api),
         admin: session::url_of(settings.admin),
-        gateway: settings.gateway.map(session::url_of),
+        gateway: settings.gateway.listen.map(|at| session::gateway_url_of(at, settings.gateway_tls)),
     };
     let path = settings.data.endpoints_file();
     let text = serde_json::to_vec(&endpoints).map_err(std::io::Error::other)?;

@@ -50,6 +50,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Reply {
             unavailable: unavailable(state),
             instances: counts(state),
             gateway: system.and_then(|it| it.gateway.as_ref()).map(|it| it.listen.to_string()),
+            gateway_tls: system.and_then(|it| it.gateway.as_ref()).is_some_and(|it| it.tls.is_some()),
             data_planes: app.snapshots.connected(),
             supervisor: app.supervised.is_so(),
         }
