@@ -54,8 +54,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a request's head may take from its first byte on; a slower one is answered with 408.
     pub head_begun: Duration,
-    /// How long a client of HTTP/1.1 that has closed its sending side is still answered; then it counts as gone. That is
-    /// how clients give up too, so it is short.
+    /// How long a client of the gateway that has closed its sending side is still answered over HTTP/1.1; then it counts as
+    /// gone. That is how clients give up too, so it is short. An application that closes its side counts as gone at once.
     pub parting: Duration,
     /// How long a connection may take to show which protocol it speaks, before it is carried as plain bytes.
     pub detect_timeout: Duration,

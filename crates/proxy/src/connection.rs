@@ -1,6 +1,7 @@
 //! A connection from a client: whose it is, which protocol it speaks, and who deals with its requests.
 
 use crate::body::Body;
+use crate::config::Limits;
 use crate::course::Course;
 use crate::detect::{self, Detected};
 use crate::drain::Drain;
@@ -19,6 +20,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 use tenon_api::problem::Component;
 use tenon_core::InstanceId;
 use tenon_core::http1::Violation;
@@ -92,6 +94,15 @@ impl Connection {
         }
     }
 
+    /// How long a client that has closed its sending side is taken to wait for an answer. Applications inside close it when they
+    /// give up, and then nothing more is to be done for them.
+    fn parting(&self, limits: &Limits) -> Duration {
+        match self.component() {
+            Component::Gateway => limits.parting,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// The same client inside a tunnel.
     pub(crate) fn tunnelled(&self, to: Authority) -> Self {
         let drain = Rc::clone(&self.drain);
@@ -151,7 +162,7 @@ where
             return tunnel::carry_bytes(&worker, &connection, io).await;
         }
         // What is not HTTP is told so by the HTTP/1.1 server.
-        (_, io) => http1::serve(io, limits, &connection.drain, handler).await,
+        (_, io) => http1::serve(io, limits, connection.parting(limits), &connection.drain, handler).await,
     };
     if let Err(error) = ended {
         tracing::debug!(error = crate::pool::chain(&error), role = ?connection.role, "a client's connection broke");

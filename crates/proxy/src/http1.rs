@@ -25,17 +25,26 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 use tenon_core::http1::Scanner;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Serves a connection until it ends, or until its listener is drained and the request in hand is answered.
+///
+/// A client that has closed its side is taken to wait for its answer for as long as `parting`.
 ///
 /// What is not strictly HTTP/1.1 comes to `service` as a stand-in, a request that has a
 /// [`Violation`](tenon_core::http1::Violation) among its extensions: that is the connection's last.
 ///
 /// # Errors
 /// What broke the connection.
-pub(crate) async fn serve<I, S, F>(io: I, limits: &Limits, drain: &Drain, service: S) -> hyper::Result<()>
+pub(crate) async fn serve<I, S, F>(
+    io: I,
+    limits: &Limits,
+    parting: Duration,
+    drain: &Drain,
+    service: S,
+) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Fn(Request<Incoming>) -> F,
@@ -43,7 +52,7 @@ where
 {
     let wire = Arc::new(Wire::default());
     let scanner = Scanner::new(strictness(limits));
-    let io = Guarded::new(io, scanner, Arc::clone(&wire), limits.head_begun, limits.parting);
+    let io = Guarded::new(io, scanner, Arc::clone(&wire), limits.head_begun, parting);
     let number = Cell::new(0);
     let pace = Rc::new(Pace::new(Arc::clone(&wire)));
     let service = service_fn(|mut request: Request<Incoming>| {

@@ -244,6 +244,9 @@ impl<I: AsyncRead + Unpin> Guarded<I> {
             return Poll::Ready(Ok(true));
         }
         let parting = self.parting;
+        if parting.is_zero() {
+            return Poll::Ready(Ok(true));
+        }
         let gone = self.gone.get_or_insert_with(|| Box::pin(tokio::time::sleep(parting)));
         gone.as_mut().poll(cx).map(|()| Ok(true))
     }
