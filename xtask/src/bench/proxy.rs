@@ -173,8 +173,7 @@ impl<'a> Bench<'a> {
         let mut slices = vec![Slices::default(); self.proxies.len()];
         for round in 0..if self.quick { 4 } else { SLICES } {
             for (place, proxy) in self.turns(round) {
-                let took = at_rate(&proxy.http1, "/", RATE, WARM_UP + SLICE).await;
-                let took = took.map_err(|error| format!("{}: {error}", proxy.name))?;
+                let took = latencies_of(proxy).await?;
                 let began = took.iter().map(|(due, _)| *due).min().ok_or("nothing was asked")?;
                 let counts = took.into_iter().filter(|(due, _)| *due >= began + WARM_UP);
                 slices[place].add(counts.map(|(_, took)| took));
@@ -260,6 +259,19 @@ async fn cpu_of(proxy: &Proxy, work: Work, span: Duration) -> Outcome<f64> {
         return Err(format!("{work:?} through {}: nothing was answered", proxy.name).into());
     }
     Ok(micros(after.saturating_sub(before)) / (total - answered) as f64)
+}
+
+/// One turn of a proxy at a fixed rate; what failed is told, and the turn taken again, as for [`Bench::cpu_of`].
+async fn latencies_of(proxy: &Proxy) -> Outcome<Vec<(Instant, Duration)>> {
+    let turn = async || at_rate(&proxy.http1, "/", RATE, WARM_UP + SLICE).await;
+    for _ in 1..TURNS {
+        match turn().await {
+            Ok(took) => return Ok(took),
+            Err(error) => eprintln!("taking the turn again: {}: {error}", proxy.name),
+        }
+        tokio::time::sleep(SLICE).await;
+    }
+    turn().await.map_err(|error| format!("{}: {error}", proxy.name).into())
 }
 
 /// So many connections that have asked once each, one after the other.
