@@ -53,6 +53,7 @@ macro_rules! contract_tests {
             appends: the_largest_append_is_taken,
             appends: time_never_goes_backwards,
             reads: queries_select_by_stream_tag_and_type,
+            reads: queries_select_by_the_beginning_of_a_stream,
             reads: namespaces_keep_streams_apart,
             reads: reserved_streams_are_hidden_from_users,
             reads: pages_join_without_gap_in_both_directions,
@@ -110,6 +111,7 @@ fn stream(stream: &str) -> Query {
 fn item(streams: &[&str], tags: &[&str], types: &[&str]) -> QueryItem {
     QueryItem {
         streams: streams.iter().map(|stream| name(stream)).collect(),
+        prefix: None,
         tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
         types: types.iter().map(|event_type| EventType::new(event_type).unwrap()).collect(),
     }

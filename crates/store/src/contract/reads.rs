@@ -32,6 +32,25 @@ pub async fn queries_select_by_stream_tag_and_type(subject: &impl Subject) {
     assert_eq!(found(vec![item(&["a"], &[], &[]), item(&[], &[], &[])]).await, "abcde");
 }
 
+/// A prefix restricts an item to streams that begin so, whatever else the item asks for.
+pub async fn queries_select_by_the_beginning_of_a_stream(subject: &impl Subject) {
+    let log = subject.log();
+    append(&log, &[event("order/1"), event("orders"), tagged("order/2", &["x"]), event("Order/3")]).await;
+    append(&log, &[tagged("payment/order/4", &["x"]), event("order%"), event("order/")]).await;
+    let of = |prefix: &str| QueryItem { prefix: Some(name(prefix)), ..QueryItem::default() };
+    let found = async |item: QueryItem| {
+        let events = read_all(&log, &Query::user().or(item)).await;
+        streams(&events).join(" ")
+    };
+    assert_eq!(found(of("order/")).await, "order/1 order/2 order/");
+    assert_eq!(found(of("order%")).await, "order%");
+    assert_eq!(found(QueryItem { prefix: Some(name("order/")), ..item(&[], &["x"], &[]) }).await, "order/2");
+    let either = QueryItem { prefix: Some(name("order")), ..item(&["order/1", "payment/order/4"], &[], &[]) };
+    assert_eq!(found(either).await, "order/1");
+    let within = Query::prefix(Namespace::default(), name("order/"));
+    assert_eq!(streams(&read_all(&log, &within).await), ["order/1", "order/2", "order/"]);
+}
+
 /// A stream is known by its namespace and its name.
 pub async fn namespaces_keep_streams_apart(subject: &impl Subject) {
     let log = subject.log();

@@ -28,12 +28,15 @@ pub enum Scope {
     All,
 }
 
-/// One alternative of a query: the stream is one of `streams`, the type one of `types`, and every one of
-/// `tags` is there; what is empty does not restrict.
+/// One alternative of a query: the stream is one of `streams` and begins with `prefix`, the type is one of
+/// `types`, and every one of `tags` is there; what is empty does not restrict.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub struct QueryItem {
     /// Any of these streams.
     pub streams: BTreeSet<StreamName>,
+    /// How the stream's name begins. No engine has an index for it: what else the item asks for is looked up,
+    /// and the prefix is compared with what was found.
+    pub prefix: Option<StreamName>,
     /// All of these tags.
     pub tags: BTreeSet<Tag>,
     /// Any of these types.
@@ -84,6 +87,12 @@ impl Query {
     /// The events of users' streams that carry a tag.
     pub fn tag(namespace: Namespace, tag: Tag) -> Self {
         let item = QueryItem { tags: [tag].into(), ..QueryItem::default() };
+        Self { scope: Scope::User, namespace: Some(namespace), items: vec![item] }
+    }
+
+    /// The events of users' streams whose names begin with a text.
+    pub fn prefix(namespace: Namespace, prefix: StreamName) -> Self {
+        let item = QueryItem { prefix: Some(prefix), ..QueryItem::default() };
         Self { scope: Scope::User, namespace: Some(namespace), items: vec![item] }
     }
 
@@ -170,6 +179,7 @@ impl Scope {
 impl QueryItem {
     fn matches(&self, stream: &StreamName, event_type: &EventType, tags: &BTreeSet<Tag>) -> bool {
         (self.streams.is_empty() || self.streams.contains(stream))
+            && self.prefix.as_ref().is_none_or(|prefix| stream.as_str().starts_with(prefix.as_str()))
             && (self.types.is_empty() || self.types.contains(event_type))
             && self.tags.is_subset(tags)
     }
