@@ -5,6 +5,7 @@ use std::error::Error;
 const FILES: &[&str] = &[
     "tenon/snapshot/v1/snapshot.proto",
     "tenon/identity/v1/identity.proto",
+    "tenon/eventstore/v1/eventstore.proto",
     "tenon/event/v1/catalog.proto",
     "tenon/event/v1/config.proto",
     "tenon/event/v1/registry.proto",
@@ -14,6 +15,10 @@ const FILES: &[&str] = &[
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        // Events are many, so they are read and written without a copy in between.
+        .extern_path(".tenon.eventstore.v1.Event", "crate::eventstore::Event")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! - [`events`]: Tenon's own events as they lie in the log; [`system`]: a resolved system as JSON.
 //! - [`snapshot`]: what a data plane is told, over gRPC and on its disk.
 //! - [`identity`]: how a data plane gets certificates.
+//! - [`eventstore`]: the event store over gRPC; [`caller`]: who calls.
 //! - [`supervisor`]: what the server and the supervisor say to each other.
 //! - [`http`]: the HTTP API's JSON; [`problem`]: its errors; [`explain`]: the story of a request;
 //!   [`openapi`]: all of it as one table and one document.
@@ -13,9 +14,11 @@
 //!
 //! Features: `client` adds the HTTP client (and reqwest). Everything else is always there.
 
+pub mod caller;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod events;
+pub mod eventstore;
 pub mod explain;
 pub mod headers;
 pub mod http;

@@ -26,6 +26,14 @@ pub mod identity {
     }
 }
 
+/// The event store.
+pub mod eventstore {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("tenon.eventstore.v1");
+    }
+}
+
 /// The payloads of Tenon's own events.
 pub mod event {
     /// Version 1.
