@@ -6,6 +6,7 @@
 mod bare;
 mod events;
 mod peers;
+mod remote;
 mod report;
 mod tenon;
 
@@ -73,6 +74,20 @@ enum Task {
         #[arg(long, default_value_t = 4_096)]
         in_flight: usize,
     },
+    /// Serve a log over gRPC until standard input ends
+    TenonServe {
+        folder: PathBuf,
+    },
+    /// Append through a server, a process of its own
+    RemoteAppend {
+        folder: PathBuf,
+        callers: usize,
+        seconds: f64,
+    },
+    /// Read everything through a server, a process of its own
+    RemoteReplay {
+        folder: PathBuf,
+    },
     /// Open a log
     TenonOpen {
         folder: PathBuf,
@@ -87,6 +102,9 @@ enum Task {
 
 fn main() -> Outcome<()> {
     let cli = Cli::parse();
+    if let Task::TenonServe { folder } = &cli.task {
+        return remote::serve(folder);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let report = runtime.block_on(async { tokio::spawn(run(cli)).await? })?;
     println!("{}", serde_json::to_string(&report)?);
@@ -116,6 +134,11 @@ async fn run(Cli { streams, task }: Cli) -> Outcome<report::Report> {
         Task::TenonFill { folder, count, each, in_flight } => {
             tenon::fill(&folder, count, each, streams, in_flight).await
         }
+        Task::TenonServe { .. } => Err("a server answers with no report".into()),
+        Task::RemoteAppend { folder, callers, seconds } => {
+            remote::append(&folder, callers, span(seconds), streams).await
+        }
+        Task::RemoteReplay { folder } => remote::replay(&folder).await,
         Task::TenonOpen { folder } => tenon::open(&folder).await,
         Task::TenonStreams { folder, warm } => tenon::streams(&folder, streams, warm).await,
     }

@@ -35,11 +35,24 @@ impl Maker {
 /// So many callers, each of which appends one event after the other.
 pub(crate) async fn append(folder: &Path, callers: usize, span: Duration, streams: u64) -> Outcome<Report> {
     let (log, _) = SegmentLog::open(folder)?;
+    let report = append_to(&log.clone().into_log(), callers, span, streams).await;
+    log.close().await;
+    report
+}
+
+/// The same on any log.
+pub(crate) async fn append_to(
+    log: &Arc<dyn Log>,
+    callers: usize,
+    span: Duration,
+    streams: u64,
+) -> Outcome<Report> {
+    let before = log.head().0;
     let (maker, next) = (Arc::new(Maker::new(streams)?), Arc::new(AtomicU64::new(0)));
     let begun = Instant::now();
     let callers: Vec<_> = (0..callers as u64)
         .map(|caller| {
-            let (log, maker, next) = (log.clone(), Arc::clone(&maker), Arc::clone(&next));
+            let (log, maker, next) = (Arc::clone(log), Arc::clone(&maker), Arc::clone(&next));
             tokio::spawn(async move {
                 let mut random = Random::new(7_777_777 + caller);
                 let mut latencies = Latencies::default();
@@ -57,9 +70,7 @@ pub(crate) async fn append(folder: &Path, callers: usize, span: Duration, stream
     for caller in callers {
         latencies.extend(caller.await??);
     }
-    let report = Report::appended(log.head().0, begun.elapsed(), latencies);
-    log.close().await;
-    Ok(report)
+    Ok(Report::appended(log.head().0 - before, begun.elapsed(), latencies))
 }
 
 /// Appends so many events, `each` in one append, with a few appends in flight, and tells what was written.

@@ -13,11 +13,13 @@ mod dataplane;
 mod error;
 mod events;
 mod sse;
+mod store;
 mod transport;
 
 pub use dataplane::DataPlane;
 pub use error::Error;
 pub use events::{Event, Events};
+pub use store::EventsQuery;
 
 use crate::http::{
     ApplyManifest, ApplyOutcome, Changed, ConfigChange, ConfigDiff, ConfigEntry, ConfigHistory, ConfigList,

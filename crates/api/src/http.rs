@@ -10,6 +10,7 @@
 
 mod config;
 mod dataplane;
+mod events;
 mod logs;
 mod registry;
 mod service;
@@ -20,6 +21,10 @@ pub use config::{
     RollbackConfig, ServiceConfig, SetConfig,
 };
 pub use dataplane::{EndpointView, SidecarView, SnapshotView};
+pub use events::{
+    AppendCondition, AppendEvent, AppendEvents, AppendedEvents, CHECKPOINT_EVENT, EventFilter, EventPage,
+    ExpectedVersion, StoredEvent, StreamList, StreamSummary, Told, Withheld,
+};
 pub use logs::{LogLine, LogStream};
 pub use registry::{
     DeregisterReason, Evidence, FailedReplica, HealthStatus, Heartbeat, Instance, InstanceChange,

@@ -5,9 +5,11 @@
 //! data plane's admin address. Schemas come from the types of [`crate::http`].
 
 mod document;
+mod events;
 mod table;
 
 pub use document::{admin_openapi, openapi};
+pub use events::EVENTS;
 pub use table::{ADMIN, API};
 
 use http::Method;

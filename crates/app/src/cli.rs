@@ -3,6 +3,10 @@
 //! Precedence everywhere: flag, then environment (`TENON_…`), then file. Data goes to standard output, all
 //! else to standard error.
 
+mod events;
+
+pub(crate) use events::{Append, EventsCommand, Forget, Read, Streams, Watch, Which};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +19,7 @@ Examples:
   tenon status                     what runs, in another terminal
   tenon logs -f order              follow what a service prints
   tenon config set order currency '\"EUR\"'
+  tenon events read order/7        the events of a stream
   tenon explain 01989c5e-…         why a request was refused or failed
 
 Exit codes: 0 success, 1 other failure, 2 wrong usage, 3 invalid input, 4 not found,
@@ -94,6 +99,11 @@ pub(crate) enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Append, read and watch events
+    Events {
+        #[command(subcommand)]
+        command: EventsCommand,
     },
     /// Replace the data plane by a new process, of the program as it is now, without dropping a request
     Renew(Renew),

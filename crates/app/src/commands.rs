@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod config;
 mod connect;
+pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod logs;
 mod ready;
@@ -67,6 +68,7 @@ fn asking(screen: Screen, command: Command, global: &Global) -> Outcome {
             Command::Stop(options) => services::stop(screen, client, &options).await,
             Command::Scale(options) => services::scale(screen, client, &options).await,
             Command::Config { command } => config::config(screen, client, command).await,
+            Command::Events { command } => events::events(screen, client, command).await,
             Command::Logs(options) => logs::logs(screen, client, &options).await,
             other => Err(Failure::new(tenon_core::Code::Internal, format!("{other:?} asks no server"))),
         }

@@ -45,6 +45,13 @@ pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Cell {
     Cell { text: text.into(), tone }
 }
 
+impl Cell {
+    /// What it says.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 impl Screen {
     /// Decides on colour once.
     pub(crate) fn new(format: Format, color: Color) -> Self {

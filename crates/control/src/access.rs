@@ -16,36 +16,13 @@ use http::{HeaderMap, Uri};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
+use tenon_api::caller::Caller;
 use tenon_api::headers::ACTOR;
 use tenon_api::openapi::{self as api, Endpoint};
 use tenon_core::{Actor, Code, InstanceId, Refusal, Revision, ServiceRef};
 
 /// Who acts when an administrator does not say.
 const UNNAMED_ACTOR: &str = "api";
-
-/// Who calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// Who holds the API's token, and who they say they are.
-    Admin(Actor),
-    /// An instance, by its secret.
-    Instance {
-        /// Its id.
-        id: InstanceId,
-        /// Its service.
-        service: ServiceRef,
-    },
-}
-
-impl Caller {
-    /// Who is recorded with a change.
-    pub(crate) fn actor(&self) -> Actor {
-        match self {
-            Self::Admin(actor) => actor.clone(),
-            Self::Instance { id, .. } => instance_actor(id),
-        }
-    }
-}
 
 /// The rules, with what they depend on.
 #[derive(Debug)]
@@ -135,14 +112,6 @@ pub(crate) fn check_permitted(
 
 /// The endpoint that tells an instance about other services.
 const LOOKUP: &str = "/v1/services/{service}/lookup";
-
-/// How the changes that an instance makes are signed.
-pub(crate) fn instance_actor(id: &InstanceId) -> Actor {
-    match Actor::new(&format!("instance:{id}")) {
-        Ok(actor) => actor,
-        Err(_) => unreachable!("an instance id is a DNS label, so this is at most 72 printable bytes"),
-    }
-}
 
 /// The names that this server answers to.
 #[derive(Debug)]
@@ -258,8 +227,8 @@ fn actor_of(headers: &HeaderMap) -> Result<Actor, Refusal> {
 
 fn forbidden(id: &InstanceId, own: &ServiceRef) -> Refusal {
     let detail = format!(
-        "instance {id} may look up services, read the configuration of {own} and send its own heartbeats; for \
-         anything else use the API's token"
+        "instance {id} may look up services, read the configuration of {own}, send its own heartbeats, and append and \
+         read events of its namespace; for anything else use the API's token"
     );
     Refusal::new(Code::AccessForbidden, detail)
 }

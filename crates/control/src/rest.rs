@@ -1,4 +1,5 @@
-//! The HTTP API: every path of `api::openapi::API`, and the gRPC services for data planes, on one port.
+//! The HTTP API: every path of `api::openapi::API`, and the gRPC services for data planes, on one port. What else is
+//! served there (the event store) is handed in, and guarded like all the rest.
 //!
 //! A handler reads what was sent into types, asks the writer or reads the state, and writes what came of it;
 //! rules are elsewhere. Every error is problem+json (a gRPC status for gRPC callers).
@@ -92,14 +93,17 @@ impl App {
     }
 }
 
-/// Everything that is served.
-pub(crate) fn router(app: Arc<App>) -> Router {
+/// Everything that is served: `more` besides what is the control plane's.
+pub(crate) fn router(app: Arc<App>, more: Router) -> Router {
     let snapshots = SnapshotServiceServer::new(app.snapshots.clone());
     let identities = IdentityServiceServer::new(app.identities.clone());
     let grpc = Routes::new(snapshots).add_service(identities).into_axum_router();
     let api = paths().method_not_allowed_fallback(unknown).with_state(Arc::clone(&app));
     // Around everything, so that what matches no path is guarded too.
-    grpc.merge(api).fallback(unknown).layer(axum::middleware::from_fn_with_state(app, guard::guard))
+    grpc.merge(api)
+        .merge(more)
+        .fallback(unknown)
+        .layer(axum::middleware::from_fn_with_state(app, guard::guard))
 }
 
 fn paths() -> Router<Arc<App>> {

@@ -12,6 +12,7 @@ use crate::runtime::{self, Supervised};
 use crate::schema::Schemas;
 use crate::snapshots::Snapshots;
 use crate::writer::{self, ReplayError};
+use axum::Router;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -58,6 +59,9 @@ pub struct ServerConfig {
     pub output: PathBuf,
     /// Reads manifests.
     pub read_manifest: ReadManifest,
+    /// What else is served on the API's address, behind the same guard: each request carries who calls, a
+    /// [`Caller`](tenon_api::caller::Caller), among its extensions. It must not have a fallback.
+    pub more: Router,
 }
 
 /// Why a server did not start. Nothing was changed.
@@ -104,7 +108,7 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { listen, hosts, log, keys, supervisor, output, read_manifest } = config;
+        let ServerConfig { listen, hosts, log, keys, supervisor, output, read_manifest, more } = config;
         let failed = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -146,7 +150,7 @@ impl Server {
             output,
             supervised,
         };
-        drivers.spawn(rest::serve(listener, rest::router(Arc::new(app)), stop_api.clone()));
+        drivers.spawn(rest::serve(listener, rest::router(Arc::new(app), more), stop_api.clone()));
         tracing::info!(%address, revision = %writer.read(|view| view.state.revision), "the server has started");
         Ok(Self { address, writer, stop_api, stop_writer, drivers, writing })
     }

@@ -157,6 +157,10 @@ codes! {
     LogLocked = "log.locked" => Conflict,
     /// The event or query is not one that a log accepts.
     LogInvalid = "log.invalid" => Invalid,
+    /// The subject of an event was forgotten, which is final.
+    SubjectForgotten = "subject.forgotten" => Conflict,
+    /// Another log than the one that was asked for.
+    LogOther = "log.other" => Stale,
     /// The files were written by a newer version.
     DataNewerVersion = "data.newer-version" => Conflict,
     /// No server answers.

@@ -114,6 +114,12 @@ text_id! {
 }
 
 text_id! {
+    /// Whom payloads are about, so that they can be forgotten: a pseudonym, for example a customer's number, of 1 to 128
+    /// bytes of printable ASCII. It outlives the forgetting, so it holds no personal data itself.
+    Subject, "subject", |text| printable(text, 128)
+}
+
+text_id! {
     /// The type of an event with its version, for example `tenon.registry.InstanceRegistered.v1`.
     EventType, "event type", |text| printable(text, 255)
 }

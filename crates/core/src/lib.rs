@@ -49,6 +49,7 @@ pub mod runtime;
 pub mod sampling;
 pub mod snapshot;
 mod stamp;
+pub mod subject;
 pub mod time;
 pub mod trace;
 
@@ -56,7 +57,8 @@ pub use address::Address;
 pub use error::{Code, Refusal};
 pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position,
-    RESERVED_STREAMS, RequestId, Revision, RouteName, ServiceName, ServiceRef, StreamName, Tag,
+    RESERVED_STREAMS, RequestId, Revision, RouteName, ServiceName, ServiceRef, StreamName, Subject,
+    Tag,
 };
 pub use stamp::Stamp;
 pub use time::Timestamp;

@@ -1,3 +1,17 @@
 //! Drivers that serve the log to users: the event store, subscriptions, consumer groups.
 //!
-//! Left out on purpose: the rules (pure machines in crate `core`) and the storage (crates `store` and `backends`).
+//! - [`EventStore`]: users' streams, with expected versions, time travel and access, served over gRPC and HTTP.
+//! - [`vault`]: payloads that can be forgotten.
+//!
+//! Left out on purpose: the rules (pure machines in crate `core`), the storage (crates `store` and `backends`), and
+//! finding out who calls (crate `control`, which hands it on with the request).
+
+mod events;
+mod grpc;
+mod rest;
+mod router;
+#[cfg(test)]
+mod testing;
+pub mod vault;
+
+pub use events::{EventStore, EventStoreOptions};

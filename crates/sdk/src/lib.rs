@@ -14,6 +14,7 @@ pub mod events;
 #[cfg(feature = "kit")]
 pub mod kit;
 pub mod projection;
+pub mod remote;
 
 #[cfg(test)]
 mod testing;

@@ -26,6 +26,9 @@ pub(super) struct Options {
 /// The goals of appends: how many in flight, and what Tenon's rate should be, as a multiple of a peer's.
 const APPENDS: [(u32, &[(&str, f64)]); 2] = [(64, &[("bare", 0.7)]), (1_024, &[])];
 
+/// The goals of appends over gRPC, with as many in flight as the last of those.
+const REMOTE: &[(&str, f64)] = &[("JetStream, not synced", 1.5), ("Redis", 1.3)];
+
 pub(super) fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     let bench = Bench::new(options)?;
     let mut figures = bench.appends()?;
@@ -97,22 +100,28 @@ impl<'a> Bench<'a> {
         for (in_flight, goals) in APPENDS {
             let count = in_flight.to_string();
             let row = format!("append, one event each, {in_flight} in flight");
-            let mut rates: [(&str, Vec<f64>); 4] =
-                ["Tenon, in process", "bare", "JetStream, not synced", "Redis"]
+            let mut rates: [(&str, Vec<f64>); 5] =
+                ["Tenon, in process", "bare", "JetStream, not synced", "Redis", "Tenon, over gRPC"]
                     .map(|name| (name, Vec::new()));
             for _ in 0..self.rounds() {
                 let (own, bare) = (self.fresh("append-tenon")?, self.fresh("append-bare")?);
+                let served = self.fresh("append-served")?;
                 let turns = [
                     ["tenon-append", &own, &count, self.seconds()],
                     ["bare-append", &bare, &count, self.seconds()],
                     ["jetstream-append", jetstream.url(), &count, self.seconds()],
                     ["redis-append", redis.url(), &count, self.seconds()],
+                    ["remote-append", &served, &count, self.seconds()],
                 ];
                 for ((_, rates), turn) in rates.iter_mut().zip(turns) {
                     rates.push(number(&self.ask(&turn)?, "per_second"));
                 }
             }
             figures.extend(of_rounds(&row, &rates, goals));
+            if in_flight == 1_024 {
+                rates.rotate_right(1);
+                figures.extend(ratios(&format!("{row}, gRPC"), &rates, REMOTE));
+            }
         }
         Ok(figures)
     }
@@ -129,11 +138,12 @@ impl<'a> Bench<'a> {
         let (jetstream, redis) = (JetStream::start(&self.folder)?, Redis::start(&self.folder)?);
         self.ask(&["jetstream-append", jetstream.url(), "1024", self.seconds()])?;
         self.ask(&["redis-append", redis.url(), "1024", self.seconds()])?;
-        let mut rates: [(&str, Vec<f64>); 3] =
-            ["Tenon, in process", "JetStream", "Redis"].map(|it| (it, Vec::new()));
+        let mut rates: [(&str, Vec<f64>); 4] =
+            ["Tenon, in process", "Tenon, over gRPC", "JetStream", "Redis"].map(|it| (it, Vec::new()));
         for _ in 0..self.rounds() {
             let turns = [
                 ["tenon-replay", &folder],
+                ["remote-replay", &folder],
                 ["jetstream-replay", jetstream.url()],
                 ["redis-replay", redis.url()],
             ];
@@ -142,7 +152,11 @@ impl<'a> Bench<'a> {
             }
         }
         remove(Path::new(&folder))?;
-        let goal = |name: &str| if name.starts_with("Tenon") { Some(5.0) } else { None };
+        let goal = |name: &str| match name {
+            "Tenon, in process" => Some(5.0),
+            "Tenon, over gRPC" => Some(1.0),
+            _ => None,
+        };
         Ok(rates
             .into_iter()
             .map(|(name, rates)| {
@@ -221,16 +235,21 @@ impl<'a> Bench<'a> {
 
 /// The rates over the rounds, and the first one's ratios to others that have goals.
 fn of_rounds(row: &str, rates: &[(&str, Vec<f64>)], goals: &[(&str, f64)]) -> Vec<Figure> {
+    let of = rates
+        .iter()
+        .map(|(name, rates)| Figure::plain(format!("{row}, {name}"), 0.0, "/s").over_rounds(rates.clone()));
+    of.chain(ratios(row, rates, goals)).collect()
+}
+
+/// The ratios of the first one's rates to those of others.
+fn ratios(row: &str, rates: &[(&str, Vec<f64>)], goals: &[(&str, f64)]) -> Vec<Figure> {
     let own: &[f64] = rates.first().map_or(&[], |(_, rates)| rates);
     let ratio = |(peer, goal): &(&str, f64)| {
         let (_, theirs) = rates.iter().find(|(name, _)| name == peer)?;
         let ratios = own.iter().zip(theirs).map(|(own, theirs)| own / theirs).collect();
         Some(Figure::at_least(format!("{row}, Tenon / {peer}"), 0.0, "×", *goal).over_rounds(ratios))
     };
-    let of = rates
-        .iter()
-        .map(|(name, rates)| Figure::plain(format!("{row}, {name}"), 0.0, "/s").over_rounds(rates.clone()));
-    of.chain(goals.iter().filter_map(ratio)).collect()
+    goals.iter().filter_map(ratio).collect()
 }
 
 fn number(report: &Value, name: &str) -> f64 {

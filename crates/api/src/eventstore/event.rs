@@ -7,6 +7,7 @@ use prost::encoding::{
 };
 use prost::{DecodeError, Message};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::str::FromStr;
 use tenon_core::{Actor, EventId, EventType, InvalidName, Namespace, Position, StreamName, Tag, Timestamp};
 
@@ -79,27 +80,27 @@ impl Event {
         self.invalid.as_deref().map_or(Ok(()), |invalid| Err(invalid.clone()))
     }
 
-    fn note(&mut self, field: &'static str, problem: impl ToString) {
+    fn note(&mut self, field: &'static str, problem: &dyn Display) {
         let problem = || Box::new(InvalidEvent { field, problem: problem.to_string() });
         self.invalid.get_or_insert_with(problem);
     }
 
     fn name<T: FromStr<Err = InvalidName>>(&mut self, field: &'static str, text: &[u8]) -> Option<T> {
         let Ok(text) = std::str::from_utf8(text) else {
-            self.note(field, "is not UTF-8");
+            self.note(field, &"is not UTF-8");
             return None;
         };
-        text.parse().map_err(|error| self.note(field, error)).ok()
+        text.parse().map_err(|error| self.note(field, &error)).ok()
     }
 
     fn id(&mut self, field: &'static str, bytes: &[u8]) -> Option<EventId> {
         let id = bytes.try_into().map(EventId::from_bytes);
-        id.map_err(|_| self.note(field, "must have the 16 bytes of a UUID")).ok()
+        id.map_err(|_| self.note(field, &"must have the 16 bytes of a UUID")).ok()
     }
 
     fn text(&mut self, field: &'static str, bytes: &[u8]) -> Option<String> {
         let text = std::str::from_utf8(bytes).map(str::to_owned);
-        text.map_err(|_| self.note(field, "is not UTF-8")).ok()
+        text.map_err(|_| self.note(field, &"is not UTF-8")).ok()
     }
 
     /// Hands every field of bytes to `visit`, in the order of their numbers.

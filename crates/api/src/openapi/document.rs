@@ -1,6 +1,6 @@
 //! The document, made from the table.
 
-use super::{ADMIN, API, Access, Answer, Endpoint, Parameter, Place};
+use super::{ADMIN, API, Access, Answer, EVENTS, Endpoint, Parameter, Place};
 use crate::problem::{self, Problem};
 use http::StatusCode;
 use schemars::SchemaGenerator;
@@ -11,15 +11,15 @@ use tenon_core::Code;
 
 /// The OpenAPI 3.1 document of the server's API.
 pub fn openapi() -> Value {
-    document("Tenon API", "http://127.0.0.1:7420", API)
+    document("Tenon API", "http://127.0.0.1:7420", API.iter().chain(EVENTS))
 }
 
 /// The OpenAPI 3.1 document of a data plane's admin address.
 pub fn admin_openapi() -> Value {
-    document("Tenon data plane", "http://127.0.0.1:7421", ADMIN)
+    document("Tenon data plane", "http://127.0.0.1:7421", ADMIN.iter())
 }
 
-fn document(title: &str, server: &str, endpoints: &[Endpoint]) -> Value {
+fn document<'a>(title: &str, server: &str, endpoints: impl Iterator<Item = &'a Endpoint>) -> Value {
     let settings =
         SchemaSettings::draft2020_12().with(|it| it.definitions_path = "/components/schemas".into());
     let mut schemas = settings.into_generator();
@@ -58,7 +58,8 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
     });
     if endpoint.access == Access::Instance {
         operation["description"] =
-            "An instance may call this for itself with its own secret (and look up any service).".into();
+            "An instance may call this for itself with its own secret (look up any service; events of its own namespace)."
+                .into();
     }
     if !endpoint.parameters.is_empty() {
         let parameters = endpoint.parameters.iter().map(|it| parameter(it, schemas));

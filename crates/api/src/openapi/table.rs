@@ -12,39 +12,39 @@ use http::Method;
 use schemars::{JsonSchema, SchemaGenerator};
 use tenon_core::Code;
 
-const fn of<T: JsonSchema>() -> SchemaOf {
+pub(super) const fn of<T: JsonSchema>() -> SchemaOf {
     SchemaGenerator::subschema_for::<T>
 }
 
-const fn in_path(name: &'static str, description: &'static str) -> Parameter {
+pub(super) const fn in_path(name: &'static str, description: &'static str) -> Parameter {
     Parameter { name, place: Place::Path, description, schema: of::<String>() }
 }
 
-const fn in_query(name: &'static str, description: &'static str, schema: SchemaOf) -> Parameter {
+pub(super) const fn in_query(name: &'static str, description: &'static str, schema: SchemaOf) -> Parameter {
     Parameter { name, place: Place::Query, description, schema }
 }
 
-const fn in_header(name: &'static str, description: &'static str) -> Parameter {
+pub(super) const fn in_header(name: &'static str, description: &'static str) -> Parameter {
     Parameter { name, place: Place::Header, description, schema: of::<String>() }
 }
 
 const SERVICE: Parameter = in_path("service", "The service: its name, or `name.namespace`.");
 const INSTANCE: Parameter = in_path("id", "The instance's id.");
 const KEY: Parameter = in_path("key", "The configuration key.");
-const ACTOR: Parameter =
+pub(super) const ACTOR: Parameter =
     in_header("tenon-actor", "Who makes the change, for the record; `api` if not stated.");
 const IF_MATCH: Parameter = in_header(
     "if-match",
     "Make the change only if the key still has this ETag; otherwise `config.conflict`.",
 );
-const LAST_EVENT_ID: Parameter =
+pub(super) const LAST_EVENT_ID: Parameter =
     in_header("last-event-id", "The revision to resume a stream after, `LOG-ID@POSITION`.");
 
 const UNKNOWN_SERVICE: &[Code] = &[Code::RegistryUnknownService];
 const UNKNOWN_INSTANCE: &[Code] = &[Code::RegistryUnknownService, Code::RegistryUnknownInstance];
 
 /// What is the same for most endpoints; the entries below say what is not.
-const PLAIN: Endpoint = Endpoint {
+pub(super) const PLAIN: Endpoint = Endpoint {
     method: Method::GET,
     path: "",
     operation: "",

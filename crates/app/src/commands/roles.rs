@@ -7,7 +7,7 @@ use crate::logging;
 use crate::session;
 use rustix::process::setpriority_process;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_analysis::manifest::{self, Problem};
@@ -15,8 +15,11 @@ use tenon_api::http::{Finding, Severity};
 use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
 use tenon_core::availability::Locality;
+use tenon_flow::vault::{KeyRing, Vault, VaultError};
+use tenon_flow::{EventStore, EventStoreOptions};
 use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
+use tenon_store::Log;
 use tenon_store::segment::{OpenReport, SegmentLog};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,6 +37,8 @@ pub(crate) fn server(global: &Global, options: &cli::Server) -> Outcome {
 async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
     let keys = Keys::open(&data.keys()).map_err(|error| Failure::new(Code::Internal, chain(&error)))?;
     let log = open_log(&data.log())?;
+    let vault = open_vault(data, log.clone().into_log()).await?;
+    let events = EventStore::with_vault(vault, EventStoreOptions::default());
     let config = ServerConfig {
         listen: options.listen,
         hosts: options.api_host.iter().cloned().collect(),
@@ -42,13 +47,28 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
         supervisor: options.supervisor.clone(),
         output: data.logs(),
         read_manifest: reader(options.gateway),
+        more: events.router(),
     };
     let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;
     told_to_end().await?;
+    events.stop();
     server.stop().await;
     log.close().await;
     Ok(())
 }
+
+/// The keys of subjects, in front of the log. The master key is in a file that is named by an environment variable, if
+/// it is not to lie beside them.
+async fn open_vault(data: &DataDir, log: Arc<dyn Log>) -> Result<Vault, Failure> {
+    let failed = |error: VaultError| Failure::new(error.code(), chain(&error));
+    let named = std::env::var_os(MASTER_KEY_FILE).filter(|path| !path.is_empty());
+    let master_key = named.map_or_else(|| data.keys().join("master.key"), PathBuf::from);
+    let ring = KeyRing::open(&data.keys().join("subjects"), &master_key).map_err(failed)?;
+    Vault::open(log, ring).await.map_err(failed)
+}
+
+/// Names the file of the master key, which wraps the keys of subjects.
+const MASTER_KEY_FILE: &str = "TENON_MASTER_KEY_FILE";
 
 fn open_log(folder: &Path) -> Result<SegmentLog, Failure> {
     let (log, report) =

@@ -11,6 +11,7 @@ mod changes;
 mod clients;
 mod commands;
 mod ending;
+mod events;
 mod failures;
 mod only_replica;
 mod policies;

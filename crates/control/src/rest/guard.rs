@@ -4,7 +4,7 @@
 
 use super::reply::Failure;
 use super::{App, MOST_REQUESTS, REQUEST_TIMEOUT};
-use crate::access::{Caller, Registered, check_permitted};
+use crate::access::{Registered, check_permitted};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -12,7 +12,9 @@ use axum::response::{IntoResponse, Response};
 use http::Method;
 use http::header::CONTENT_TYPE;
 use std::sync::Arc;
-use tenon_api::openapi::{API, Access, Endpoint};
+use tenon_api::caller::Caller;
+use tenon_api::eventstore;
+use tenon_api::openapi::{API, Access, EVENTS, Endpoint};
 use tenon_core::{Code, InstanceId, Refusal, Revision, ServiceRef};
 
 /// The endpoint that administrators may call when the table has none.
@@ -53,6 +55,8 @@ fn admit(app: &App, request: &mut Request) -> Result<(), Refusal> {
             check_permitted(&caller, endpoint, value)?;
         }
         (Caller::Admin(_), None) => {}
+        // What an instance may do there is decided by events, not by paths.
+        (Caller::Instance { .. }, None) if request.uri().path().starts_with(eventstore::PATHS) => {}
         (Caller::Instance { id, .. }, None) => {
             let detail = format!("instance {id} may not use {UNLISTED}");
             return Err(Refusal::new(Code::AccessForbidden, detail));
@@ -67,7 +71,7 @@ fn admit(app: &App, request: &mut Request) -> Result<(), Refusal> {
 fn find(method: &Method, path: &str) -> Option<(&'static Endpoint, Vec<(&'static str, String)>)> {
     // The router answers HEAD by what answers GET.
     let method = if *method == Method::HEAD { &Method::GET } else { method };
-    let of_path = API.iter().filter(|it| it.method == *method);
+    let of_path = API.iter().chain(EVENTS).filter(|it| it.method == *method);
     let found = of_path.filter_map(|endpoint| Some((endpoint, matched(endpoint.path, path)?)));
     found.min_by_key(|(_, parameters)| parameters.len())
 }

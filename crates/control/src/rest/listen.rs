@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// The most requests at once on one connection.
-const MAX_STREAMS: u32 = 128;
+const MAX_STREAMS: u32 = 1_024;
 
 /// How long to wait after an accept failed: it does when the process has no file descriptor left.
 const AFTER_FAILURE: Duration = Duration::from_millis(50);

@@ -1,6 +1,5 @@
 //! Reading requests and writing answers.
 
-use crate::access::Caller;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::error::Error;
 use tenon_api::Problem;
+use tenon_api::caller::Caller;
 use tenon_api::problem::Component;
 use tenon_core::manifest::ConfigKey;
 use tenon_core::{Actor, Code, InstanceId, Position, Refusal, Revision, ServiceRef};

@@ -10,6 +10,7 @@ fn config(listen: SocketAddr, folder: &tempfile::TempDir) -> ServerConfig {
         supervisor: Some(folder.path().join("none.sock")),
         output: folder.path().to_owned(),
         read_manifest: Arc::new(|_, _| Err(Vec::new())),
+        more: Router::new(),
     }
 }
 

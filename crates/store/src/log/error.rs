@@ -32,6 +32,12 @@ pub enum InvalidInput {
         "snapshot key {0:?} must have 1 to 100 characters of a-z, 0-9, '.', '-' and '_', and not begin with '.'"
     )]
     SnapshotKey(String),
+    /// What the server that keeps the log does not accept, in its own words.
+    #[error("{0}")]
+    Refused(String),
+    /// An event about a subject that was forgotten.
+    #[error("subject {0:?} was forgotten, which is final; no event about it is taken")]
+    Forgotten(String),
     /// A scavenge mark beyond the end of the log.
     #[error("position {first} is beyond the end of the log, which is at {head}")]
     BeyondHead {
@@ -123,6 +129,7 @@ impl AppendError {
     /// The stable code.
     pub fn code(&self) -> Code {
         match self {
+            Self::Invalid(InvalidInput::Forgotten(_)) => Code::SubjectForgotten,
             Self::Invalid(_) | Self::DuplicateId { .. } => Code::LogInvalid,
             Self::Conflict { .. } => Code::LogConflict,
             Self::Truncated { .. } => Code::LogTruncated,

@@ -74,6 +74,7 @@ impl Api {
             supervisor: None,
             output: folder.path().join("logs"),
             read_manifest: Arc::new(read_manifest),
+            more: axum::Router::new(),
         });
         Self { server: server.await.unwrap(), keys, log, client: reqwest::Client::new(), folder }
     }
