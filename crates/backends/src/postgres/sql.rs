@@ -47,14 +47,15 @@ impl Walk<'_> {
         let streams = names(item.streams.iter().map(StreamName::as_str).collect());
         let types = names(item.types.iter().map(EventType::as_str).collect());
         let tags = names(item.tags.iter().map(Tag::as_str).collect());
+        let prefix = item.prefix.as_ref().map(StreamName::as_str);
         match (streams.is_empty(), tags.split_first()) {
-            (false, _) => self.push_walks(sql, "stream", streams, &types, &tags),
-            (true, Some((tag, others))) => self.push_tagged(sql, tag, others, &types),
+            (false, _) => self.push_walks(sql, "stream", streams, prefix, &types, &tags),
+            (true, Some((tag, others))) => self.push_tagged(sql, tag, others, prefix, &types),
             (true, None) if types.is_empty() => {
                 sql.push(format_args!("SELECT {FOUND} FROM tenon.events e WHERE true"));
-                self.push_end(sql, "e", &[], &[]);
+                self.push_end(sql, "e", prefix, &[], &[]);
             }
-            (true, None) => self.push_walks(sql, "event_type", types, &[], &[]),
+            (true, None) => self.push_walks(sql, "event_type", types, prefix, &[], &[]),
         }
     }
 
@@ -64,35 +65,43 @@ impl Walk<'_> {
         sql: &mut Sql,
         column: &str,
         mut names: Vec<String>,
+        prefix: Option<&str>,
         types: &[String],
         tags: &[String],
     ) {
         if names.len() == 1 {
             sql.push(format_args!("SELECT {FOUND} FROM tenon.events e WHERE e.{column} = "));
             sql.push_bind(names.pop());
-            self.push_end(sql, "e", types, tags);
+            self.push_end(sql, "e", prefix, types, tags);
             return;
         }
         sql.push("SELECT f.position, f.size, f.id FROM unnest(").push_bind(names);
         sql.push(format_args!(
             "::text[]) AS n(name) CROSS JOIN LATERAL (SELECT {FOUND} FROM tenon.events e WHERE e.{column} = n.name"
         ));
-        self.push_end(sql, "e", types, tags);
+        self.push_end(sql, "e", prefix, types, tags);
         sql.push(format_args!(") f ORDER BY f.position {}", order(self.direction)));
         self.push_limit(sql);
     }
 
-    fn push_tagged(&self, sql: &mut Sql, tag: &str, others: &[String], types: &[String]) {
+    fn push_tagged(
+        &self,
+        sql: &mut Sql,
+        tag: &str,
+        others: &[String],
+        prefix: Option<&str>,
+        types: &[String],
+    ) {
         sql.push(format_args!(
             "SELECT {FOUND} FROM tenon.tags t JOIN tenon.events e ON e.position = t.position WHERE t.tag = "
         ));
         sql.push_bind(tag.to_owned());
-        self.push_end(sql, "t", types, others);
+        self.push_end(sql, "t", prefix, types, others);
     }
 
     /// What all branches have in common: range, scope and namespace by the table that is walked, what else is asked
     /// for, order and limit.
-    fn push_end(&self, sql: &mut Sql, walked: &str, types: &[String], tags: &[String]) {
+    fn push_end(&self, sql: &mut Sql, walked: &str, prefix: Option<&str>, types: &[String], tags: &[String]) {
         self.push_range(sql, walked);
         match self.query.scope {
             Scope::User => _ = sql.push(format_args!(" AND NOT {walked}.reserved")),
@@ -101,6 +110,9 @@ impl Walk<'_> {
         }
         if let Some(namespace) = &self.query.namespace {
             sql.push(format_args!(" AND {walked}.namespace = ")).push_bind(namespace.as_str().to_owned());
+        }
+        if let Some(prefix) = prefix {
+            sql.push(" AND starts_with(e.stream, ").push_bind(prefix.to_owned()).push(")");
         }
         if !types.is_empty() {
             sql.push(" AND e.event_type = ANY(").push_bind(types.to_vec()).push(")");

@@ -158,7 +158,8 @@ impl Versions {
         let Query { scope, namespace: Some(namespace), items } = &condition.query else { return false };
         let [item] = items.as_slice() else { return false };
         let (Some(stream), 1) = (item.streams.first(), item.streams.len()) else { return false };
-        if !item.tags.is_empty() || !item.types.is_empty() || !Scope::covers(*scope, stream) {
+        let more = item.prefix.is_some() || !item.tags.is_empty() || !item.types.is_empty();
+        if more || !Scope::covers(*scope, stream) {
             return false;
         }
         self.appends.push(append);
