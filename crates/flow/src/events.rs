@@ -101,7 +101,7 @@ impl EventStore {
 
     /// What can forget subjects.
     pub(crate) fn vault(&self) -> Result<&Vault, Error> {
-        let none = || Refusal::new(Code::RequestUnknown, "this server keeps no keys of subjects");
+        let none = || Refusal::new(Code::RequestInvalid, "this server keeps no keys of subjects");
         self.shared.vault.as_ref().ok_or_else(|| none().into())
     }
 

@@ -121,7 +121,7 @@ pub const EVENTS: &[Endpoint] = &[
         summary: "Forget a subject, for good: destroy its key, so that no payload about it can be read any more",
         parameters: &[in_path("subject", "The subject."), NAMESPACE, ACTOR],
         answers: &[Answer::Json(of::<Changed>())],
-        errors: &[Code::RequestInvalid, Code::RequestUnknown, Code::LogFull, Code::LogClosed],
+        errors: &[Code::RequestInvalid, Code::LogFull, Code::LogClosed],
         ..PLAIN
     },
 ];
