@@ -57,8 +57,7 @@ pub use address::Address;
 pub use error::{Code, Refusal};
 pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position,
-    RESERVED_STREAMS, RequestId, Revision, RouteName, ServiceName, ServiceRef, StreamName, Subject,
-    Tag,
+    RESERVED_STREAMS, RequestId, Revision, RouteName, ServiceName, ServiceRef, StreamName, Subject, Tag,
 };
 pub use stamp::Stamp;
 pub use time::Timestamp;
