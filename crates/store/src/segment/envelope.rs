@@ -147,6 +147,7 @@ impl<'a> Raw<'a> {
 
     fn matches_item(&self, item: &QueryItem) -> bool {
         (item.streams.is_empty() || item.streams.contains(self.stream))
+            && item.prefix.as_ref().is_none_or(|prefix| self.stream.starts_with(prefix.as_str()))
             && (item.types.is_empty() || item.types.contains(self.event_type))
             && item.tags.iter().all(|wanted| self.tags().any(|tag| tag == wanted.as_str()))
     }

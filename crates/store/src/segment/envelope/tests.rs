@@ -106,6 +106,7 @@ fn an_event_in_place_matches_as_the_event_itself_does() {
     let events = varied(100);
     let item = |streams: &[&str], tags: &[&str], types: &[&str]| QueryItem {
         streams: streams.iter().map(|name| StreamName::new(name).unwrap()).collect(),
+        prefix: None,
         tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
         types: types.iter().map(|name| EventType::new(name).unwrap()).collect(),
     };
@@ -114,6 +115,8 @@ fn an_event_in_place_matches_as_the_event_itself_does() {
         Query::reserved(),
         Query::everything().within(Namespace::default()),
         Query::user().or(item(&["a"], &["tag:1"], &[])),
+        Query::prefix(Namespace::default(), StreamName::new("$tenon").unwrap()),
+        Query { scope: Scope::All, ..Query::prefix(Namespace::default(), StreamName::new("$t").unwrap()) },
         Query::everything().or(item(&[], &["tag:0", "tag:2"], &[])).or(item(
             &["$tenon/c", "b"],
             &[],
