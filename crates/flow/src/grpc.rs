@@ -123,7 +123,7 @@ impl EventStoreService for Served {
         let rights = self.rights(&request)?;
         let permit = self.store.stream_permit()?;
         let v1::SubscribeRequest { query, after } = request.into_inner();
-        let query = rights.narrow(wire::query(query.unwrap_or_default())?)?;
+        let query = rights.narrow(wire::query(&query.unwrap_or_default())?)?;
         let feed = Feed::new(self.store.clone(), query, after.map(Position), permit);
         Ok(self.answers(stream::unfold(feed, |mut feed| async {
             let page = feed.next().await?;

@@ -183,13 +183,13 @@ impl Vault {
                 Some(held) => held,
                 None => {
                     let of = who.clone();
-                    self.on_files(move |ring| ring.hold(&of)).await.map_err(|error| error.of_append())?
+                    self.on_files(move |ring| ring.hold(&of)).await.map_err(VaultError::of_append)?
                 }
             };
             let Held::Key(key) = key else {
                 return Err(InvalidInput::Forgotten(who.subject.to_string()).into());
             };
-            event.data = Sealed::seal(&key, &event.id, &event.data).map_err(|error| error.of_append())?;
+            event.data = Sealed::seal(&key, &event.id, &event.data).map_err(VaultError::of_append)?;
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ impl Vault {
                 Some(held) => held,
                 None => {
                     let found = self.on_files(move |ring| ring.find(&who)).await;
-                    found.map_err(|error| error.of_read())?
+                    found.map_err(VaultError::of_read)?
                 }
             };
             let (data, withheld) = match held {

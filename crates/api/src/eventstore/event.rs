@@ -6,9 +6,12 @@ use prost::encoding::{
     key_len, skip_field, string, uint64,
 };
 use prost::{DecodeError, Message};
+use std::borrow::Borrow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
+use std::thread::LocalKey;
 use tenon_core::{Actor, EventId, EventType, InvalidName, Namespace, Position, StreamName, Tag, Timestamp};
 
 /// An event, as it is appended and as it is read. What must be there may be missing, and what is invalid has been left
@@ -55,6 +58,12 @@ pub struct InvalidEvent {
     pub problem: String,
 }
 
+thread_local! {
+    /// The last namespace and the last type that this thread read.
+    static NAMESPACE: RefCell<Option<Namespace>> = const { RefCell::new(None) };
+    static TYPE: RefCell<Option<EventType>> = const { RefCell::new(None) };
+}
+
 mod tag {
     pub(super) const POSITION: u32 = 1;
     pub(super) const TIME: u32 = 2;
@@ -91,6 +100,25 @@ impl Event {
             return None;
         };
         text.parse().map_err(|error| self.note(field, &error)).ok()
+    }
+
+    /// A name that is usually that of the event before: then it is shared instead of made.
+    fn repeated<T: Clone + Borrow<str> + FromStr<Err = InvalidName>>(
+        &mut self,
+        field: &'static str,
+        text: &[u8],
+        last: &'static LocalKey<RefCell<Option<T>>>,
+    ) -> Option<T> {
+        let shared = last.with_borrow(|last| {
+            let last = last.as_ref()?;
+            let text_of: &str = last.borrow();
+            (text_of.as_bytes() == text).then(|| last.clone())
+        });
+        shared.or_else(|| {
+            let made: Option<T> = self.name(field, text);
+            last.set(made.clone());
+            made
+        })
     }
 
     fn id(&mut self, field: &'static str, bytes: &[u8]) -> Option<EventId> {
@@ -173,9 +201,9 @@ impl Message for Event {
             tag::ID => self.id = self.id("id", &bytes),
             // An empty one is the default one.
             tag::NAMESPACE if bytes.is_empty() => {}
-            tag::NAMESPACE => self.namespace = self.name("namespace", &bytes),
+            tag::NAMESPACE => self.namespace = self.repeated("namespace", &bytes, &NAMESPACE),
             tag::STREAM => self.stream = self.name("stream", &bytes),
-            tag::TYPE => self.event_type = self.name("event_type", &bytes),
+            tag::TYPE => self.event_type = self.repeated("event_type", &bytes, &TYPE),
             tag::TAGS => {
                 let tag = self.name("tags", &bytes);
                 self.tags.extend(tag);

@@ -4,7 +4,7 @@
 //! names streams. So a thousand subscribers cost one read of each event, and a wake-up only for whom it concerns.
 //!
 //! A mailbox is bounded. When it is full it is emptied, and its owner reads the log from where it was: nothing is lost,
-//! and a slow subscriber delays nobody. Everything up to [`Mail::up_to`] is in the mailboxes, so that whoever has read the
+//! and a slow subscriber delays nobody. Everything up to what mail says is in the mailboxes, so that whoever has read the
 //! log up to there, and holds a mailbox since, misses nothing and sees nothing twice.
 //!
 //! Life cycle: the task starts with the first mailbox, and ends after the last one or with the store.

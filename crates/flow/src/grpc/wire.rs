@@ -21,7 +21,7 @@ pub(super) fn admit(
 ) -> Result<Admitted, Error> {
     let v1::AppendRequest { events, expected: expectations, condition: conditional } = request;
     let events = events.into_iter().map(new_event).collect::<Result<_, _>>()?;
-    let expected = expectations.into_iter().map(expected).collect::<Result<_, _>>()?;
+    let expected = expectations.iter().map(expected).collect::<Result<_, _>>()?;
     store.admit(rights, events, expected, conditional.map(condition).transpose()?)
 }
 
@@ -54,7 +54,7 @@ pub(super) fn event(event: Event) -> api::Event {
 }
 
 /// Which events are meant.
-pub(super) fn query(query: v1::Query) -> Result<Query, Error> {
+pub(super) fn query(query: &v1::Query) -> Result<Query, Error> {
     let scope = match query.scope() {
         v1::Scope::Unspecified => Scope::User,
         v1::Scope::Reserved => Scope::Reserved,
@@ -74,7 +74,7 @@ pub(super) fn wanted(rights: &Rights, request: v1::ReadRequest) -> Result<Wanted
         Some(v1::read_request::At::AtTimeMicros(micros)) => At::Time(Timestamp::from_micros(micros)),
     };
     Ok(Wanted {
-        query: rights.narrow(query(of.unwrap_or_default())?)?,
+        query: rights.narrow(query(&of.unwrap_or_default())?)?,
         from: from.map(Position),
         direction: if backward { Direction::Backward } else { Direction::Forward },
         limit: Some(limit).filter(|limit| *limit > 0),
@@ -98,7 +98,7 @@ fn new_event(event: api::Event) -> Result<NewEvent, Error> {
     })
 }
 
-fn expected(expected: v1::Expected) -> Result<Expected, Error> {
+fn expected(expected: &v1::Expected) -> Result<Expected, Error> {
     use v1::expected::Version as Wire;
     let version = match expected.version {
         Some(Wire::None(v1::Nothing {})) => Version::Unchanged(Position::START),
@@ -116,7 +116,7 @@ fn expected(expected: v1::Expected) -> Result<Expected, Error> {
 
 fn condition(condition: v1::Condition) -> Result<Condition, Error> {
     let of = condition.query.ok_or_else(|| invalid("condition.query", "is missing"))?;
-    Ok(Condition { query: query(of)?, after: Position(condition.after) })
+    Ok(Condition { query: query(&of)?, after: Position(condition.after) })
 }
 
 fn item(item: &v1::QueryItem) -> Result<QueryItem, Error> {
