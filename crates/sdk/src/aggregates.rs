@@ -18,7 +18,7 @@ mod cache;
 mod loaded;
 mod snapshots;
 
-pub use snapshots::Snapshots;
+pub use snapshots::{DiscardError, Snapshots};
 
 use crate::command::{Call, CommandError, Ids, MOST_CONFLICTS, MOST_SENDS, Outcome};
 use crate::decider::Decider;
@@ -244,7 +244,7 @@ impl<D: Decider> Aggregates<D> {
     ) -> Result<Sent, CommandError<D::Error>> {
         let new = self.encode(stream, events, call, ids)?;
         let condition = Condition::stream_unchanged(self.namespace.clone(), stream.clone(), after);
-        let mut sends = 1;
+        let (mut sends, mut lost) = (1, None);
         loop {
             match self.log.append(new.clone(), Some(condition.clone())).await {
                 // Without a key a repetition is this very append, whose answer was lost.
@@ -252,8 +252,11 @@ impl<D: Decider> Aggregates<D> {
                 Ok(appended) => return Ok(Sent::Appended(appended)),
                 Err(AppendError::Conflict { .. }) => return Ok(Sent::Conflict),
                 Err(AppendError::DuplicateId { .. }) if ids.are_derived() => return Ok(Sent::Repeated),
-                Err(AppendError::Unknown(_)) if sends < MOST_SENDS => sends += 1,
-                Err(error) => return Err(CommandError::Append(error)),
+                Err(error @ AppendError::Unknown(_)) if sends < MOST_SENDS => {
+                    (sends, lost) = (sends + 1, Some(error));
+                }
+                // What became of an earlier sending stays unknown, whatever this one says.
+                Err(error) => return Err(CommandError::Append(lost.unwrap_or(error))),
             }
         }
     }

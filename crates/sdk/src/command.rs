@@ -7,7 +7,7 @@ pub(crate) use ids::Ids;
 
 use crate::events::EventsError;
 use std::fmt;
-use tenon_core::{Actor, Code, InvalidName, Position};
+use tenon_core::{Actor, Code, InvalidName, Namespace, Position};
 use tenon_store::{AppendError, Metadata, ReadError};
 
 /// How often a command is decided anew because somebody else was quicker.
@@ -95,6 +95,12 @@ impl Key {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// An id that follows from the key, a UUID: for the aggregate that a command creates, so that the same command
+    /// always creates the same one. Other scopes have other ids.
+    pub fn derived_id(&self, scope: &str) -> String {
+        Ids::new(&Namespace::default(), scope, Some(self)).id(0).to_string()
     }
 }
 

@@ -195,7 +195,7 @@ impl Decisions {
         condition: Condition,
         ids: &Ids,
     ) -> Result<Option<Position>, CommandError<E>> {
-        let mut sends = 1;
+        let (mut sends, mut lost) = (1, None);
         loop {
             match self.log.append(new.to_vec(), Some(condition.clone())).await {
                 // Without a key a repetition is this very append, whose answer was lost.
@@ -203,8 +203,11 @@ impl Decisions {
                 Ok(appended) => return Ok(Some(appended.last())),
                 Err(AppendError::Conflict { .. }) => return Ok(None),
                 Err(AppendError::DuplicateId { .. }) if ids.are_derived() => return Ok(None),
-                Err(AppendError::Unknown(_)) if sends < MOST_SENDS => sends += 1,
-                Err(error) => return Err(CommandError::Append(error)),
+                Err(error @ AppendError::Unknown(_)) if sends < MOST_SENDS => {
+                    (sends, lost) = (sends + 1, Some(error));
+                }
+                // What became of an earlier sending stays unknown, whatever this one says.
+                Err(error) => return Err(CommandError::Append(lost.unwrap_or(error))),
             }
         }
     }

@@ -17,6 +17,11 @@ use std::fmt;
 use tenon_core::{EventType, InvalidName, Namespace, StreamName, Tag};
 use tenon_store::{Event, NewEvent};
 
+/// The name in an event's metadata of why the event store does not tell its data, and the reason that its subject
+/// has been forgotten.
+const WITHHELD: &str = "tenon.withheld";
+const FORGOTTEN: &str = "forgotten";
+
 /// A service's events: an enum, one variant for each fact.
 pub trait Events: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     /// How they are written; [`Json`] unless there is a reason.
@@ -151,12 +156,15 @@ pub fn encode<E: Events>(
     Ok(NewEvent { tags: event.tags(), ..new })
 }
 
-/// Reads an event of the log; none if it is of another area.
+/// Reads an event of the log; none if it is of another area, or about a subject that has been forgotten.
 ///
 /// # Errors
 /// [`EventsError`] if it is of this area and cannot be read.
 pub fn decode<E: Events>(event: &Event) -> Result<Option<E>, EventsError> {
     let Some((name, version)) = split(E::AREA, event.event_type.as_str()) else { return Ok(None) };
+    if event.metadata.other.get(WITHHELD).is_some_and(|why| why == FORGOTTEN) {
+        return Ok(None);
+    }
     if E::FACTS.contains(&Fact { name: known(E::FACTS, name), version }) {
         return E::Codec::decode(name, &event.data).map(Some);
     }

@@ -19,6 +19,17 @@ pub mod remote;
 #[cfg(test)]
 mod testing;
 
+pub use sqlx;
+
+/// The log: the port, the engines that need no server, and the names and ids of events.
+pub mod store {
+    pub use tenon_core::{
+        Actor, EventId, EventType, InvalidName, LogId, Namespace, Position, Revision, StreamName, Tag,
+        Timestamp,
+    };
+    pub use tenon_store::*;
+}
+
 pub use aggregates::{Aggregates, At, Snapshots};
 pub use bus::{Bus, Message};
 pub use command::{Call, CommandError, Key, Outcome};

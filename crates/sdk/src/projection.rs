@@ -19,25 +19,29 @@ mod bookkeeping;
 mod follower;
 mod generation;
 mod past;
+mod postgres;
 mod projector;
 mod sqlite;
 
 pub use bookkeeping::{Bookkeeping, Kept};
 pub use generation::{Made, ReadModels, Room};
 pub use past::Past;
+pub use postgres::{PostgresModels, PostgresRoom};
 pub use projector::{Options, ParkedKey, Projector, Reading, Status};
 pub use sqlite::{SqliteModels, SqliteRoom};
 
-use serde::Deserialize;
 use sqlx::Database;
 use std::error::Error;
 use std::future::Future;
 use tenon_core::{EventType, InvalidName};
 use tenon_store::{Event, Query, QueryItem, ReadError};
 
-/// The type of the event which says that a subject is forgotten: `{"subject": "NAME"}`. Every projection gets
-/// these, by [`Projection::forget`].
-pub const SUBJECT_FORGOTTEN: &str = "tenon.subjects.SubjectForgotten.v1";
+/// The type of the event which says that a subject is forgotten, in the stream `$subject/NAME`. Every projection
+/// gets these, by [`Projection::forget`].
+pub const SUBJECT_FORGOTTEN: &str = "tenon.subject.SubjectForgotten.v1";
+
+/// How the names of the streams begin that say so.
+const SUBJECT_STREAMS: &str = "$subject/";
 
 /// Why an event could not be applied. It is shown to whoever looks at what is parked.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -72,7 +76,8 @@ pub trait Projection<DB: Database>: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Takes out everything that the tables hold of a subject, a person who has the right to be forgotten.
-    /// Events of it that are read later come without their data.
+    /// Events about it that are read later have no data any more, and [`decode`](crate::events::decode) passes
+    /// over them.
     fn forget(
         &self,
         connection: &mut DB::Connection,
@@ -133,16 +138,9 @@ fn with_forgotten(query: Query) -> Result<Query, InvalidName> {
 }
 
 /// The subject that an event says is forgotten.
-fn forgotten(event: &Event) -> Result<Option<String>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Forgotten {
-        subject: String,
-    }
-    if event.event_type.as_str() != SUBJECT_FORGOTTEN {
-        return Ok(None);
-    }
-    let Forgotten { subject } = serde_json::from_slice(&event.data)?;
-    Ok(Some(subject))
+fn forgotten(event: &Event) -> Option<&str> {
+    let subject = event.stream.as_str().strip_prefix(SUBJECT_STREAMS)?;
+    (event.event_type.as_str() == SUBJECT_FORGOTTEN).then_some(subject)
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Settings {
 }
 
 /// Runs a service until SIGTERM or Ctrl-C: the whole of its `main`.
-pub fn run(service: &'static str, start: impl FnOnce(&Settings) -> Result<Router, Problem>) -> ExitCode {
+pub fn run(service: &'static str, start: impl AsyncFnOnce(&Settings) -> Result<Router, Problem>) -> ExitCode {
     tracing_subscriber::fmt().with_ansi(false).with_target(false).compact().init();
     match run_until_told(service, start) {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,16 +72,16 @@ pub fn run(service: &'static str, start: impl FnOnce(&Settings) -> Result<Router
 
 fn run_until_told(
     service: &'static str,
-    start: impl FnOnce(&Settings) -> Result<Router, Problem>,
+    start: impl AsyncFnOnce(&Settings) -> Result<Router, Problem>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings::from_env(service)?;
-    // One thread suits a small service; the few others are for the ledger's file.
+    // One thread suits a small service; the few others are for files.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     let result: Result<(), Box<dyn std::error::Error>> = runtime.block_on(async {
         // Before anything answers, so that no SIGTERM finds nobody listening to it.
         let stop = told_to_stop()?;
-        let router = start(&settings)?;
+        let router = start(&settings).await?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
         tracing::info!(service, instance = settings.instance, address = %listener.local_addr()?, "started");
         serve(listener, router, stop).await?;

@@ -36,6 +36,7 @@ pub(super) fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     figures.extend(bench.large()?);
     figures.extend(bench.bytes()?);
     figures.extend(bench.consumers()?);
+    figures.extend(bench.commands()?);
     Ok(figures)
 }
 
@@ -230,6 +231,30 @@ impl<'a> Bench<'a> {
             })
             .collect();
         Ok(vec![Figure::plain(format!("{row}, JetStream"), 0.0, "/s").over_rounds(rates?)])
+    }
+
+    /// Commands through a decider, by the SDK's own example.
+    fn commands(&self) -> Outcome<Vec<Figure>> {
+        let row = "command through a decider, idempotent, synced, 64 callers";
+        if !self.wants(row) {
+            return Ok(Vec::new());
+        }
+        let home = target()?.join("bench-log");
+        let example = ["--package", "tenon-sdk", "--example", "commands"];
+        run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--release", "--quiet"])
+            .args(example)
+            .arg("--target-dir")
+            .arg(&home))?;
+        let program = home.join("release").join("examples").join("commands");
+        let round = || -> Outcome<f64> {
+            let folder = self.fresh("commands")?;
+            let said = read(Command::new(&program).args([&folder, "64", self.seconds()]))?;
+            remove(Path::new(&folder))?;
+            Ok(number(&serde_json::from_str(&said)?, "commands_per_second"))
+        };
+        let rates: Outcome<Vec<f64>> = (0..self.rounds()).map(|_| round()).collect();
+        Ok(vec![Figure::at_least(row, 0.0, "/s", 20_000.0).over_rounds(rates?)])
     }
 }
 

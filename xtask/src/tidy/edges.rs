@@ -33,8 +33,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &["tenon-core", "tenon-api"]),
 ];
 
-/// What tests may use besides: those of the SDK's client need what it calls, and those of the program use that client.
-const TEST_EDGES: &[(&str, &str)] = &[("tenon-sdk", "tenon-flow"), ("tenon", "tenon-sdk")];
+/// What tests may use besides: those of the SDK need what its client calls and a database, and those of the program use
+/// that client.
+const TEST_EDGES: &[(&str, &str)] =
+    &[("tenon-sdk", "tenon-flow"), ("tenon-sdk", "tenon-backends"), ("tenon", "tenon-sdk")];
 
 /// What `core` must never link: it has no I/O, no clock and no randomness.
 const NOT_IN_CORE: &[&str] = &["tokio", "rand", "fastrand", "getrandom", "rustix", "hyper"];

@@ -20,6 +20,14 @@ async fn the_shop_comes_up_and_an_order_goes_through_all_of_it_or_is_undone() {
     assert_eq!(shop.get(&format!("/orders/{id}")).await.expect(200).json()["state"], "Confirmed");
     assert_eq!(payment_state(&shop, id).await, "Charged");
 
+    // What happened to it is kept, and so is what it was.
+    let history = shop.get(&format!("/orders/{id}/history")).await.expect(200).json();
+    let facts: Vec<_> =
+        history["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(facts, ["Created", "Paid", "Confirmed"]);
+    let then = format!("/orders/{id}?at={}", history["events"][1]["position"]);
+    assert_eq!(shop.get(&then).await.expect(200).json()["state"], "Paid");
+
     // The payment succeeds, the reservation does not: the payment is given back.
     let refused = shop.http.post(&orders, &order("card-ada", "anvil"), "second").await;
     let undone = refused.json()["order"].as_str().unwrap_or_default().to_owned();

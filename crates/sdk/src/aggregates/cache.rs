@@ -39,6 +39,14 @@ impl<S> Cache<S> {
         }
         slot
     }
+
+    /// Forgets a stream's state. A command that has it goes on with it.
+    pub(super) fn remove(&self, stream: &StreamName) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, used)) = slots.by_stream.remove(stream) {
+            slots.by_use.remove(&used);
+        }
+    }
 }
 
 impl<S> Slots<S> {

@@ -5,13 +5,14 @@
 //! another log is as good as none.
 
 use super::{Aggregates, Decider, Loaded};
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
-use tenon_core::{Namespace, Position, StreamName};
-use tenon_store::{InvalidInput, SchemaHash, Snapshot, SnapshotKey};
+use tenon_core::{InvalidName, Namespace, Position, StreamName};
+use tenon_store::{InvalidInput, SchemaHash, Snapshot, SnapshotError, SnapshotKey};
 use tokio::sync::Semaphore;
 
 /// When snapshots are made, and what they hold.
@@ -22,6 +23,17 @@ pub struct Snapshots {
     /// Describes the form of the state, for example `order.v2`. Change it with the state's type: snapshots of
     /// another schema are passed over.
     pub schema: &'static str,
+}
+
+/// Why what is kept of an aggregate could not be dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscardError {
+    /// The id makes no stream name.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The snapshot is still there.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
 }
 
 /// Writes and reads snapshots, whatever the type of the state.
@@ -61,6 +73,21 @@ where
 }
 
 impl<D: Decider> Aggregates<D> {
+    /// Drops what is kept of an aggregate besides its events: the cached state and the snapshot. To be called when
+    /// somebody whom its events are about was forgotten; each process that has such a cache does.
+    ///
+    /// # Errors
+    /// [`DiscardError`]; the snapshot may still be there.
+    pub async fn discard(&self, id: &str) -> Result<(), DiscardError> {
+        let stream = self.stream(id)?;
+        self.cache.remove(&stream);
+        let key = key(&self.namespace, &stream).map_err(SnapshotError::from)?;
+        // In its place: a snapshot of nothing, in nobody's schema.
+        let nothing =
+            Snapshot { key, position: Position::START, schema: SchemaHash::of(""), data: Bytes::new() };
+        Ok(self.log.put_snapshot(nothing).await?)
+    }
+
     /// The last snapshot of a stream, if there is one that can be used.
     pub(super) async fn load_snapshot(&self, stream: &StreamName) -> Option<Loaded<D::State>> {
         let keeper = self.snapshots.as_ref()?;

@@ -155,6 +155,18 @@ async fn a_lost_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_stays_unknown_is_said_to_be_unknown() {
+    let memory = MemoryLog::default();
+    let accounts = accounts(&memory.clone().into_log());
+    memory.faults().order(AppendFault::LostAfter);
+    memory.faults().order(AppendFault::Full);
+    let unknown = accounts.execute("1", &open(), &once("k")).await.unwrap_err();
+    assert!(matches!(unknown, CommandError::Append(AppendError::Unknown(_))), "{unknown:?}");
+    let told = accounts.execute("1", &open(), &once("k")).await.unwrap();
+    assert_eq!((told.repeated, told.version), (true, Position(1)));
+}
+
+#[tokio::test]
 async fn a_log_without_room_is_an_error_that_changed_nothing() {
     let memory = MemoryLog::default();
     let accounts = accounts(&memory.clone().into_log());
@@ -206,6 +218,20 @@ async fn a_snapshot_spares_the_beginning_and_changes_nothing_else() {
     assert_eq!(cold.load("1", At::Position(Position(3))).await.unwrap().state.balance, 4);
     let other = accounts(&log).with_snapshots(Snapshots { every: 10, schema: "account.v2" });
     assert_eq!(other.load("1", At::Now).await.unwrap().folded, 26);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_an_aggregate_can_be_dropped() {
+    let log = memory();
+    let policy = Snapshots { every: 1, schema: "account.v1" };
+    let accounts = accounts(&log).with_snapshots(policy);
+    give(&accounts, open()).await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(accounts.load("1", At::Now).await.unwrap().folded, 0);
+    accounts.discard("1").await.unwrap();
+    assert_eq!(accounts.load("1", At::Now).await.unwrap().folded, 1);
+    give(&accounts, Command::Deposit(1)).await.unwrap();
+    assert_eq!(balance(&accounts).await, 1);
 }
 
 #[tokio::test]

@@ -59,6 +59,16 @@ fn data_of_a_former_version_is_understood_by_upcasting() {
 }
 
 #[test]
+fn an_event_about_somebody_who_was_forgotten_is_passed_over() {
+    let mut event = stored("test.account.Opened.v1", "");
+    assert!(decode::<Account>(&event).is_err());
+    event.metadata.other.insert("tenon.withheld".into(), "forgotten".into());
+    assert_eq!(decode::<Account>(&event), Ok(None));
+    event.metadata.other.insert("tenon.withheld".into(), "unreadable".into());
+    assert!(decode::<Account>(&event).is_err());
+}
+
+#[test]
 fn data_cannot_bring_a_second_fact_along() {
     for data in [r#"null},"Opened":{"owner":"eve""#, r#"null,"Opened":{"owner":"eve"}"#, "", "null}"] {
         assert!(matches!(read("test.account.Closed.v1", data), Err(EventsError::Data { .. })), "{data}");

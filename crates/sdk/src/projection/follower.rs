@@ -337,8 +337,8 @@ pub(super) async fn apply<DB: sqlx::Database, P: Projection<DB>>(
     connection: &mut DB::Connection,
     event: &Event,
 ) -> Result<(), Failure> {
-    match forgotten(event)? {
-        Some(subject) => context.projection.forget(connection, &subject).await,
+    match forgotten(event) {
+        Some(subject) => context.projection.forget(connection, subject).await,
         None => context.projection.apply(connection, event).await,
     }
 }

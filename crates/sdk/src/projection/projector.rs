@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tenon_core::projection::{Config, Origin, Parked, Plan, may_switch, plan};
 use tenon_core::{Position, Revision};
-use tenon_store::{Clock, Log, system_clock};
+use tenon_store::{Clock, Log, ReadError, system_clock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long the task waits after a failure of the database or the log.
@@ -148,7 +148,11 @@ impl<M: ReadModels, P: Projection<M::Database>> Projector<P, M> {
         let query = with_forgotten(projection.selects()?)?;
         let Options { failures, clock } = options;
         let context = Context { log, projection, query, config: failures, clock };
-        let (live, next) = open(&context, &models).await?;
+        let (live, next) = match open(&context, &models).await {
+            // Another replica may have made it at the same moment.
+            Err(ProjectionError::Database(_)) => open(&context, &models).await?,
+            opened => opened?,
+        };
         let (status, watched) = watch::channel(describe(&live, next.as_ref(), false, None));
         let (requests, incoming) = mpsc::channel(REQUESTS);
         let current = Mutex::new(Arc::clone(&live.generation));
@@ -255,6 +259,7 @@ impl<P: Projection<M::Database>, M: ReadModels> Task<P, M> {
             let wait = match turned {
                 Ok(false) => self.until_due(&shared.context),
                 Ok(true) => Duration::ZERO,
+                Err(ProjectionError::Read(ReadError::Closed)) => return,
                 Err(error) => {
                     tracing::warn!(projection = P::NAME, error = super::follower::chain(&error), "waiting");
                     AFTER_FAILURE

@@ -28,59 +28,67 @@ impl<const VERSION: u32> Balances<VERSION> {
     }
 }
 
-impl<const VERSION: u32> Projection<Sqlite> for Balances<VERSION> {
-    const NAME: &'static str = "balances";
-    const VERSION: u32 = VERSION;
+/// The same statements for each database.
+macro_rules! balances {
+    ($database:ty, $connection:ty) => {
+        impl<const VERSION: u32> Projection<$database> for Balances<VERSION> {
+            const NAME: &'static str = "balances";
+            const VERSION: u32 = VERSION;
 
-    fn selects(&self) -> Result<Query, InvalidName> {
-        let types = events::types::<Fact>()?;
-        Ok(Query::user().or(QueryItem { types, ..QueryItem::default() }))
-    }
+            fn selects(&self) -> Result<Query, InvalidName> {
+                let types = events::types::<Fact>()?;
+                Ok(Query::user().or(QueryItem { types, ..QueryItem::default() }))
+            }
 
-    async fn create(&self, connection: &mut SqliteConnection) -> Result<(), Failure> {
-        let table =
-            "CREATE TABLE balance (account TEXT PRIMARY KEY, owner TEXT, amount BIGINT, changes BIGINT)";
-        sqlx::query(table).execute(connection).await?;
-        Ok(())
-    }
+            async fn create(&self, connection: &mut $connection) -> Result<(), Failure> {
+                let table =
+                    "CREATE TABLE balance (account TEXT PRIMARY KEY, owner TEXT, amount BIGINT, changes BIGINT)";
+                sqlx::query(table).execute(connection).await?;
+                Ok(())
+            }
 
-    async fn apply(&self, connection: &mut SqliteConnection, event: &Event) -> Result<(), Failure> {
-        let account = event.stream.as_str();
-        // Before the failure, which must take it back.
-        sqlx::query(
-            "INSERT INTO balance VALUES ($1, NULL, 0, 1) ON CONFLICT DO UPDATE SET changes = changes + 1",
-        )
-        .bind(account)
-        .execute(&mut *connection)
-        .await?;
-        if self.failing.lock().unwrap().contains(account) {
-            return Err("told to fail".into());
+            async fn apply(&self, connection: &mut $connection, event: &Event) -> Result<(), Failure> {
+                let account = event.stream.as_str();
+                // Before the failure, which must take it back.
+                sqlx::query(
+                    "INSERT INTO balance VALUES ($1, NULL, 0, 1) ON CONFLICT (account) DO UPDATE SET changes = balance.changes + 1",
+                )
+                .bind(account)
+                .execute(&mut *connection)
+                .await?;
+                if self.failing.lock().unwrap().contains(account) {
+                    return Err("told to fail".into());
+                }
+                let (owner, change) = match events::decode::<Fact>(event)? {
+                    Some(Fact::Opened { owner }) => (Some(owner), 0),
+                    Some(Fact::Deposited { amount }) => (None, i64::from(amount)),
+                    Some(Fact::Withdrawn { amount }) => (None, -i64::from(amount)),
+                    Some(Fact::Closed) | None => (None, 0),
+                };
+                sqlx::query(
+                    "UPDATE balance SET amount = amount + $1, owner = coalesce($2, owner) WHERE account = $3",
+                )
+                .bind(change)
+                .bind(owner)
+                .bind(account)
+                .execute(connection)
+                .await?;
+                Ok(())
+            }
+
+            async fn forget(&self, connection: &mut $connection, subject: &str) -> Result<(), Failure> {
+                sqlx::query("UPDATE balance SET owner = NULL WHERE owner = $1")
+                    .bind(subject)
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            }
         }
-        let (owner, change) = match events::decode::<Fact>(event)? {
-            Some(Fact::Opened { owner }) => (Some(owner), 0),
-            Some(Fact::Deposited { amount }) => (None, i64::from(amount)),
-            Some(Fact::Withdrawn { amount }) => (None, -i64::from(amount)),
-            Some(Fact::Closed) | None => (None, 0),
-        };
-        sqlx::query(
-            "UPDATE balance SET amount = amount + $1, owner = coalesce($2, owner) WHERE account = $3",
-        )
-        .bind(change)
-        .bind(owner)
-        .bind(account)
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
-    async fn forget(&self, connection: &mut SqliteConnection, subject: &str) -> Result<(), Failure> {
-        sqlx::query("UPDATE balance SET owner = NULL WHERE owner = $1")
-            .bind(subject)
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
+    };
 }
+
+balances!(Sqlite, SqliteConnection);
+balances!(sqlx::Postgres, sqlx::PgConnection);
 
 type Model<const VERSION: u32> = Projector<Balances<VERSION>, SqliteModels>;
 
@@ -291,8 +299,8 @@ async fn a_forgotten_subject_is_taken_out() {
     bank.open(&["1", "2"]).await;
     let model = bank.start(&Balances::<1>::default()).await;
     let event_type = EventType::new(SUBJECT_FORGOTTEN).unwrap();
-    let stream = StreamName::new("subjects").unwrap();
-    let forgotten = NewEvent::new(namespace(), stream, event_type, r#"{"subject":"owner-1"}"#.into());
+    let stream = StreamName::new("$subject/owner-1").unwrap();
+    let forgotten = NewEvent::new(namespace(), stream, event_type, "{}".into());
     bank.log.append(vec![forgotten], None).await.unwrap();
     model.reached(bank.log.head()).await.unwrap();
     let mut reading = model.read().await.unwrap();
@@ -321,6 +329,16 @@ async fn a_read_model_is_shown_as_it_was() {
 }
 
 #[tokio::test]
+async fn it_ends_with_its_log() {
+    let memory = tenon_store::MemoryLog::default();
+    let folder = tempfile::tempdir().unwrap();
+    let model = start(&memory.clone().into_log(), folder.path(), &Balances::<1>::default()).await;
+    memory.close();
+    assert!(matches!(model.reached(Position(1)).await, Err(ProjectionError::Ended)));
+    assert!(matches!(model.parked().await, Err(ProjectionError::Ended)));
+}
+
+#[tokio::test]
 async fn a_file_that_was_never_committed_is_taken_away() {
     let bank = Bank::new();
     bank.open(&["1"]).await;
@@ -340,3 +358,5 @@ async fn a_name_must_fit_into_files_and_schemas() {
         assert_eq!(check_name(name).is_ok(), good, "{name}");
     }
 }
+
+mod postgres;

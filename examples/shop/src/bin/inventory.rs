@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shop::service::run("inventory", shop::inventory::start)
+    shop::service::run("inventory", async |settings| shop::inventory::start(settings))
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shop::service::run("payment", shop::payment::start)
+    shop::service::run("payment", async |settings| shop::payment::start(settings))
 }

@@ -59,8 +59,8 @@ impl Draft {
         Ok(Self { customer: raw.customer, card: raw.card, items })
     }
 
-    /// Σ price × quantity, exact. The limits of a draft keep it far from overflow; should one come back from
-    /// an older ledger with other limits, the total is `None`.
+    /// Σ price × quantity, exact. The limits of a draft keep it far from overflow; should one come with
+    /// other limits, the total is `None`.
     pub(super) fn total(&self) -> Option<Money> {
         let mut amounts = self.items.iter().map(|item| item.price.times(item.quantity));
         amounts.try_fold(Money::default(), |sum, amount| sum.plus(amount?))

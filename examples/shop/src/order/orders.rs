@@ -1,133 +1,170 @@
-//! All orders, as they are folded from the service's ledger.
+//! The orders: commands on one side, read models on the other, one log between them.
 
+use super::decider::{Command, Event, Order, Ordering, Refusal};
 use super::draft::Draft;
-use super::machine::{Command, Event, Order, Step};
-use crate::id::{IdempotencyKey, OrderId};
-use crate::ledger::Fold;
+use super::listing::{self, Listing};
+use super::sales::{self, Sales, Sold};
+use crate::id::{Customer, IdempotencyKey, OrderId};
 use crate::problem::Problem;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tenon_sdk::aggregates::{Recorded, Version};
+use tenon_sdk::projection::{Failure, Options};
+use tenon_sdk::store::{Log, LogId, Namespace, Position, Revision};
+use tenon_sdk::{Aggregates, At, Call, CommandError, Key, Projector, Snapshots, SqliteModels};
 
-/// The most orders that are kept; further ones are refused with 503.
-const MAX_ORDERS: usize = 100_000;
+/// How long a list waits for its read model to be as far as the log; then it shows what there is.
+const PATIENCE: Duration = Duration::from_millis(500);
 
-/// One recorded decision.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Entry {
-    Created(Box<Created>),
-    Changed {
-        order: OrderId,
-        #[serde(flatten)]
-        event: Event,
-    },
+/// The most events that an order's history shows.
+const HISTORY: usize = 500;
+
+/// An order at a version.
+pub(super) struct Versioned {
+    pub(super) order: Order,
+    pub(super) revision: Revision,
 }
 
-/// An order was taken.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Created {
-    pub(super) created: OrderId,
-    pub(super) at_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) key: Option<IdempotencyKey>,
-    #[serde(flatten)]
-    pub(super) draft: Draft,
-}
-
-/// All orders.
-#[derive(Debug, Default)]
+/// The orders. Clones share all of it.
+#[derive(Clone)]
 pub(super) struct Orders {
-    orders: BTreeMap<OrderId, Order>,
-    keys: BTreeMap<IdempotencyKey, OrderId>,
-    /// Those that have a next step.
-    unfinished: BTreeSet<OrderId>,
+    aggregates: Aggregates<Ordering>,
+    listing: Projector<Listing, SqliteModels>,
+    sales: Projector<Sales, SqliteModels>,
 }
 
 impl Orders {
-    /// Decides to take an order; none is taken if one was with the same key.
-    pub(super) fn create(&self, created: Created) -> Result<Option<Entry>, Problem> {
-        let first = created.key.as_ref().and_then(|key| self.by_key(key));
-        if let Some(first) = first {
-            return same_draft(first, &created.draft);
-        }
-        if self.orders.len() >= MAX_ORDERS {
-            return Err(Problem::new(
-                503,
-                "order.unavailable",
-                format!("the ledger holds its {MAX_ORDERS} orders"),
-            ));
-        }
-        if created.draft.total().is_none() {
-            return Err(Problem::new(422, "order.invalid-item", "the total is too large"));
-        }
-        Ok(Some(Entry::Created(Box::new(created))))
+    /// The orders of a log, with read models in a folder of this process's own.
+    pub(super) async fn open(log: Arc<dyn Log>, models: &Path) -> Result<Self, Problem> {
+        let aggregates = Aggregates::new(Arc::clone(&log), Namespace::default(), "order")
+            .map_err(unavailable)?
+            .with_snapshots(Snapshots { every: 100, schema: "shop.order.v1" });
+        let place = || SqliteModels::in_folder(models).map_err(unavailable);
+        let listing = Projector::start(Arc::clone(&log), place()?, Listing, Options::default()).await;
+        let sales = Projector::start(log, place()?, Sales, Options::default()).await;
+        Ok(Self { aggregates, listing: listing.map_err(unavailable)?, sales: sales.map_err(unavailable)? })
     }
 
-    /// Decides a command to one order.
-    pub(super) fn command(&self, id: &OrderId, command: Command) -> Result<Option<Entry>, Problem> {
-        let event = self.order(id)?.decide(command).map_err(|illegal| Problem::from(illegal).about(id))?;
-        Ok(Some(Entry::Changed { order: id.clone(), event }))
+    /// Which log they are in.
+    pub(super) fn log(&self) -> LogId {
+        self.aggregates.log().id()
     }
 
-    pub(super) fn order(&self, id: &OrderId) -> Result<&Order, Problem> {
-        self.orders
-            .get(id)
-            .ok_or_else(|| Problem::new(404, "order.unknown", format!("there is no order {id}")))
+    /// Takes an order. With a key the order's id follows from it, so that the same request always means the
+    /// same order, at any replica.
+    pub(super) async fn create(
+        &self,
+        draft: Draft,
+        key: Option<IdempotencyKey>,
+        at_ms: u64,
+    ) -> Result<OrderId, Problem> {
+        let id = match key {
+            Some(key) => OrderId::new(Key::new(key.as_str()).map_err(unavailable)?.derived_id("shop.order"))?,
+            None => OrderId::generate(),
+        };
+        self.command(&id, &Command::Create { id: id.clone(), draft, at_ms }, None).await?;
+        Ok(id)
     }
 
-    pub(super) fn by_key(&self, key: &IdempotencyKey) -> Option<&Order> {
-        self.orders.get(self.keys.get(key)?)
+    /// Gives a command to an order, which must be at the expected version if there is one.
+    pub(super) async fn command(
+        &self,
+        id: &OrderId,
+        command: &Command,
+        expected: Option<Position>,
+    ) -> Result<Versioned, Problem> {
+        let call = Call { expected, ..Call::default() };
+        let done = self.aggregates.execute(id.as_str(), command, &call).await;
+        let done = done.map_err(|error| refused(error).about(id))?;
+        let state = done.state.as_ref().map(|order| order.stage);
+        tracing::info!(order = %id, ?state, events = done.events.len(), version = %done.version, "order");
+        self.versioned(id, done.state, done.version)
     }
 
-    /// The newest orders (by id), newest first.
-    pub(super) fn newest(&self, limit: usize) -> Vec<Order> {
-        self.orders.values().rev().take(limit).cloned().collect()
+    /// An order as it is, or as it was.
+    pub(super) async fn load(&self, id: &OrderId, at: At) -> Result<Versioned, Problem> {
+        let loaded = self.aggregates.load(id.as_str(), at).await;
+        let Version { state, version, .. } = loaded.map_err(|error| refused(error).about(id))?;
+        self.versioned(id, state, version)
+    }
+
+    /// Everything that happened to an order.
+    pub(super) async fn history(&self, id: &OrderId) -> Result<Vec<Recorded<Event>>, Problem> {
+        let history = self.aggregates.history(id.as_str(), Position::START, HISTORY).await;
+        let history = history.map_err(|error| refused(error).about(id))?;
+        if history.is_empty() { Err(Problem::from(Refusal::Unknown).about(id)) } else { Ok(history) }
+    }
+
+    /// The newest orders, of one customer or of all.
+    pub(super) async fn newest(
+        &self,
+        customer: Option<&Customer>,
+        limit: u32,
+    ) -> Result<Vec<Order>, Problem> {
+        self.catch_up(&self.listing).await;
+        let mut reading = self.listing.read().await.map_err(unavailable)?;
+        listing::newest(&mut reading, customer, limit).await.map_err(failed)
     }
 
     /// Orders that have a next step and were created before that time.
-    pub(super) fn unfinished(&self, before_ms: u64, limit: usize) -> Vec<OrderId> {
-        let old = |id: &&OrderId| self.orders.get(*id).is_some_and(|order| order.created_ms <= before_ms);
-        self.unfinished.iter().filter(old).take(limit).cloned().collect()
+    pub(super) async fn unfinished(&self, before_ms: u64, limit: u32) -> Result<Vec<OrderId>, Problem> {
+        self.catch_up(&self.listing).await;
+        let mut reading = self.listing.read().await.map_err(unavailable)?;
+        listing::unfinished(&mut reading, before_ms, limit).await.map_err(failed)
     }
 
-    fn note_progress(&mut self, id: &OrderId) {
-        match self.orders.get(id).map(Order::next_step) {
-            Some(Step::Rest) | None => self.unfinished.remove(id),
-            Some(_) => self.unfinished.insert(id.clone()),
+    /// What was sold, as of now or of earlier.
+    pub(super) async fn sales(&self, at: At) -> Result<Vec<Sold>, Problem> {
+        if at == At::Now {
+            self.catch_up(&self.sales).await;
+            let mut reading = self.sales.read().await.map_err(unavailable)?;
+            return sales::report(&mut reading).await.map_err(failed);
+        }
+        let past = self.sales.past(at).await.map_err(unavailable)?;
+        let report = match past.read().await {
+            Ok(mut reading) => sales::report(&mut reading).await.map_err(failed),
+            Err(error) => Err(unavailable(error)),
         };
+        past.close().await.map_err(unavailable)?;
+        report
+    }
+
+    /// Waits a little for a read model to hold all that was in the log when it was asked for.
+    async fn catch_up<P>(&self, model: &Projector<P, SqliteModels>)
+    where
+        P: tenon_sdk::Projection<tenon_sdk::sqlx::Sqlite>,
+    {
+        let head = self.aggregates.log().head();
+        if !matches!(tokio::time::timeout(PATIENCE, model.reached(head)).await, Ok(Ok(()))) {
+            tracing::warn!(status = ?model.status(), %head, "a read model is behind");
+        }
+    }
+
+    fn versioned(&self, id: &OrderId, state: Option<Order>, at: Position) -> Result<Versioned, Problem> {
+        let revision = Revision { log: self.log(), position: at };
+        let unknown = || Problem::new(404, "order.unknown", format!("there is no order {id}")).about(id);
+        Ok(Versioned { order: state.ok_or_else(unknown)?, revision })
     }
 }
 
-impl Fold for Orders {
-    type Entry = Entry;
-
-    fn apply(&mut self, entry: Entry) {
-        let id = match entry {
-            Entry::Created(created) => {
-                let Created { created: id, at_ms, key, draft } = *created;
-                if let Some(order) = Order::create(id.clone(), draft, at_ms) {
-                    self.orders.insert(id.clone(), order);
-                    self.keys.extend(key.map(|key| (key, id.clone())));
-                }
-                id
-            }
-            Entry::Changed { order: id, event } => {
-                if let Some(order) = self.orders.get_mut(&id) {
-                    order.evolve(event);
-                }
-                id
-            }
-        };
-        self.note_progress(&id);
+fn refused(error: CommandError<Refusal>) -> Problem {
+    match error {
+        CommandError::Refused(refusal) => refusal.into(),
+        CommandError::Stale { .. } => {
+            Problem::new(412, "order.changed", "the order has changed since; look at it again")
+        }
+        other => unavailable(other),
     }
 }
 
-fn same_draft(first: &Order, draft: &Draft) -> Result<Option<Entry>, Problem> {
-    if first.customer == draft.customer && first.card == draft.card && first.items == draft.items {
-        return Ok(None);
-    }
-    let detail = "the idempotency key was used for another order; use a new one";
-    Err(Problem::new(422, "order.key-reused", detail).about(&first.id))
+fn failed(error: Failure) -> Problem {
+    unavailable(error)
+}
+
+fn unavailable(error: impl Display) -> Problem {
+    Problem::new(503, "storage.unavailable", format!("the service's data cannot be used now: {error}"))
 }
 
 #[cfg(test)]

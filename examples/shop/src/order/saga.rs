@@ -5,23 +5,22 @@
 //! after a crash; [`Saga::recover`] does so for orders that nobody waits for.
 
 use super::Peers;
-use super::draft::Draft;
-use super::machine::{Command, Order, Step, Undo};
-use super::orders::{Created, Orders};
+use super::decider::{Command, Order, Step, Undo};
+use super::orders::{Orders, Versioned};
 use crate::call::{CallError, Context};
 use crate::id::{IdempotencyKey, OrderId};
-use crate::ledger::Ledger;
 use crate::problem::Problem;
 use reqwest::Method;
 use serde_json::json;
 use std::sync::Arc;
+use tenon_sdk::At;
 use tokio::sync::Semaphore;
 
 /// More steps than any order has.
 const MAX_STEPS: usize = 8;
 
 /// How many abandoned orders one recovery takes up.
-const RECOVERED_AT_ONCE: usize = 100;
+const RECOVERED_AT_ONCE: u32 = 100;
 
 /// How many notifications are on their way at most; further ones are dropped.
 const NOTIFICATIONS: usize = 64;
@@ -29,65 +28,41 @@ const NOTIFICATIONS: usize = 64;
 /// The orders and what is needed to see them through. Clones share all of it.
 #[derive(Clone)]
 pub(super) struct Saga {
-    orders: Ledger<Orders>,
+    orders: Orders,
     peers: Peers,
     notifications: Arc<Semaphore>,
 }
 
 impl Saga {
-    pub(super) fn new(orders: Ledger<Orders>, peers: Peers) -> Self {
+    pub(super) fn new(orders: Orders, peers: Peers) -> Self {
         Self { orders, peers, notifications: Arc::new(Semaphore::new(NOTIFICATIONS)) }
     }
 
-    pub(super) fn orders(&self) -> &Ledger<Orders> {
+    pub(super) fn orders(&self) -> &Orders {
         &self.orders
     }
 
-    pub(super) async fn load(&self, id: &OrderId) -> Result<Order, Problem> {
-        let id = id.clone();
-        self.orders.read(move |orders| orders.order(&id).cloned()).await?
-    }
-
-    /// Takes an order, or finds the one that was taken with the same key.
-    pub(super) async fn create(
-        &self,
-        draft: Draft,
-        key: Option<IdempotencyKey>,
-        now_ms: u64,
-    ) -> Result<OrderId, Problem> {
-        let fresh = OrderId::generate();
-        let created = Created { created: fresh.clone(), at_ms: now_ms, key: key.clone(), draft };
-        let view = move |orders: &Orders| {
-            key.as_ref().and_then(|key| orders.by_key(key)).map_or(fresh, |order| order.id.clone())
-        };
-        self.orders.decide(move |orders| orders.create(created), view).await
-    }
-
-    /// Records the outcome of a command, if it is possible now.
-    pub(super) async fn command(&self, id: &OrderId, command: Command) -> Result<Order, Problem> {
-        let (id, shown) = (id.clone(), id.clone());
-        let decide = move |orders: &Orders| orders.command(&id, command);
-        let order = self.orders.decide(decide, move |orders| orders.order(&shown).cloned()).await??;
-        tracing::info!(order = %order.id, state = ?order.stage, cancelling = order.cancellation.is_some(), "order");
-        Ok(order)
+    async fn load(&self, id: &OrderId) -> Result<Versioned, Problem> {
+        self.orders.load(id, At::Now).await
     }
 
     /// Does step after step until the order rests, or a compensation has failed.
-    pub(super) async fn see_through(&self, id: &OrderId, context: &Context) -> Result<Order, Problem> {
+    pub(super) async fn see_through(&self, id: &OrderId, context: &Context) -> Result<Versioned, Problem> {
         for _ in 0..MAX_STEPS {
-            let order = self.load(id).await?;
+            let loaded = self.load(id).await?;
+            let order = &loaded.order;
             match order.next_step() {
-                Step::Rest => return Ok(order),
+                Step::Rest => return Ok(loaded),
                 Step::TakePayment => {
-                    let outcome = self.take_payment(&order, context).await;
-                    self.forward(&order, outcome, Command::Pay).await?;
+                    let outcome = self.take_payment(order, context).await;
+                    self.forward(order, outcome, Command::Pay).await?;
                 }
                 Step::ReserveStock => {
-                    let outcome = self.reserve_stock(&order, context).await;
-                    self.forward(&order, outcome, Command::Confirm).await?;
+                    let outcome = self.reserve_stock(order, context).await;
+                    self.forward(order, outcome, Command::Confirm).await?;
                     self.notify_if_confirmed(id, context).await?;
                 }
-                Step::Compensate(owed) => return self.compensate(&order, &owed, context).await,
+                Step::Compensate(owed) => return self.compensate(order, &owed, context).await,
             }
         }
         Err(Problem::new(500, "order.fault", "the order does not come to rest").about(id))
@@ -96,9 +71,9 @@ impl Saga {
     /// Takes up orders created before that time which still have a next step.
     ///
     /// # Errors
-    /// The first failure of the ledger; the other orders wait for the next recovery.
+    /// The first failure of the log or the read model; the other orders wait for the next recovery.
     pub(super) async fn recover(&self, before_ms: u64) -> Result<usize, Problem> {
-        let ids = self.orders.read(move |orders| orders.unfinished(before_ms, RECOVERED_AT_ONCE)).await?;
+        let ids = self.orders.unfinished(before_ms, RECOVERED_AT_ONCE).await?;
         for id in &ids {
             tracing::info!(order = %id, "taken up again");
             self.see_through(id, &Context::default()).await?;
@@ -107,13 +82,13 @@ impl Saga {
     }
 
     async fn take_payment(&self, order: &Order, context: &Context) -> Result<(), CallError> {
-        let body = json!({"order": order.id, "amount": order.total, "card": order.card});
+        let body = json!({"order": order.id, "amount": order.total, "card": order.draft.card});
         self.peers.payment.call(Method::POST, "/payments", &key(&order.id), Some(&body), context).await
     }
 
     async fn reserve_stock(&self, order: &Order, context: &Context) -> Result<(), CallError> {
         let line = |item: &super::draft::Item| json!({"sku": item.sku, "quantity": item.quantity});
-        let items: Vec<_> = order.items.iter().map(line).collect();
+        let items: Vec<_> = order.draft.items.iter().map(line).collect();
         let body = json!({"order": order.id, "items": items});
         self.peers.inventory.call(Method::POST, "/reservations", &key(&order.id), Some(&body), context).await
     }
@@ -137,7 +112,12 @@ impl Saga {
     }
 
     /// Tries everything that is owed, whatever fails; what failed stays owed.
-    async fn compensate(&self, order: &Order, owed: &[Undo], context: &Context) -> Result<Order, Problem> {
+    async fn compensate(
+        &self,
+        order: &Order,
+        owed: &[Undo],
+        context: &Context,
+    ) -> Result<Versioned, Problem> {
         // The caller's patience does not limit this: it must be done.
         let context = context.without_deadline();
         for step in owed {
@@ -168,7 +148,7 @@ impl Saga {
     /// Records a command unless somebody else was quicker: then the order stands elsewhere now, and the next
     /// step follows from that.
     async fn record(&self, id: &OrderId, command: Command) -> Result<(), Problem> {
-        match self.command(id, command).await {
+        match self.orders.command(id, &command, None).await {
             Err(problem) if problem.code != "order.illegal-transition" => Err(problem),
             _ => Ok(()),
         }
@@ -176,7 +156,7 @@ impl Saga {
 
     /// Best effort: a customer who is not told has the order all the same.
     async fn notify_if_confirmed(&self, id: &OrderId, context: &Context) -> Result<(), Problem> {
-        let order = self.load(id).await?;
+        let order = self.load(id).await?.order;
         if order.next_step() != Step::Rest {
             return Ok(());
         }

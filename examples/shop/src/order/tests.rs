@@ -42,7 +42,7 @@ async fn receive(State(notify): State<mpsc::Sender<Value>>, Json(body): Json<Val
 }
 
 async fn order(peers: &super::Peers) -> Running {
-    Running::serve(start_with(&Settings::ephemeral("order"), peers.clone()).unwrap()).await
+    Running::serve(start_with(&Settings::ephemeral("order"), peers.clone()).await.unwrap()).await
 }
 
 fn draft(sku: &str, quantity: i64, price: &str, card: &str) -> Value {
@@ -184,4 +184,61 @@ async fn an_order_whose_time_is_up_calls_nobody_and_is_cancelled() {
     let order = shop.order.get(&format!("/orders/{}", answer.1["order"].as_str().unwrap())).await.1;
     assert_eq!(order["state"], "Cancelled");
     assert_eq!(shop.balance_of_bob().await, "1000.00");
+}
+
+#[tokio::test]
+async fn an_order_is_shown_as_it_was_and_with_its_history() {
+    let shop = Shop::open().await;
+    let id = shop.order.post("/orders", draft("saw", 2, "1.50", "card-bob")).await.1["id"].clone();
+    let path = format!("/orders/{}", id.as_str().unwrap());
+    let (_, history) = shop.order.get(&format!("{path}/history")).await;
+    let events: Vec<&str> =
+        history["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["Created", "Paid", "Confirmed"]);
+    let (paid, created) = (&history["events"][1], &history["events"][0]);
+    let then = shop.order.get(&format!("{path}?at={}", paid["position"])).await;
+    assert_eq!((then.0, &then.1["state"]), (200, &json!("Paid")));
+    let before = shop.order.get(&format!("{path}?at={}", created["position"].as_u64().unwrap() - 1)).await;
+    assert_eq!(code(&before), (404, "order.unknown"));
+    let confirmed =
+        shop.order.get(&format!("{path}?at={}", history["events"][2]["time"].as_str().unwrap())).await;
+    assert_eq!(confirmed.1["state"], "Confirmed");
+    assert_eq!(code(&shop.order.get(&format!("{path}?at=tomorrow")).await), (400, "request.invalid"));
+    assert!(history["events"][0].get("card").is_none());
+}
+
+#[tokio::test]
+async fn what_was_sold_is_reported_as_it_is_and_as_it_was() {
+    let shop = Shop::open().await;
+    let id = shop.order.post("/orders", draft("saw", 2, "1.50", "card-bob")).await.1["id"].clone();
+    shop.order.post("/orders", draft("plane", 1, "10.00", "card-bob")).await;
+    let saws = json!({"sku": "saw", "quantity": 2, "revenue": "3.00"});
+    let planes = json!({"sku": "plane", "quantity": 1, "revenue": "10.00"});
+    assert_eq!(shop.order.get("/sales").await.1, json!({"sales": [planes, saws]}));
+    let cancel = format!("/orders/{}/cancel", id.as_str().unwrap());
+    shop.order.post(&cancel, json!({"reason": "changed my mind"})).await;
+    assert_eq!(shop.order.get("/sales").await.1, json!({"sales": [planes]}));
+    // The first order's three events.
+    assert_eq!(shop.order.get("/sales?at=3").await.1, json!({"sales": [saws]}));
+    let of_bob = shop.order.get("/orders?customer=bob&limit=1").await.1;
+    assert_eq!(of_bob["orders"][0]["items"][0]["sku"], "plane");
+    assert_eq!(shop.order.get("/orders?customer=ada").await.1, json!({"orders": []}));
+}
+
+#[tokio::test]
+async fn a_command_may_name_the_version_that_it_is_for() {
+    let shop = Shop::open().await;
+    let id = shop.order.post("/orders", draft("saw", 1, "1.00", "card-bob")).await.1["id"].clone();
+    let path = format!("/orders/{}", id.as_str().unwrap());
+    let shown = reqwest::get(format!("{}{path}", shop.order.base())).await.unwrap();
+    let tag = shown.headers()["etag"].to_str().unwrap().to_owned();
+    let ship = async |tag: &str| {
+        let body = Some(json!({"tracking": "T1"}));
+        shop.order.send(reqwest::Method::POST, &format!("{path}/ship"), &[("if-match", tag)], body).await
+    };
+    let other = tag.replace("@3\"", "@2\"");
+    assert_eq!(code(&ship(&other).await), (412, "order.changed"));
+    assert_eq!(code(&ship("\"1\"").await), (412, "order.changed"));
+    assert_eq!(ship(&tag).await.1["state"], "Shipped");
+    assert_eq!(code(&ship(&tag).await), (412, "order.changed"));
 }

@@ -1,66 +1,116 @@
 use super::*;
-use crate::id::{Card, Customer, Sku};
+use crate::id::{Card, Sku};
 use crate::money::Money;
+use crate::order::decider::Undo;
 use crate::order::draft::Item;
+use serde_json::json;
+use tenon_sdk::store::MemoryLog;
 
-fn created(id: &str, key: Option<&str>, quantity: u32, at_ms: u64) -> Created {
-    let item = Item { sku: Sku::new("saw").unwrap(), quantity, price: Money::from_cents(100) };
-    let draft = Draft {
-        customer: Customer::new("ada").unwrap(),
+fn draft(customer: &str, sku: &str, quantity: u32) -> Draft {
+    let item = Item { sku: Sku::new(sku).unwrap(), quantity, price: Money::from_cents(250) };
+    Draft {
+        customer: Customer::new(customer).unwrap(),
         card: Card::new("card-ada").unwrap(),
         items: vec![item],
+    }
+}
+
+struct Shop {
+    log: Arc<dyn Log>,
+    folder: tempfile::TempDir,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self { log: MemoryLog::default().into_log(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A replica with read models of its own.
+    async fn replica(&self, name: &str) -> Orders {
+        Orders::open(Arc::clone(&self.log), &self.folder.path().join(name)).await.unwrap()
+    }
+}
+
+async fn give(orders: &Orders, id: &OrderId, commands: impl IntoIterator<Item = Command>) -> Revision {
+    let mut revision = None;
+    for command in commands {
+        revision = Some(orders.command(id, &command, None).await.unwrap().revision);
+    }
+    revision.unwrap()
+}
+
+#[tokio::test]
+async fn a_key_names_one_order_at_every_replica() {
+    let shop = Shop::new();
+    let [one, two] = [shop.replica("one").await, shop.replica("two").await];
+    let key = || Some(IdempotencyKey::new("k").unwrap());
+    let first = one.create(draft("ada", "saw", 1), key(), 1).await.unwrap();
+    assert_eq!(two.create(draft("ada", "saw", 1), key(), 2).await.unwrap(), first);
+    assert_eq!(two.create(draft("ada", "saw", 2), key(), 3).await.unwrap_err().code, "order.key-reused");
+    assert_ne!(one.create(draft("ada", "saw", 1), None, 4).await.unwrap(), first);
+    assert_eq!(two.newest(None, 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn orders_are_listed_by_customer_newest_first() {
+    let shop = Shop::new();
+    let orders = shop.replica("one").await;
+    let mut ids = Vec::new();
+    for customer in ["ada", "bob", "ada"] {
+        ids.push(orders.create(draft(customer, "saw", 1), None, 0).await.unwrap());
+    }
+    let listed = async |customer: Option<&str>, limit| {
+        let customer = customer.map(|name| Customer::new(name).unwrap());
+        let listed = orders.newest(customer.as_ref(), limit).await.unwrap();
+        listed.into_iter().map(|order| order.id).collect::<Vec<_>>()
     };
-    let key = key.map(|key| IdempotencyKey::new(key).unwrap());
-    Created { created: OrderId::new(id).unwrap(), at_ms, key, draft }
+    assert_eq!(listed(None, 2).await, [ids[2].clone(), ids[1].clone()]);
+    assert_eq!(listed(Some("ada"), 9).await, [ids[2].clone(), ids[0].clone()]);
+    assert_eq!(listed(Some("eve"), 9).await, []);
 }
 
-fn create(orders: &mut Orders, created: Created) -> Result<bool, Problem> {
-    let entry = orders.create(created)?;
-    let taken = entry.is_some();
-    entry.into_iter().for_each(|entry| orders.apply(entry));
-    Ok(taken)
-}
-
-#[test]
-fn a_key_names_one_order_only() {
-    let mut orders = Orders::default();
-    assert_eq!(create(&mut orders, created("a", Some("k"), 1, 0)), Ok(true));
-    assert_eq!(create(&mut orders, created("b", Some("k"), 1, 0)), Ok(false));
-    assert_eq!(create(&mut orders, created("c", Some("k"), 2, 0)).unwrap_err().code, "order.key-reused");
-    assert_eq!(create(&mut orders, created("d", None, 1, 0)), Ok(true));
-    assert_eq!(orders.newest(9).len(), 2);
-}
-
-#[test]
-fn an_order_is_unfinished_until_it_rests() {
-    let mut orders = Orders::default();
-    create(&mut orders, created("a", None, 1, 10)).unwrap();
-    let id = OrderId::new("a").unwrap();
+#[tokio::test]
+async fn an_order_is_unfinished_until_it_rests() {
+    let shop = Shop::new();
+    let orders = shop.replica("one").await;
+    let id = orders.create(draft("ada", "saw", 1), None, 10).await.unwrap();
     for command in [Command::Pay, Command::Confirm] {
-        assert!(orders.unfinished(10, 9).contains(&id));
-        assert_eq!(orders.unfinished(9, 9), []);
-        let entry = orders.command(&id, command).unwrap().unwrap();
-        orders.apply(entry);
+        assert_eq!(orders.unfinished(10, 9).await.unwrap(), std::slice::from_ref(&id));
+        assert_eq!(orders.unfinished(9, 9).await.unwrap(), []);
+        give(&orders, &id, [command]).await;
     }
-    assert_eq!(orders.unfinished(10, 9), []);
+    assert_eq!(orders.unfinished(10, 9).await.unwrap(), []);
 }
 
-#[test]
-fn an_entry_survives_being_written_and_read() {
-    let id = OrderId::new("a").unwrap();
-    let because = Some(Problem::new(402, "payment.insufficient-funds", "no").about(&id));
-    let entries = [
-        Entry::Created(Box::new(created("a", Some("k"), 1, 7))),
-        Entry::Changed { order: id.clone(), event: Event::Paid },
-        Entry::Changed { order: id, event: Event::CancelStarted { reason: "no".into(), because } },
-    ];
-    let (mut written, mut read) = (Orders::default(), Orders::default());
-    for entry in entries {
-        let text = serde_json::to_string(&entry).unwrap();
-        written.apply(entry);
-        read.apply(serde_json::from_str(&text).unwrap());
-    }
-    assert_eq!(written.newest(1), read.newest(1));
-    assert_eq!(written.newest(1).len(), 1);
-    assert!(read.by_key(&IdempotencyKey::new("k").unwrap()).is_some());
+#[tokio::test]
+async fn an_order_and_the_sales_are_shown_as_they_were() {
+    let shop = Shop::new();
+    let orders = shop.replica("one").await;
+    let id = orders.create(draft("ada", "saw", 2), None, 0).await.unwrap();
+    let confirmed = give(&orders, &id, [Command::Pay, Command::Confirm]).await;
+    let cancel = Command::Cancel { reason: "no".into(), because: None };
+    let undone = [Undo::Release, Undo::Refund].map(Command::MarkUndone);
+    let cancelled = give(&orders, &id, std::iter::once(cancel).chain(undone)).await;
+    let state = async |at| serde_json::to_value(orders.load(&id, at).await.unwrap().order.shown()).unwrap();
+    assert_eq!(state(At::Now).await["state"], "Cancelled");
+    assert_eq!(state(At::Position(confirmed.position)).await["state"], "Confirmed");
+    assert_eq!(orders.load(&id, At::Now).await.unwrap().revision, cancelled);
+    assert_eq!(orders.load(&id, At::Position(Position::START)).await.err().unwrap().code, "order.unknown");
+    let sales = async |at| serde_json::to_value(orders.sales(at).await.unwrap()).unwrap();
+    assert_eq!(sales(At::Now).await, json!([]));
+    let sold = json!([{"sku": "saw", "quantity": 2, "revenue": "5.00"}]);
+    assert_eq!(sales(At::Position(confirmed.position)).await, sold);
+    let facts = orders.history(&id).await.unwrap();
+    assert_eq!((facts.len(), &facts[1].event), (6, &Event::Paid));
+}
+
+#[tokio::test]
+async fn a_command_for_another_version_is_refused() {
+    let shop = Shop::new();
+    let orders = shop.replica("one").await;
+    let id = orders.create(draft("ada", "saw", 1), None, 0).await.unwrap();
+    let seen = give(&orders, &id, [Command::Pay]).await.position;
+    give(&orders, &id, [Command::Confirm]).await;
+    let stale = orders.command(&id, &Command::Ship { tracking: "T".into() }, Some(seen)).await;
+    assert_eq!(stale.err().unwrap().status, 412);
 }
