@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
@@ -37,12 +38,30 @@ pub struct Settings {
     pub port: u16,
     /// The folder of the service's data (`$SHOP_DATA_DIR`); only memory if there is none.
     pub data: Option<PathBuf>,
+    /// The event store of the platform (`$TENON_API` and `$TENON_TOKEN`), if there is one.
+    pub events: Option<EventStore>,
+}
+
+/// Where the platform's event store is, and what opens it.
+#[derive(Clone)]
+pub struct EventStore {
+    /// Its address.
+    pub address: String,
+    /// This instance's token.
+    pub token: String,
+}
+
+/// Shows everything but the token.
+impl fmt::Debug for EventStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStore").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl Settings {
     /// Settings for tests: any free port, memory only.
     pub fn ephemeral(service: &'static str) -> Self {
-        Self { service, instance: service.into(), port: 0, data: None }
+        Self { service, instance: service.into(), port: 0, data: None, events: None }
     }
 
     fn from_env(service: &'static str) -> Result<Self, Problem> {
@@ -54,7 +73,15 @@ impl Settings {
             instance: std::env::var("TENON_INSTANCE").unwrap_or_else(|_| service.into()),
             port: port.parse().map_err(|_| expected())?,
             data: std::env::var_os("SHOP_DATA_DIR").map(PathBuf::from),
+            events: EventStore::from_env(),
         })
+    }
+}
+
+impl EventStore {
+    fn from_env() -> Option<Self> {
+        let address = std::env::var("TENON_API").ok()?;
+        Some(Self { address, token: std::env::var("TENON_TOKEN").ok()? })
     }
 }
 

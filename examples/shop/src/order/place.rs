@@ -1,19 +1,24 @@
 //! Where the orders' events are kept, as the environment says.
 //!
-//! With a data folder they are in a log of the service's own, which one process uses at a time; without one they
-//! last as long as the process. Nothing else of the service knows which: a log is a log.
+//! Under Tenon they are in the platform's event store, so that replicas share them. Otherwise, with a data folder,
+//! they are in a log of the service's own there, which one process uses at a time; without one they last as long as
+//! the process. Nothing else of the service knows which: a log is a log.
 
 use crate::problem::Problem;
-use crate::service::Settings;
+use crate::service::{EventStore, Settings};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tenon_sdk::store::{Log, MemoryLog, OpenError, SegmentLog};
+use tenon_sdk::remote::{RemoteLog, RemoteOptions};
+use tenon_sdk::store::{Log, MemoryLog, SegmentLog};
 
-/// How long the service waits for a former process to let go of the log.
+/// How long the service waits for a former process to let go of the log, or for the event store to be there.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it waits in between.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The log and a folder for read models.
 pub(super) struct Place {
@@ -25,32 +30,47 @@ pub(super) struct Place {
 
 /// Opens what the settings name.
 pub(super) async fn open(settings: &Settings) -> Result<Place, Problem> {
-    match &settings.data {
-        Some(data) => {
+    match (&settings.events, &settings.data) {
+        (Some(store), _) => temporary(remote(store).await?),
+        (None, Some(data)) => {
             let log = segments(&data.join("log")).await?;
             Ok(Place { log, models: data.join("models"), _temporary: None })
         }
-        None => {
-            let folder = tempfile::tempdir().map_err(unavailable)?;
-            let (log, models) = (MemoryLog::default().into_log(), folder.path().to_owned());
-            Ok(Place { log, models, _temporary: Some(folder) })
-        }
+        (None, None) => temporary(MemoryLog::default().into_log()),
     }
+}
+
+/// Read models of this process alone, made anew when it starts.
+fn temporary(log: Arc<dyn Log>) -> Result<Place, Problem> {
+    let folder = tempfile::tempdir().map_err(unavailable)?;
+    Ok(Place { log, models: folder.path().to_owned(), _temporary: Some(folder) })
+}
+
+async fn remote(store: &EventStore) -> Result<Arc<dyn Log>, Problem> {
+    let EventStore { address, token } = store.clone();
+    let options = RemoteOptions { address, token };
+    let log = patiently(async || RemoteLog::connect(&options).await.map_err(unavailable)).await?.into_log();
+    tracing::info!(log = %log.id(), head = %log.head(), "connected to the event store");
+    Ok(log)
 }
 
 async fn segments(folder: &Path) -> Result<Arc<dyn Log>, Problem> {
     std::fs::create_dir_all(folder).map_err(unavailable)?;
+    let (log, report) = patiently(async || SegmentLog::open(folder).map_err(unavailable)).await?;
+    tracing::info!(log = %report.log, head = %report.head, "opened");
+    Ok(log.into_log())
+}
+
+/// Tries until it succeeds, or the patience is over.
+async fn patiently<T>(mut attempt: impl AsyncFnMut() -> Result<T, Problem>) -> Result<T, Problem> {
     let start = Instant::now();
     loop {
-        match SegmentLog::open(folder) {
-            Ok((log, report)) => {
-                tracing::info!(log = %report.log, head = %report.head, "opened");
-                return Ok(log.into_log());
+        match attempt().await {
+            Err(problem) if start.elapsed() < PATIENCE => {
+                tracing::info!(%problem, "waiting");
+                tokio::time::sleep(PAUSE).await;
             }
-            Err(OpenError::Locked { .. }) if start.elapsed() < PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(error) => return Err(unavailable(error)),
+            outcome => return outcome,
         }
     }
 }
