@@ -105,6 +105,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: EventsCommand,
     },
+    /// Look at the files of a log, check and copy them, make a log of a copy; needs no server
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
     /// Replace the data plane by a new process, of the program as it is now, without dropping a request
     Renew(Renew),
     /// What services print
@@ -299,6 +304,61 @@ pub(crate) enum ConfigCommand {
         /// The service
         service: String,
     },
+}
+
+/// `tenon log …`
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  tenon log verify\n  tenon log dump --after 1000 --limit 10\n  tenon log backup /mnt/backup/shop\n  tenon log restore /mnt/backup/shop .tenon/log\n\nAll but `restore` may be used while the log is in use."
+)]
+pub(crate) enum LogCommand {
+    /// How many segments there are, and how large they are
+    Stat(LogFolder),
+    /// Read everything and name what is damaged
+    Verify(LogFolder),
+    /// Print events, each as JSON on a line
+    Dump {
+        #[command(flatten)]
+        folder: LogFolder,
+        /// Only events after this position
+        #[arg(long, default_value_t = 0, value_name = "POSITION")]
+        after: u64,
+        /// At most so many
+        #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_name = "N")]
+        limit: u64,
+        /// Only events of this stream
+        #[arg(long, value_name = "STREAM")]
+        stream: Option<String>,
+    },
+    /// Copy the log to a folder, or bring the copy there up to date
+    Backup {
+        #[command(flatten)]
+        folder: LogFolder,
+        /// The folder of the copy
+        #[arg(value_name = "TARGET")]
+        target: PathBuf,
+    },
+    /// Make a log of a copy
+    Restore {
+        /// The folder of the copy
+        #[arg(value_name = "SOURCE")]
+        source: PathBuf,
+        /// The folder of the new log
+        #[arg(value_name = "TARGET")]
+        target: PathBuf,
+        /// Keep the log's id. Only if the copy holds all that was ever read of the log: who read more would take what
+        /// comes in its place for known
+        #[arg(long)]
+        same_id: bool,
+    },
+}
+
+/// Which log.
+#[derive(Debug, Args)]
+pub(crate) struct LogFolder {
+    /// The folder of the log [default: the data folder's]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// `tenon renew`

@@ -5,6 +5,7 @@ pub(crate) mod config;
 mod connect;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod log;
 pub(crate) mod logs;
 mod ready;
 pub(crate) mod roles;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command, global: &Global) -> Outcome {
             clap_complete::generate(shell, &mut crate::cli::Cli::command(), "tenon", &mut script);
             Ok(std::io::stdout().write_all(&script)?)
         }
+        Command::Log { command } => log::log(screen, global, &command),
         Command::Server(options) => roles::server(global, &options),
         Command::Proxy(options) => roles::proxy(global, &options),
         Command::Sidecar(options) => sidecar::sidecar(global, &options),

@@ -43,6 +43,7 @@ pub mod proxy_protocol;
 pub mod quantile;
 pub mod rate;
 pub mod registry;
+pub mod retention;
 pub mod retry;
 pub mod route;
 pub mod runtime;

@@ -23,4 +23,4 @@ pub use log::{
     Subscription, TruncateError, new_event_id, new_log_id,
 };
 pub use memory::{MemoryLog, MemoryOptions};
-pub use segment::{OpenReport, SegmentLog, SegmentOptions};
+pub use segment::{DirectoryDisk, OpenReport, SegmentLog, SegmentOptions};

@@ -11,6 +11,7 @@
 //! Left out on purpose: encryption, and filters over the keys of old segments (there are few runs of them, and a look-up
 //! costs a page read for each).
 
+pub mod backup;
 mod cache;
 mod committer;
 pub mod disk;
@@ -20,6 +21,7 @@ mod format;
 mod index_file;
 mod keys;
 mod lookup;
+pub mod offline;
 mod pages;
 mod queue;
 mod reader;
@@ -54,6 +56,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tenon_core::retention::Retention;
 use tenon_core::{LogId, Position};
 use tokio::sync::watch;
 use writer::{Request, Writer};
@@ -68,6 +72,11 @@ pub struct SegmentOptions {
     pub queue_bytes: usize,
     /// For how many of the last events an id is remembered.
     pub remembered_ids: usize,
+    /// What is kept: decided whenever a segment is full. Events of reserved streams are always kept.
+    pub retention: Retention,
+    /// How long to wait between reading one sealed segment and the next, to find damage before somebody needs what is
+    /// damaged; never if none.
+    pub scrub_every: Option<Duration>,
     /// Reads all segments at opening and refuses the log if any is damaged; otherwise damage to a sealed
     /// segment is found when it is read.
     pub verify: bool,
@@ -142,6 +151,8 @@ impl Default for SegmentOptions {
             segment_bytes: 16 << 20,
             queue_bytes: 32 << 20,
             remembered_ids: REMEMBERED_IDS,
+            retention: Retention::default(),
+            scrub_every: Some(Duration::from_secs(20)),
             verify: false,
             id: None,
             clock: system_clock(),
@@ -174,7 +185,7 @@ impl SegmentLog {
         let (writer, report) = Writer::open(disk, &options)?;
         let (segments, heads) = (Arc::clone(writer.segments()), writer.heads());
         let queue = Arc::new(Queue::new(options.queue_bytes.max(2 * MAX_APPEND_BYTES)));
-        let committer = Committer::start(writer, Arc::clone(&queue), options.clock)
+        let committer = Committer::start(writer, Arc::clone(&queue), options.clock, options.scrub_every)
             .map_err(|source| OpenError::Io { doing: "start the writer of", path, source })?;
         let inner = Inner {
             segments,
@@ -205,6 +216,11 @@ impl SegmentLog {
             committer.ended().await;
         }
         self.inner.closed.store(true, Ordering::Release);
+    }
+
+    /// The damage that was found in sealed segments while nobody asked for what is there, one place for each segment.
+    pub fn known_damage(&self) -> Vec<Damage> {
+        self.inner.segments.known_damage()
     }
 
     fn check_open(&self) -> Result<(), ReadError> {

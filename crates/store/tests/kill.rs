@@ -1,4 +1,4 @@
-//! A writing process is killed with SIGKILL, 200 times on the same log: every acknowledged event is there,
+//! A writing process is killed with SIGKILL, 200 times (500 with `TENON_TEST_LONG`) on the same log: every acknowledged event is there,
 //! once, in order, after each.
 //!
 //! This program plays both parts: without a folder in its environment it starts itself as the writer, which
@@ -16,7 +16,6 @@ use tenon_core::{EventId, EventType, Namespace, Position, StreamName};
 use tenon_store::segment::DirectoryDisk;
 use tenon_store::{Direction, Log, NewEvent, Query, SegmentLog, SegmentOptions};
 
-const KILLS: u64 = 200;
 /// How many appends the writer has in flight.
 const IN_FLIGHT: u64 = 16;
 const FOLDER: &str = "TENON_KILL_TEST_FOLDER";
@@ -81,7 +80,8 @@ async fn kill_again_and_again() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut known = Known::default();
     let mut acknowledged = 0;
-    for life in 1..=KILLS {
+    let kills = if std::env::var_os("TENON_TEST_LONG").is_some() { 500 } else { 200 };
+    for life in 1..=kills {
         let acks = one_life(folder.path(), life, rng.usize(1..80))?;
         acknowledged += acks.len();
         let log = open(folder.path())?;
@@ -90,7 +90,7 @@ async fn kill_again_and_again() -> Result<()> {
     }
     let log = open(folder.path())?;
     known.check_all(&log).await?;
-    eprintln!("{KILLS} kills, {acknowledged} acknowledged appends, head {}", log.head());
+    eprintln!("{kills} kills, {acknowledged} acknowledged appends, head {}", log.head());
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The running committer.
@@ -19,13 +20,18 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Starts the thread. It ends when the queue is closed and empty.
-    pub(crate) fn start(writer: Writer, queue: Arc<Queue>, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn start(
+        writer: Writer,
+        queue: Arc<Queue>,
+        clock: Clock,
+        scrub_every: Option<Duration>,
+    ) -> io::Result<Self> {
         let (ending, ended) = oneshot::channel();
         thread::Builder::new().name("tenon-log".to_owned()).spawn(move || {
             // Declared first, so dropped last: the writer and its files are gone when the end is told.
             let _told = ending;
             let _closing = Closing(Arc::clone(&queue));
-            run(writer, &queue, &clock);
+            run(writer, &queue, &clock, scrub_every);
         })?;
         Ok(Self { ended })
     }
@@ -50,8 +56,8 @@ impl Drop for Closing {
 /// With so many segments whose keys nobody has written yet, the committer writes them itself, as they are in memory.
 const MOST_UNWRITTEN: usize = 6;
 
-fn run(mut writer: Writer, queue: &Queue, clock: &Clock) {
-    let upkeep = UpkeepThread::start(writer.segments());
+fn run(mut writer: Writer, queue: &Queue, clock: &Clock, scrub_every: Option<Duration>) {
+    let upkeep = UpkeepThread::start(writer.segments(), scrub_every);
     let mut ahead = None;
     while let Some(work) = queue.take() {
         match work {
@@ -61,6 +67,8 @@ fn run(mut writer: Writer, queue: &Queue, clock: &Clock) {
         }
         ahead = make_ahead(&writer).or(ahead);
         if writer.take_sealed() {
+            // If it cannot be moved now, it can when the next segment is full, or the writer has failed.
+            let _ = writer.retain(clock());
             keep_up(&writer, upkeep.as_ref());
         }
     }
@@ -95,11 +103,11 @@ struct Due {
 
 impl UpkeepThread {
     /// Starts it; none if the machine has no thread to spare.
-    fn start(segments: &Arc<Segments>) -> Option<Self> {
+    fn start(segments: &Arc<Segments>, scrub_every: Option<Duration>) -> Option<Self> {
         let due = Arc::new(Due::default());
         let (segments, waiting) = (Arc::clone(segments), Arc::clone(&due));
         let thread = thread::Builder::new().name("tenon-log-upkeep".to_owned());
-        let thread = thread.spawn(move || waiting.work(&segments)).ok()?;
+        let thread = thread.spawn(move || waiting.work(&segments, scrub_every)).ok()?;
         let upkeep = Self { due, thread };
         // What the last owner left.
         upkeep.wake();
@@ -119,11 +127,12 @@ impl UpkeepThread {
 }
 
 impl Due {
-    fn work(&self, segments: &Segments) {
+    fn work(&self, segments: &Segments, scrub_every: Option<Duration>) {
+        let mut turn = 0;
         loop {
-            let something = self.something.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = self.woken.wait_while(something, |something| !*something);
-            *waited.unwrap_or_else(PoisonError::into_inner) = false;
+            if !self.wait(scrub_every) && segments.scrub(&mut turn).is_err() {
+                tracing::warn!("a segment of the log cannot be read to see whether it is whole");
+            }
             loop {
                 if self.stop.load(Ordering::Relaxed) {
                     return;
@@ -138,6 +147,15 @@ impl Due {
                 }
             }
         }
+    }
+
+    /// Waits until something is due, or for so long: whether something is.
+    fn wait(&self, most: Option<Duration>) -> bool {
+        let something = self.something.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = most.unwrap_or(Duration::from_secs(1 << 30));
+        let waited = self.woken.wait_timeout_while(something, most, |something| !*something);
+        let (mut something, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *something)
     }
 }
 

@@ -45,14 +45,14 @@ pub(crate) struct Raw<'a> {
     pub(crate) position: Position,
     pub(crate) time: Timestamp,
     pub(crate) id: EventId,
-    namespace: &'a str,
-    pub(crate) stream: &'a str,
-    pub(crate) event_type: &'a str,
+    namespace: &'a [u8],
+    stream: &'a [u8],
+    event_type: &'a [u8],
     data: &'a [u8],
-    actor: Option<&'a str>,
-    traceparent: Option<&'a str>,
+    actor: Option<&'a [u8]>,
+    traceparent: Option<&'a [u8]>,
     causation: Option<EventId>,
-    correlation: Option<&'a str>,
+    correlation: Option<&'a [u8]>,
     has_tags: bool,
     has_other: bool,
     message: &'a [u8],
@@ -84,9 +84,9 @@ impl<'a> Raw<'a> {
             position: Position::START,
             time: Timestamp::ZERO,
             id: EventId::from_bytes([0; 16]),
-            namespace: "",
-            stream: "",
-            event_type: "",
+            namespace: &[],
+            stream: &[],
+            event_type: &[],
             data: &[],
             actor: None,
             traceparent: None,
@@ -105,15 +105,15 @@ impl<'a> Raw<'a> {
                     raw.id = event_id(bytes)?;
                     identified = true;
                 }
-                (4, Field::Bytes(bytes)) => raw.namespace = text(bytes)?,
-                (5, Field::Bytes(bytes)) => raw.stream = text(bytes)?,
-                (6, Field::Bytes(bytes)) => raw.event_type = text(bytes)?,
+                (4, Field::Bytes(bytes)) => raw.namespace = bytes,
+                (5, Field::Bytes(bytes)) => raw.stream = bytes,
+                (6, Field::Bytes(bytes)) => raw.event_type = bytes,
                 (7, Field::Bytes(_)) => raw.has_tags = true,
                 (8, Field::Bytes(bytes)) => raw.data = bytes,
-                (9, Field::Bytes(bytes)) => raw.actor = Some(text(bytes)?),
-                (10, Field::Bytes(bytes)) => raw.traceparent = Some(text(bytes)?),
+                (9, Field::Bytes(bytes)) => raw.actor = Some(bytes),
+                (10, Field::Bytes(bytes)) => raw.traceparent = Some(bytes),
                 (11, Field::Bytes(bytes)) => raw.causation = Some(event_id(bytes)?),
-                (12, Field::Bytes(bytes)) => raw.correlation = Some(text(bytes)?),
+                (12, Field::Bytes(bytes)) => raw.correlation = Some(bytes),
                 (13, Field::Bytes(_)) => raw.has_other = true,
                 (1..=13, _) => return None,
                 // What a later version added.
@@ -123,14 +123,29 @@ impl<'a> Raw<'a> {
         identified.then_some(raw)
     }
 
-    /// Its tags; one that is no text is passed over, and found when the event is made.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.repeated(7, self.has_tags).filter_map(text)
+    /// Its stream, as bytes: texts are checked when the event is made.
+    pub(crate) fn stream(&self) -> &'a [u8] {
+        self.stream
+    }
+
+    /// Its type, as bytes.
+    pub(crate) fn event_type(&self) -> &'a [u8] {
+        self.event_type
+    }
+
+    /// Its tags, as bytes.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.repeated(7, self.has_tags)
+    }
+
+    /// About how many bytes the event takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        self.message.len() + 100
     }
 
     /// Whether it is of one of Tenon's own streams.
     pub(crate) fn is_reserved(&self) -> bool {
-        self.stream.starts_with(RESERVED_STREAMS)
+        self.stream.starts_with(RESERVED_STREAMS.as_bytes())
     }
 
     /// As [`Query::matches`].
@@ -141,15 +156,18 @@ impl<'a> Raw<'a> {
             Scope::Reserved => self.is_reserved(),
         };
         covered
-            && query.namespace.as_ref().is_none_or(|wanted| wanted.as_str() == self.namespace)
+            && query.namespace.as_ref().is_none_or(|wanted| wanted.as_str().as_bytes() == self.namespace)
             && (query.items.is_empty() || query.items.iter().any(|item| self.matches_item(item)))
     }
 
     fn matches_item(&self, item: &QueryItem) -> bool {
-        (item.streams.is_empty() || item.streams.contains(self.stream))
-            && item.prefix.as_ref().is_none_or(|prefix| self.stream.starts_with(prefix.as_str()))
-            && (item.types.is_empty() || item.types.contains(self.event_type))
-            && item.tags.iter().all(|wanted| self.tags().any(|tag| tag == wanted.as_str()))
+        let one_of = |wanted: bool, found: &dyn Fn(&str) -> bool, bytes: &[u8]| {
+            !wanted || text(bytes).is_some_and(found)
+        };
+        one_of(!item.streams.is_empty(), &|stream| item.streams.contains(stream), self.stream)
+            && item.prefix.as_ref().is_none_or(|prefix| self.stream.starts_with(prefix.as_str().as_bytes()))
+            && one_of(!item.types.is_empty(), &|name| item.types.contains(name), self.event_type)
+            && item.tags.iter().all(|wanted| self.tags().any(|tag| tag == wanted.as_str().as_bytes()))
     }
 
     /// The event itself.
@@ -157,6 +175,7 @@ impl<'a> Raw<'a> {
         self.made(data, names).ok_or("an event of the batch has an invalid field")
     }
 
+    #[inline]
     fn made(self, data: Data<'_>, names: &mut Names) -> Option<Event> {
         let data = match data {
             _ if self.data.is_empty() => Bytes::new(),
@@ -170,9 +189,9 @@ impl<'a> Raw<'a> {
         };
         let metadata = Metadata {
             actor,
-            traceparent: self.traceparent.map(str::to_owned),
+            traceparent: owned(self.traceparent)?,
             causation: self.causation,
-            correlation: self.correlation.map(str::to_owned),
+            correlation: owned(self.correlation)?,
             other: self.other()?,
         };
         let namespaces = &mut names.namespaces;
@@ -192,10 +211,16 @@ impl<'a> Raw<'a> {
     }
 
     fn all_tags(&self) -> Option<BTreeSet<Tag>> {
-        self.repeated(7, self.has_tags).map(|tag| Tag::new(text(tag)?).ok()).collect()
+        if !self.has_tags {
+            return Some(BTreeSet::new());
+        }
+        self.tags().map(|tag| Tag::new(text(tag)?).ok()).collect()
     }
 
     fn other(&self) -> Option<BTreeMap<String, String>> {
+        if !self.has_other {
+            return Some(BTreeMap::new());
+        }
         let pair = |entry| -> Option<(String, String)> {
             let (mut name, mut value) = ("", "");
             for field in Fields(entry) {
@@ -223,16 +248,16 @@ impl<'a> Raw<'a> {
 /// A name that came lately, or a new one.
 fn shared<N: Clone>(
     names: &mut Vec<N>,
-    text: &str,
-    as_str: fn(&N) -> &str,
-    new: fn(&str) -> Option<N>,
+    bytes: &[u8],
+    as_str: impl Fn(&N) -> &str,
+    new: impl FnOnce(&str) -> Option<N>,
 ) -> Option<N> {
-    if let Some(at) = names.iter().position(|name| as_str(name) == text) {
+    if let Some(at) = names.iter().position(|name| as_str(name).as_bytes() == bytes) {
         let name = names.get(at).cloned();
         names.swap(0, at);
         return name;
     }
-    let name = new(text)?;
+    let name = new(text(bytes)?)?;
     if names.len() >= SHARED {
         names.pop();
     }
@@ -241,14 +266,19 @@ fn shared<N: Clone>(
 }
 
 /// The stream of the event before, or a new one: there are too many to look through.
-fn shared_last(last: &mut Vec<StreamName>, text: &str) -> Option<StreamName> {
-    if let Some(stream) = last.first().filter(|stream| stream.as_str() == text) {
+fn shared_last(last: &mut Vec<StreamName>, bytes: &[u8]) -> Option<StreamName> {
+    if let Some(stream) = last.first().filter(|stream| stream.as_str().as_bytes() == bytes) {
         return Some(stream.clone());
     }
-    let stream = StreamName::new(text).ok()?;
+    let stream = StreamName::new(text(bytes)?).ok()?;
     last.clear();
     last.push(stream.clone());
     Some(stream)
+}
+
+/// A text that may be missing; none at all if it is no text.
+fn owned(bytes: Option<&[u8]>) -> Option<Option<String>> {
+    bytes.map(|bytes| text(bytes).map(str::to_owned)).map_or(Some(None), |text| text.map(Some))
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

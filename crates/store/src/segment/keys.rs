@@ -42,8 +42,8 @@ pub(crate) fn of_event(event: &Event) -> impl Iterator<Item = Key> {
 /// The keys of an event that is read in place.
 pub(crate) fn of_raw<'a>(raw: &Raw<'a>) -> impl Iterator<Item = Key> + use<'a> {
     let reserved = raw.is_reserved().then(reserved);
-    let named = [hash(b"s", raw.stream), hash(b"e", raw.event_type)];
-    named.into_iter().chain(raw.tags().map(|tag| hash(b"t", tag))).chain(reserved)
+    let named = [hash_bytes(b"s", raw.stream()), hash_bytes(b"e", raw.event_type())];
+    named.into_iter().chain(raw.tags().map(|tag| hash_bytes(b"t", tag))).chain(reserved)
 }
 
 impl Plan {
@@ -95,7 +95,11 @@ fn tag(name: &Tag) -> Key {
 }
 
 fn hash(kind: &[u8], text: &str) -> Key {
-    Key(mix(fnv1a(fnv1a(FNV_OFFSET, kind), text.as_bytes())) >> (u64::BITS - KEY_BITS))
+    hash_bytes(kind, text.as_bytes())
+}
+
+fn hash_bytes(kind: &[u8], text: &[u8]) -> Key {
+    Key(mix(fnv1a(fnv1a(FNV_OFFSET, kind), text)) >> (u64::BITS - KEY_BITS))
 }
 
 /// Spreads what differs in a few bits over all of them (the finalizer of MurmurHash3, by Austin Appleby): keys are put

@@ -118,7 +118,7 @@ impl Segments {
         for at in view.segment_of(Position(after.0 + 1))..view.len() {
             let Some(part) = view.part(at) else { break };
             let mut scan = Scan::new(self, reads, part)?;
-            let same = resumed.take().filter(|it| it.sequence == scan.part().header().sequence);
+            let same = resumed.take().filter(|it| it.name == scan.part().name());
             let start = match &same {
                 Some(resumed) => {
                     scan.resume(resumed);
@@ -384,18 +384,13 @@ impl<'a> Wanted<'a> {
         raw.position > self.bounds.after && raw.position < self.bounds.before && raw.matches(self.query)
     }
 
-    fn push(&mut self, event: Event) {
-        self.bytes += event.size();
-        self.events.push(event);
-    }
-
     /// Takes of a batch what matches, oldest first, until the page is full.
     fn take_forward(&mut self, payload: &[u8], data: Data<'_>) -> Result<(), &'static str> {
         for raw in envelope::raw(payload) {
             let raw = raw?;
             if self.matches(&raw) {
-                let event = raw.into_event(data, &mut self.names)?;
-                self.push(event);
+                self.bytes += raw.size();
+                self.events.push(raw.into_event(data, &mut self.names)?);
                 if self.is_full() {
                     return Ok(());
                 }
@@ -426,7 +421,8 @@ impl<'a> Wanted<'a> {
             if self.is_full() {
                 return;
             }
-            self.push(event);
+            self.bytes += event.size();
+            self.events.push(event);
         }
     }
 

@@ -109,8 +109,8 @@ pub(crate) fn for_each_batch(
     };
     let mut scan = Scan::new(&sealed.header, &bytes);
     while let Some((batch, at)) = scan.next_batch() {
-        let checked = if sealed.is_scavenged() { Ok(()) } else { check_events(&batch) };
-        let visited = checked.and_then(|()| visit(batch.payload, at as u32));
+        let visited =
+            check_batch(&batch, sealed.is_scavenged()).and_then(|()| visit(batch.payload, at as u32));
         visited.map_err(|problem| damage(at, scan.last, problem))?;
     }
     if scan.at == bytes.len() { Ok(()) } else { Err(damage(scan.at, scan.last, scan.problem).into()) }
@@ -130,22 +130,25 @@ fn add_to(index: &mut TailIndex, payload: &[u8], at: u32) -> Result<(), &'static
 }
 
 /// Reads the batches of a segment one after the other.
-struct Scan<'a> {
+pub(crate) struct Scan<'a> {
     header: &'a SegmentHeader,
     bytes: &'a [u8],
-    at: usize,
-    last: Position,
-    problem: &'static str,
+    /// Where the next batch begins.
+    pub(crate) at: usize,
+    /// The last position so far.
+    pub(crate) last: Position,
+    /// Why there is no next batch.
+    pub(crate) problem: &'static str,
 }
 
 impl<'a> Scan<'a> {
-    fn new(header: &'a SegmentHeader, bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(header: &'a SegmentHeader, bytes: &'a [u8]) -> Self {
         let last = Position(header.first.0.saturating_sub(1));
         Self { header, bytes, at: SEGMENT_HEADER, last, problem: "there is no batch" }
     }
 
     /// The next batch and where it begins; none at the end or at a bad one, which `problem` tells about.
-    fn next_batch(&mut self) -> Option<(RawBatch<'a>, usize)> {
+    pub(crate) fn next_batch(&mut self) -> Option<(RawBatch<'a>, usize)> {
         let at = self.at;
         let rest = self.bytes.get(at..).unwrap_or_default();
         match decode_batch(self.header.log, rest, self.header.offset_of(at as u64)) {
@@ -174,24 +177,31 @@ fn tidy(disk: &dyn Disk) -> Result<BTreeSet<String>, OpenError> {
     let failed = |doing| move |source| OpenError::Io { doing, path: disk.path(), source };
     // The last owner may have ended after a rename and before its sync, or because the sync failed.
     disk.sync_directory().map_err(failed("sync the folder"))?;
-    let mut names: BTreeSet<String> =
+    let names: BTreeSet<String> =
         disk.list().map_err(failed("list the files of the log in"))?.into_iter().collect();
-    let scavenged: Vec<String> = names
+    let current = current(names.clone());
+    for name in names.difference(&current) {
+        disk.remove(name).map_err(failed("remove an unused file from"))?;
+    }
+    Ok(current)
+}
+
+/// Of these files those that are in use.
+pub(crate) fn current(mut names: BTreeSet<String>) -> BTreeSet<String> {
+    let scavenged: BTreeSet<String> = names
         .iter()
         .filter_map(|name| files::sequence(name, KEPT))
         .map(|sequence| files::segment(sequence, SEGMENT))
         .collect();
-    let unused = |name: &String| name.ends_with(TEMPORARY) || scavenged.contains(name);
-    let remove: Vec<String> = names.iter().filter(|name| unused(name)).cloned().collect();
-    for name in remove {
-        disk.remove(&name).map_err(failed("remove an unused file from"))?;
-        names.remove(&name);
-    }
-    Ok(names)
+    names.retain(|name| !name.ends_with(TEMPORARY) && !scavenged.contains(name));
+    names
 }
 
 /// The names of the segments in order; none if there has never been one.
-fn segment_names(names: &BTreeSet<String>, disk: &dyn Disk) -> Result<Option<Vec<String>>, OpenError> {
+pub(crate) fn segment_names(
+    names: &BTreeSet<String>,
+    disk: &dyn Disk,
+) -> Result<Option<Vec<String>>, OpenError> {
     let sequence = |name: &String| files::sequence(name, SEGMENT).or_else(|| files::sequence(name, KEPT));
     let mut found: Vec<(u64, &String)> =
         names.iter().filter_map(|name| Some((sequence(name)?, name))).collect();
@@ -216,7 +226,7 @@ fn segment_names(names: &BTreeSet<String>, disk: &dyn Disk) -> Result<Option<Vec
     Ok(Some(found.into_iter().map(|(_, name)| name.clone()).collect()))
 }
 
-fn read_header(
+pub(crate) fn read_header(
     files: &Files,
     name: &str,
     sequence: u64,
@@ -308,6 +318,15 @@ fn recover_active(
     Ok((Arc::new(Active::new(header, name, file, capacity, index)), end, cut))
 }
 
+/// What a batch holds must be events, and as its header says unless some have been scavenged.
+pub(crate) fn check_batch(batch: &RawBatch<'_>, scavenged: bool) -> Result<(), &'static str> {
+    if scavenged {
+        envelope::raw(batch.payload).try_for_each(|raw| raw.map(|_| ()))
+    } else {
+        check_events(batch)
+    }
+}
+
 /// The events of a batch must be as many and stand where its header says.
 fn check_events(batch: &RawBatch<'_>) -> Result<(), &'static str> {
     let mut next = batch.header.first.0;
@@ -368,7 +387,7 @@ fn cut_tail(
 }
 
 /// Whether a batch behind `tail` says that the log was durable beyond it.
-fn was_durable(header: &SegmentHeader, bytes: &[u8], tail: usize) -> bool {
+pub(crate) fn was_durable(header: &SegmentHeader, bytes: &[u8], tail: usize) -> bool {
     let begins = |at: &usize| bytes.get(*at..).is_some_and(|rest| rest.starts_with(&BATCH_MAGIC));
     let tail_offset = header.offset_of(tail as u64);
     (tail + 1..bytes.len()).filter(begins).any(|at| {

@@ -57,8 +57,8 @@ pub(crate) struct Spare {
 pub(crate) struct Resumed {
     /// The last position that was read.
     pub(crate) after: Position,
-    /// The number of the segment, and the byte where the batch begins that the next position is in or before.
-    pub(crate) sequence: u64,
+    /// The name of the segment's file, and the byte where the batch begins that the next position is in or before.
+    pub(crate) name: String,
     pub(crate) at: u64,
     chunk: Bytes,
     chunk_at: u64,
@@ -85,8 +85,8 @@ impl<'a> Scan<'a> {
 
     /// Where a page ended, to be gone on with.
     pub(crate) fn resumed(&self, after: Position, at: u64) -> Resumed {
-        let sequence = self.part.header().sequence;
-        Resumed { after, sequence, at, chunk: self.chunk.clone(), chunk_at: self.chunk_at }
+        let name = self.part.name().to_owned();
+        Resumed { after, name, at, chunk: self.chunk.clone(), chunk_at: self.chunk_at }
     }
 
     pub(crate) fn part(&self) -> &Part {

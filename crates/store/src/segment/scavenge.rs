@@ -21,12 +21,16 @@ use tenon_core::Position;
 /// Scavenges every segment that lies before the mark and has not been yet. Must not run twice at a time.
 pub(crate) fn scavenge(segments: &Segments) -> Result<(), SegmentError> {
     let _one_at_a_time = upkeep::lock(segments);
-    let view = segments.view();
-    let due = |at: &usize| view.sealed.get(*at).is_some_and(|sealed| is_due(sealed, view.first));
-    for at in (0..view.sealed.len()).filter(due) {
-        scavenge_one(segments, &view, at)?;
-    }
+    while step(segments)? {}
     Ok(())
+}
+
+/// Scavenges one segment that is due, if there is one: whether there was. The lock of upkeep must be held.
+pub(crate) fn step(segments: &Segments) -> Result<bool, SegmentError> {
+    let view = segments.view();
+    let Some(at) = view.sealed.iter().position(|sealed| is_due(sealed, view.first)) else { return Ok(false) };
+    scavenge_one(segments, &view, at)?;
+    Ok(true)
 }
 
 fn is_due(sealed: &Sealed, mark: Position) -> bool {

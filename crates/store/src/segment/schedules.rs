@@ -16,6 +16,8 @@ use bytes::Bytes;
 use fastrand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tenon_core::retention::Retention;
 use tenon_core::{EventId, EventType, Namespace, Position, StreamName, Tag, Timestamp};
 
 /// How a schedule ended that violated nothing.
@@ -89,6 +91,10 @@ impl Schedule {
         let options = SegmentOptions {
             segment_bytes: rng.u64(1_024..16_384),
             verify: rng.u8(..4) == 0,
+            retention: Retention {
+                age: rng.bool().then(|| Duration::from_micros(rng.u64(..2_000))),
+                bytes: rng.bool().then(|| rng.u64(..60_000)),
+            },
             ..SegmentOptions::default()
         };
         // Without flips nothing at all may be refused, so they come in half of the schedules.
@@ -118,7 +124,8 @@ impl Schedule {
                 68..72 => self.restart()?,
                 72..76 => self.close()?,
                 76..80 => self.change_faults(),
-                80..84 => self.scavenge()?,
+                80..82 => self.scavenge()?,
+                82..84 => self.retain()?,
                 84..88 => self.keep_up(),
                 88..92 => self.check(false)?,
                 92..96 => self.damage_index(),
@@ -132,10 +139,12 @@ impl Schedule {
     fn append(&mut self) -> Result<(), Stop> {
         let requests: Vec<_> = (0..self.rng.usize(1..6)).map(|_| self.request()).collect();
         self.now = self.now.saturating_add(self.rng.u64(..50)).saturating_sub(20);
+        // While the disk was slow, time went on.
+        let now = self.now + self.disk.waited();
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let group =
             requests.iter().cloned().map(|(events, condition)| Request { events, condition }).collect();
-        let answers = writer.commit(group, Timestamp::from_micros(self.now));
+        let answers = writer.commit(group, Timestamp::from_micros(now));
         let storage_failed = |error: &AppendError| {
             matches!(error, AppendError::Full | AppendError::Unknown(_) | AppendError::Closed(_))
         };
@@ -215,7 +224,8 @@ impl Schedule {
     fn change_faults(&mut self) {
         let ignored_syncs = self.faults.ignored_syncs;
         let none = SimFaults { ignored_syncs, ..SimFaults::default() };
-        let faults = match self.rng.u8(..5) {
+        let faults = match self.rng.u8(..6) {
+            3 => SimFaults { slow_syncs: self.rng.u64(1..5_000_000), ..none },
             0 => SimFaults { capacity: self.disk.used() + self.rng.u64(..8_192), ..none },
             1 => SimFaults { failed_syncs: self.rng.u32(50..1_000), ..none },
             2 => SimFaults { failed_writes: self.rng.u32(50..1_000), ..none },
@@ -237,6 +247,17 @@ impl Schedule {
         if marked.is_ok() && scavenge::scavenge(writer.segments()).is_err() && self.healthy() && !self.flipped
         {
             return Err(Violation("scavenging failed without a reason".into()).into());
+        }
+        self.check(false)
+    }
+
+    /// Forgets by age and size, as the committer does when a segment is full.
+    fn retain(&mut self) -> Result<(), Stop> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let tried = writer.retention_mark(Timestamp::from_micros(self.now));
+        let retained = writer.retain(Timestamp::from_micros(self.now));
+        if let Some(first) = tried {
+            self.model.marked(first, retained.is_ok());
         }
         self.check(false)
     }

@@ -14,7 +14,8 @@ use super::recovery;
 use super::run::{Reading, Run, Source};
 use super::scan::Spare;
 use super::tail::{Block, TailIndex};
-use crate::log::{Direction, FNV_OFFSET, fnv1a};
+use crate::log::{Damage, Direction, FNV_OFFSET, fnv1a};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tenon_core::{LogId, Position};
@@ -29,6 +30,8 @@ pub(crate) struct Segments {
     /// What reading has to spare for the next one.
     pub(crate) spare: Spare,
     view: RwLock<View>,
+    /// By the names of files.
+    damaged: Mutex<BTreeMap<String, Damage>>,
 }
 
 /// The log at one moment.
@@ -89,7 +92,33 @@ pub(crate) enum Index {
 
 impl Segments {
     pub(crate) fn new(log: LogId, files: Arc<Files>, view: View) -> Self {
-        Self { log, files, upkeep: Mutex::new(()), spare: Spare::default(), view: RwLock::new(view) }
+        let view = RwLock::new(view);
+        Self { log, files, upkeep: Mutex::new(()), spare: Spare::default(), view, damaged: Mutex::default() }
+    }
+
+    /// Damage that was found while nobody asked for what is there.
+    pub(crate) fn known_damage(&self) -> Vec<Damage> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Reads a sealed segment, chosen by turns, to see whether it is whole. `turn` counts on.
+    pub(crate) fn scrub(&self, turn: &mut usize) -> Result<(), SegmentError> {
+        let view = self.view();
+        let Some(sealed) = turn.checked_rem(view.sealed.len()).and_then(|at| view.sealed.get(at)) else {
+            return Ok(());
+        };
+        *turn = turn.wrapping_add(1);
+        match recovery::for_each_batch(self, sealed, |_, _| Ok(())) {
+            Err(SegmentError::Damage(damage)) => {
+                tracing::error!(%damage, "a segment of the log is damaged; restore it from a copy");
+                let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                damaged.insert(sealed.name.clone(), damage);
+                Ok(())
+            }
+            // It was scavenged meanwhile.
+            Err(_) if !Arc::ptr_eq(&view.sealed, &self.view().sealed) => Ok(()),
+            other => other,
+        }
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {

@@ -3,6 +3,7 @@ use super::files::INDEX;
 use super::*;
 use crate::log::{Event, Metadata, NewEvent};
 use bytes::Bytes;
+use tenon_core::retention::Retention;
 use tenon_core::{Actor, Code, EventId, EventType, Namespace, StreamName, Tag, Timestamp};
 
 const GOLDEN: &str = include_str!("../../fixtures/segment-v1.hex");
@@ -210,6 +211,7 @@ async fn an_index_that_is_lost_or_damaged_is_made_anew() {
         log.append(vec![event(["a", "b", "c"][n % 3], 200)], None).await.unwrap();
     }
     let of_b = read(&log, Query::stream(Namespace::default(), StreamName::new("b").unwrap())).await;
+    while upkeep::step(&log.inner.segments, &AtomicBool::new(false)).unwrap() {}
     log.close().await;
     let indexes: Vec<String> =
         disk.list().unwrap().into_iter().filter(|name| name.ends_with(INDEX)).collect();
@@ -219,6 +221,12 @@ async fn an_index_that_is_lost_or_damaged_is_made_anew() {
     let mut flipped = file(&disk, &indexes[2]);
     flipped[100] ^= 1;
     put(&disk, &indexes[2], &flipped);
+    for keys in disk.list().unwrap().iter().filter(|name| name.ends_with(files::KEYS)) {
+        let mut flipped = file(&disk, keys);
+        let at = flipped.len() / 2;
+        flipped[at] ^= 1;
+        put(&disk, keys, &flipped);
+    }
     let (log, _) = open(&disk, 1_024).unwrap();
     let query = Query::stream(Namespace::default(), StreamName::new("b").unwrap());
     assert_eq!(read(&log, query).await, of_b);
@@ -336,6 +344,41 @@ async fn scavenging_gives_space_back() {
     log.truncate_before(Position(796)).await.unwrap();
     assert!(disk.used() < before / 2, "{} of {before} bytes are left", disk.used());
     assert_eq!(read(&log, Query::reserved()).await.len(), 80);
+}
+
+#[tokio::test]
+async fn what_is_more_than_is_to_be_kept_is_forgotten_when_a_segment_is_full() {
+    let disk = SimDisk::new(1);
+    let retention = Retention { age: None, bytes: Some(40_000) };
+    let options = SegmentOptions { retention, ..options(16_384) };
+    let (log, _) = SegmentLog::open_with(Arc::new(disk.clone()), options).unwrap();
+    for n in 0..400 {
+        let stream = if n % 10 == 0 { "$tenon/registry" } else { "a" };
+        log.append(vec![event(stream, 400)], None).await.unwrap();
+    }
+    assert!(log.first() > Position(200), "the mark is at {}", log.first());
+    assert_eq!(read(&log, Query::reserved()).await.len(), 40);
+    scavenge::scavenge(&log.inner.segments).unwrap();
+    let kept = disk.list().unwrap().iter().filter(|name| name.ends_with(".seg")).count();
+    assert!(kept <= 6, "{kept} segments are left as they were");
+}
+
+#[tokio::test]
+async fn damage_is_found_while_nobody_asks() {
+    let disk = SimDisk::new(1);
+    let (log, _) = open(&disk, 1_024).unwrap();
+    for _ in 0..10 {
+        log.append(vec![event("a", 300)], None).await.unwrap();
+    }
+    let segments = Arc::clone(&log.inner.segments);
+    let mut turn = 0;
+    (0..10).for_each(|_| segments.scrub(&mut turn).unwrap());
+    assert_eq!(log.known_damage(), []);
+    let mut bytes = file(&disk, FIRST);
+    bytes[400] ^= 1;
+    disk.open(FIRST).unwrap().write_at(&bytes, 0).unwrap();
+    (0..10).for_each(|_| segments.scrub(&mut turn).unwrap());
+    assert!(matches!(log.known_damage().as_slice(), [damage] if damage.file == FIRST));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! What is done beside appending and reading: writing the indexes of segments that have been sealed, merging runs so that
-//! there are few, and making anew what was lost.
+//! What is done beside appending and reading: giving back the space of what the log need not keep, writing the indexes of
+//! segments that have been sealed, merging runs so that there are few, and making anew what was lost.
 //!
 //! Nothing here may fail an append, and nothing of it is needed for anything to be right: until it is done, reads take
 //! longer.
@@ -8,6 +8,7 @@ use super::SegmentError;
 use super::pages::Subject;
 use super::recovery;
 use super::run::{self, Run, RunFile, Source, merge, write};
+use super::scavenge;
 use super::segments::{Segments, View};
 use super::tail::TailIndex;
 use std::collections::BTreeSet;
@@ -22,6 +23,14 @@ const LONGEST: u64 = 64 << 30;
 /// Does one thing that is due, if anything is: whether there was.
 pub(crate) fn step(segments: &Segments, stop: &AtomicBool) -> Result<bool, SegmentError> {
     let _one_at_a_time = lock(segments);
+    match scavenge::step(segments) {
+        Ok(true) => return Ok(true),
+        Ok(false) => {}
+        // What else is due does not wait for it.
+        Err(error) => {
+            tracing::warn!(?error, "the space of events that need not be kept cannot be given back")
+        }
+    }
     let view = segments.view();
     let unwritten = |run: &&Arc<Run>| !matches!(run.source, Source::File(_));
     if let Some(run) = view.runs.iter().find(unwritten) {

@@ -22,6 +22,7 @@ use crate::admission::{Admission, Mark, Past, Verdict};
 use crate::log::{AppendError, Appended, Condition, Direction, Event, NewEvent, Query, ReadError};
 use std::io;
 use std::sync::Arc;
+use tenon_core::retention::{Retention, Stretch};
 use tenon_core::{EventId, Position, Timestamp};
 use tokio::sync::watch;
 
@@ -43,6 +44,7 @@ pub(crate) struct Writer {
     admission: Admission,
     active: Arc<Active>,
     segment_bytes: u64,
+    retention: Retention,
     /// The byte in the active segment where the durable batches end.
     tail: u64,
     group: Group,
@@ -95,6 +97,29 @@ impl Writer {
         self.admission.set_first(first);
         self.segments.update(|view| view.first = first);
         Ok(())
+    }
+
+    /// Forgets what the log is not to keep any longer: moves the mark, if need be. Answers where to.
+    pub(crate) fn retain(&mut self, now: Timestamp) -> Result<Option<Position>, AppendError> {
+        let mark = self.retention_mark(now);
+        if let Some(mark) = mark {
+            self.set_mark(mark)?;
+        }
+        Ok(mark)
+    }
+
+    /// Where the mark is to be moved to, if anywhere.
+    pub(crate) fn retention_mark(&self, now: Timestamp) -> Option<Position> {
+        let view = self.segments.view();
+        let next = view.sealed.iter().skip(1).map(|sealed| &sealed.header).chain([&view.active.header]);
+        let stretches: Vec<Stretch> = view
+            .sealed
+            .iter()
+            .zip(next)
+            .filter(|(sealed, _)| !sealed.is_scavenged())
+            .map(|(sealed, next)| Stretch { last: sealed.last, time: next.time, bytes: sealed.size })
+            .collect();
+        self.retention.mark(&stretches, now).filter(|mark| *mark > self.admission.first())
     }
 
     /// Shows on disk that everything before was durable, so that damage to the last group is told from a

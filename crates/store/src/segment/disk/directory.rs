@@ -19,7 +19,8 @@ const LOCK: &str = "LOCK";
 pub struct DirectoryDisk {
     path: PathBuf,
     directory: File,
-    _lock: File,
+    /// None if the folder is only looked at.
+    lock: Option<File>,
 }
 
 impl DirectoryDisk {
@@ -36,7 +37,25 @@ impl DirectoryDisk {
             .map_err(failed("make the folder of the log"))?;
         let lock = take_lock(path)?;
         let directory = File::open(path).map_err(failed("open the folder of the log"))?;
-        Ok(Self { path: path.to_owned(), directory, _lock: lock })
+        Ok(Self { path: path.to_owned(), directory, lock: Some(lock) })
+    }
+
+    /// Looks at a folder that is there, without a lock: files can be read, and nothing else.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn look_at(path: &Path) -> Result<Self, OpenError> {
+        let directory = File::open(path).map_err(|source| OpenError::Io {
+            doing: "open the folder of the log",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self { path: path.to_owned(), directory, lock: None })
+    }
+
+    fn check_locked(&self) -> io::Result<()> {
+        let refusal = || io::Error::new(io::ErrorKind::PermissionDenied, "the folder is only looked at");
+        if self.lock.is_some() { Ok(()) } else { Err(refusal()) }
     }
 }
 
@@ -51,21 +70,24 @@ impl Disk for DirectoryDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path.join(name))?;
+        let file = OpenOptions::new().read(true).write(self.lock.is_some()).open(self.path.join(name))?;
         Ok(Arc::new(DirectoryFile(file)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.check_locked()?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
         Ok(Arc::new(DirectoryFile(options.open(self.path.join(name))?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_locked()?;
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_locked()?;
         fs::remove_file(self.path.join(name))
     }
 

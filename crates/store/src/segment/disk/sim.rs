@@ -33,12 +33,16 @@ pub struct SimFaults {
     pub failed_writes: u32,
     /// Syncs answer success and do nothing.
     pub ignored_syncs: bool,
+    /// How many microseconds a sync takes at most; see [`SimDisk::waited`].
+    pub slow_syncs: u64,
 }
 
 #[derive(Debug)]
 struct State {
     random: Random,
     faults: SimFaults,
+    /// How many microseconds syncs have taken.
+    waited: u64,
     /// Counts crashes; a handle of an earlier life is dead.
     life: u64,
     contents: BTreeMap<u64, Content>,
@@ -70,7 +74,7 @@ struct Random(u64);
 
 impl Default for SimFaults {
     fn default() -> Self {
-        Self { capacity: u64::MAX, failed_syncs: 0, failed_writes: 0, ignored_syncs: false }
+        Self { capacity: u64::MAX, failed_syncs: 0, failed_writes: 0, ignored_syncs: false, slow_syncs: 0 }
     }
 }
 
@@ -80,6 +84,7 @@ impl SimDisk {
         let state = State {
             random: Random(seed),
             faults: SimFaults::default(),
+            waited: 0,
             life: 0,
             contents: BTreeMap::new(),
             next_content: 0,
@@ -98,6 +103,11 @@ impl SimDisk {
     /// How many bytes all files have together.
     pub fn used(&self) -> u64 {
         self.state().used()
+    }
+
+    /// How many microseconds syncs have taken so far: what a clock must be put forward by.
+    pub fn waited(&self) -> u64 {
+        self.state().waited
     }
 
     /// The power fails: what was not synced is lost in part, and all handles die.
@@ -192,6 +202,7 @@ impl Disk for SimDisk {
 
     fn sync_directory(&self) -> io::Result<()> {
         let mut state = self.state();
+        state.wait();
         if state.faults.ignored_syncs {
             return Ok(());
         }
@@ -233,6 +244,7 @@ impl DiskFile for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         let (ignored, strikes) = {
             let mut state = self.disk.state();
+            state.wait();
             (state.faults.ignored_syncs, state.strikes(|faults| faults.failed_syncs))
         };
         self.with(|random, content| {
@@ -272,6 +284,13 @@ impl State {
             .filter_map(|name| self.contents.get(name))
             .map(|file| file.visible.len() as u64)
             .sum()
+    }
+
+    /// Lets a sync take its time.
+    fn wait(&mut self) {
+        if self.faults.slow_syncs > 0 {
+            self.waited += self.random.below(self.faults.slow_syncs);
+        }
     }
 
     /// Whether a fault of this frequency (of 1,000) happens now.

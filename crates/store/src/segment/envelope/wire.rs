@@ -15,6 +15,7 @@ pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 impl<'a> Iterator for Fields<'a> {
     type Item = Option<(u32, Field<'a>)>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
@@ -28,6 +29,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    #[inline]
     fn field(&mut self) -> Option<(u32, Field<'a>)> {
         let key = self.varint()?;
         let number = u32::try_from(key >> 3).ok().filter(|number| *number > 0)?;
@@ -48,18 +50,22 @@ impl<'a> Fields<'a> {
         self.take(length).map(|_| Field::Other)
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }
 
+    /// Most have one byte.
+    #[inline]
     fn varint(&mut self) -> Option<u64> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
-        if *first < 0x80 {
-            return Some(u64::from(*first));
-        }
+        if *first < 0x80 { Some(u64::from(*first)) } else { self.longer(*first) }
+    }
+
+    fn longer(&mut self, first: u8) -> Option<u64> {
         let mut value = u64::from(first & 0x7f);
         for shift in (7..70).step_by(7) {
             let (byte, rest) = self.0.split_first()?;

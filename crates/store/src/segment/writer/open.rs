@@ -72,6 +72,7 @@ impl Writer {
             active,
             // An index counts the bytes of a segment in 32 bits.
             segment_bytes: options.segment_bytes.min(1 << 30),
+            retention: options.retention,
             tail,
             group,
             sealed: false,

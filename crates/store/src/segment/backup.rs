@@ -1,0 +1,145 @@
+//! Copies of a log, taken while it is in use, and logs made of copies.
+//!
+//! A copy is a folder of segments like any other. Sealed segments never change, so one that is there is not copied again;
+//! of the last segment the whole batches are copied. Each is checked on its way, given its name when it is durable, and the
+//! segments before it are there by then: what an interrupted run leaves is an older copy. Indexes and snapshots are left
+//! out, they can be had from the segments.
+//!
+//! A log that is made of a copy gets an id of its own, unless told otherwise: its end may be missing, and who had read that
+//! must begin anew rather than take other events at the same positions for those it knows.
+
+use super::SegmentError;
+use super::disk::{Disk, is_full};
+use super::files::{KEPT, SEGMENT, TEMPORARY, segment};
+use super::format::{SEGMENT_HEADER, SegmentHeader, encode_batch};
+use super::offline::Archive;
+use crate::log::OpenError;
+use std::io;
+use tenon_core::{LogId, Position};
+
+/// What was copied.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// How many segments were copied.
+    pub segments: usize,
+    /// How many were there before.
+    pub present: usize,
+    /// How many bytes were written.
+    pub bytes: u64,
+    /// The last position that the copy holds.
+    pub head: Position,
+}
+
+/// Brings a copy up to date, or makes one.
+///
+/// # Errors
+/// [`OpenError::Corrupt`] when a segment is damaged, or the copy is one of another log; [`OpenError::Io`].
+pub fn back_up(log: &Archive, target: &dyn Disk) -> Result<Copied, OpenError> {
+    copy(log, target, log.log())
+}
+
+/// Makes a log of a copy, with another id if one is given. The target must be without segments.
+///
+/// # Errors
+/// [`OpenError::Corrupt`] when the copy is damaged; [`OpenError::Io`], also when there is a log already.
+pub fn restore(copy_of: &Archive, target: &dyn Disk, id: LogId) -> Result<Copied, OpenError> {
+    let names = target.list().map_err(|source| failed(target, source))?;
+    if names.iter().any(|name| name.ends_with(SEGMENT) || name.ends_with(KEPT)) {
+        let source = io::Error::new(io::ErrorKind::AlreadyExists, "there is a log already");
+        return Err(failed(target, source));
+    }
+    copy(copy_of, target, id)
+}
+
+fn copy(from: &Archive, target: &dyn Disk, id: LogId) -> Result<Copied, OpenError> {
+    check_copy(from, target, id).map_err(|source| failed(target, source))?;
+    let mut copied = Copied::default();
+    for (at, (name, _)) in from.segments.iter().enumerate() {
+        let last = at + 1 == from.segments.len();
+        if !last && is_there(from, at, target, id).map_err(|source| failed(target, source))? {
+            copied.present += 1;
+            continue;
+        }
+        let (bytes, head) = copy_of(from, at, id).map_err(|error| from.failed(error))?;
+        put(target, name, &bytes).map_err(|source| failed(target, source))?;
+        copied.segments += 1;
+        copied.bytes += bytes.len() as u64;
+        copied.head = head;
+    }
+    target.sync_directory().map_err(|source| failed(target, source))?;
+    remove_scavenged(from, target);
+    Ok(copied)
+}
+
+/// The bytes of a segment up to its last whole batch, for a log with this id.
+fn copy_of(from: &Archive, at: usize, id: LogId) -> Result<(Vec<u8>, Position), SegmentError> {
+    let Some((_, header)) = from.segments.get(at) else { return Err(SegmentError::Changed) };
+    let mut bytes = SegmentHeader { log: id, ..header.clone() }.encode().to_vec();
+    let (last, _) = from.read_segment(at, |batch, _| {
+        encode_batch(id, &batch.header, |out| out.extend_from_slice(batch.payload), &mut bytes);
+        Ok(())
+    })?;
+    Ok((bytes, last))
+}
+
+/// What is there must be a copy of the same log.
+fn check_copy(from: &Archive, target: &dyn Disk, id: LogId) -> io::Result<()> {
+    let Some((_, header)) = from.segments.first() else { return Ok(()) };
+    for ending in [SEGMENT, KEPT] {
+        let file = match target.open(&segment(header.sequence, ending)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let mut found = [0; SEGMENT_HEADER];
+        file.read_at(&mut found, 0)?;
+        if !SegmentHeader::decode(&found).is_ok_and(|found| found.log == id) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a copy of another log"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a sealed segment was copied as a whole before: then it has the same header and as many bytes.
+fn is_there(from: &Archive, at: usize, target: &dyn Disk, id: LogId) -> io::Result<bool> {
+    let Some((name, header)) = from.segments.get(at) else { return Ok(false) };
+    let Some((_, next)) = from.segments.get(at + 1) else { return Ok(false) };
+    let file = match target.open(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    let mut found = [0; SEGMENT_HEADER];
+    let read = file.read_at(&mut found, 0)?;
+    let same = read == found.len() && found == SegmentHeader { log: id, ..header.clone() }.encode();
+    let whole = if header.end == 0 {
+        next.base.saturating_sub(header.base) + SEGMENT_HEADER as u64
+    } else {
+        from.files.get(name)?.size()?
+    };
+    Ok(same && file.size()? == whole)
+}
+
+fn put(target: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!("{name}{TEMPORARY}");
+    let file = target.create(&temporary)?;
+    file.write_at(bytes, 0)?;
+    file.sync_data()?;
+    target.rename(&temporary, name)?;
+    // The segments before are durable when the next one is.
+    target.sync_directory()
+}
+
+/// Where a scavenged segment has taken the place of the original, the copy of that is of no more use.
+fn remove_scavenged(from: &Archive, target: &dyn Disk) {
+    let scavenged = from.segments.iter().filter(|(name, _)| name.ends_with(KEPT));
+    for (_, header) in scavenged {
+        // If it cannot be removed now, opening the copy does so.
+        let _ = target.remove(&segment(header.sequence, SEGMENT));
+    }
+}
+
+fn failed(target: &dyn Disk, source: io::Error) -> OpenError {
+    if is_full(&source) {
+        return OpenError::Full;
+    }
+    OpenError::Io { doing: "copy the log to", path: target.path(), source }
+}
