@@ -50,7 +50,13 @@ impl Schedule {
 
     fn request(&mut self) -> (Vec<NewEvent>, Option<Condition>) {
         if !self.sent.is_empty() && self.rng.u8(..3) == 0 {
-            return self.sent[self.rng.usize(..self.sent.len())].clone();
+            let (events, condition) = self.sent[self.rng.usize(..self.sent.len())].clone();
+            // The ids of what was scavenged may be forgotten.
+            let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+            let at = self.model.last_matching(|event| ids.contains(&event.id));
+            if at == Position::START || at.0 >= self.model.mark().0 + events.len() as u64 {
+                return (events, condition);
+            }
         }
         let events: Vec<NewEvent> = (0..self.rng.usize(1..4)).map(|_| self.event()).collect();
         let stream = events[0].stream.clone();

@@ -28,7 +28,7 @@ pub(crate) fn step(segments: &Segments, stop: &AtomicBool) -> Result<bool, Segme
         Ok(false) => {}
         // What else is due does not wait for it.
         Err(error) => {
-            tracing::warn!(?error, "the space of events that need not be kept cannot be given back")
+            tracing::warn!(?error, "the space of events that need not be kept cannot be given back");
         }
     }
     let view = segments.view();
