@@ -210,6 +210,9 @@ impl Story {
             destination: self.labels.destination.take(),
             route: self.labels.route.take(),
         };
+        // It may be remembered for long, and a vector grows by more than is asked.
+        let mut attempts = std::mem::take(&mut self.attempts);
+        attempts.shrink_to_fit();
         Record {
             trace: self.trace,
             slow: sampling::tail(false, duration, self.slow),
@@ -224,7 +227,7 @@ impl Story {
             policy,
             timeout: self.timeout,
             revision: self.revision,
-            attempts: std::mem::take(&mut self.attempts),
+            attempts,
             served: self.served.take(),
         }
     }
