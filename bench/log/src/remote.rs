@@ -3,6 +3,7 @@
 use crate::report::Report;
 use crate::{Outcome, tenon};
 use axum::Extension;
+use axum::serve::ListenerExt;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -23,6 +24,8 @@ pub(crate) fn serve(folder: &Path) -> Outcome<()> {
         let router = store.router().layer(Extension(Caller::Admin(Actor::new("bench")?)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("http://{}", listener.local_addr()?);
+        // As the server of Tenon does it.
+        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
         serving.abort();

@@ -1,5 +1,6 @@
 use super::*;
 use axum::Extension;
+use axum::serve::ListenerExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tenon_api::caller::Caller;
@@ -42,6 +43,8 @@ async fn serve(store: &EventStore) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let router = store.router().layer(Extension(Caller::Admin(Actor::new("test").unwrap())));
+    // As Tenon's own server does it: small answers do not wait for one another.
+    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }
