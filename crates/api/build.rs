@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "tenon/eventstore/v1/eventstore.proto",
     "tenon/event/v1/catalog.proto",
     "tenon/event/v1/config.proto",
+    "tenon/event/v1/duty.proto",
     "tenon/event/v1/registry.proto",
     "tenon/event/v1/runtime.proto",
 ];

@@ -7,6 +7,7 @@
 
 mod catalog;
 mod config;
+mod duty;
 mod registry;
 mod runtime;
 
@@ -69,6 +70,7 @@ types! {
     "tenon.catalog.ManifestApplied.v1" => ManifestApplied by catalog::manifest_applied,
     "tenon.config.ValueRemoved.v1" => ValueRemoved by config::value_removed,
     "tenon.config.ValueSet.v1" => ValueSet by config::value_set,
+    "tenon.duty.DutyTaken.v1" => DutyTaken by duty::duty_taken,
     "tenon.registry.InstanceDeregistered.v1" => InstanceDeregistered by registry::instance_deregistered,
     "tenon.registry.InstanceDraining.v1" => InstanceDraining by registry::instance_draining,
     "tenon.registry.InstanceHealthChanged.v1" => InstanceHealthChanged by registry::instance_health_changed,
@@ -90,6 +92,7 @@ pub fn encode(event: &Event) -> (EventType, Bytes) {
         Event::Registry(event) => registry::encode(event),
         Event::Config(event) => config::encode(event),
         Event::Runtime(event) => runtime::encode(event),
+        Event::Duty(event) => duty::encode(event),
     }
 }
 

@@ -191,6 +191,8 @@ pub(crate) struct Up {
     pub(crate) admin_listen: SocketAddr,
     #[command(flatten)]
     pub(crate) gateway: GatewayAt,
+    #[command(flatten)]
+    pub(crate) log: LogChoice,
     /// How long to wait for every service to be healthy, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) wait: u64,
@@ -416,9 +418,23 @@ pub(crate) struct Server {
     pub(crate) api_host: Vec<String>,
     #[command(flatten)]
     pub(crate) gateway: GatewayAt,
+    #[command(flatten)]
+    pub(crate) log: LogChoice,
     /// The supervisor's socket; without one no processes are run
     #[arg(long, value_name = "PATH")]
     pub(crate) supervisor: Option<PathBuf>,
+}
+
+/// Which log a server works on.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogChoice {
+    /// A PostgreSQL database that keeps the log, instead of the data folder. A URL with a password belongs into the
+    /// environment (TENON_LOG_URL) or a file: everybody sees what a process was started with
+    #[arg(long = "log", value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// A file that holds the URL, if --log does not
+    #[arg(long = "log-file", env = "TENON_LOG_FILE", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// `tenon proxy`

@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod data_dir;
 mod failure;
+mod log_choice;
 mod logging;
 mod render;
 mod session;

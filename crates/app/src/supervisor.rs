@@ -21,6 +21,7 @@ pub(crate) mod shim;
 
 use crate::cli::GatewayAt;
 use crate::data_dir::DataDir;
+use crate::log_choice::{LOG_URL, LogUrl};
 use crate::session;
 pub(crate) use output::last_line;
 use process::{Launcher, Program};
@@ -64,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) gateway: GatewayAt,
     /// Whether it speaks TLS there.
     pub(crate) gateway_tls: bool,
+    /// The database that keeps the log, if the data folder does not.
+    pub(crate) log: Option<LogUrl>,
 }
 
 /// A running system.
@@ -171,7 +174,10 @@ impl Settings {
             command.extend(["--api-host".into(), name.clone()]);
         }
         command.extend(self.gateway.arguments());
-        Ok(self.program(command, SERVER_LOG))
+        let mut program = self.program(command, SERVER_LOG);
+        // By its environment, which only its own user sees.
+        program.env.extend(self.log.as_ref().map(|url| (LOG_URL.to_owned(), url.secret().to_owned())));
+        Ok(program)
     }
 
     fn proxy(&self) -> io::Result<Program> {

@@ -21,6 +21,7 @@ mod committer;
 mod connect;
 mod failure;
 mod follow;
+mod leases;
 mod queue;
 mod read;
 mod rows;

@@ -4,7 +4,9 @@
 //! beyond that waits), feeds answers and heartbeats to `core::health`, and has each change of belief recorded
 //! with its evidence. What could not be recorded is tried again; until then the registry says what it said.
 //!
-//! Life cycle: after a start every instance is taken as the log has it, all its time-outs counted from then.
+//! Life cycle: after a start, or when this server takes the duty from another one, every instance is taken as the log has
+//! it, all its time-outs counted from then. While another server has the duty nothing is asked, and heartbeats are
+//! refused with who takes them.
 //! That a process ended is not learnt here: recording its end deregisters the instance in the same append.
 //!
 //! Left out on purpose: what answers mean (`core::health`), how to ask (`probe`).
@@ -12,11 +14,13 @@
 mod watched;
 
 use crate::clock::Clock;
+use crate::duties::OnDuty;
 use crate::probe::{Answer, probe};
 use crate::writer::{Handle, View, server_actor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tenon_core::duty::{self, Duty};
 use tenon_core::health::{Config, Evidence, Input, Transition};
 use tenon_core::platform::{State, health_config};
 use tenon_core::registry::Instance;
@@ -56,12 +60,56 @@ struct Heartbeat {
 pub(crate) fn start(
     writer: Handle,
     clock: Clock,
+    on_duty: OnDuty,
     stop: CancellationToken,
 ) -> (Heartbeats, tokio::task::JoinHandle<()>) {
     let (sender, heartbeats) = mpsc::channel(MOST_HEARTBEATS);
-    let checks = Checks::new(writer, clock);
-    let handle = Heartbeats { sender, last: Arc::clone(&checks.last_heartbeats) };
-    (handle, tokio::spawn(checks.run(heartbeats, stop)))
+    let last = LastHeartbeats::default();
+    let handle = Heartbeats { sender, last: Arc::clone(&last) };
+    let shift = Shift { writer, clock, on_duty, last };
+    let task = tokio::spawn(async move {
+        stop.run_until_cancelled(shift.run(heartbeats)).await;
+    });
+    (handle, task)
+}
+
+/// Has the work done while this server has the duty.
+struct Shift {
+    writer: Handle,
+    clock: Clock,
+    on_duty: OnDuty,
+    last: LastHeartbeats,
+}
+
+impl Shift {
+    async fn run(mut self, mut heartbeats: mpsc::Receiver<Heartbeat>) {
+        loop {
+            let epoch = tokio::select! {
+                biased;
+                epoch = self.on_duty.begins() => epoch,
+                heartbeat = heartbeats.recv() => match heartbeat {
+                    Some(heartbeat) => {
+                        self.refuse(heartbeat);
+                        continue;
+                    }
+                    None => return,
+                },
+            };
+            lock(&self.last).clear();
+            let writer = self.writer.under(Duty::Health, epoch);
+            let checks = Checks::new(writer, self.clock.clone(), Arc::clone(&self.last));
+            tokio::select! {
+                () = checks.run(&mut heartbeats) => return,
+                () = self.on_duty.ends(epoch) => {}
+            }
+        }
+    }
+
+    fn refuse(&self, heartbeat: Heartbeat) {
+        let holder = self.writer.read(|view| view.state.duties.holder(Duty::Health));
+        // Whoever asked may have gone.
+        let _ = heartbeat.answer.send(Err(duty::off_duty(Duty::Health, holder)));
+    }
 }
 
 impl Heartbeats {
@@ -103,7 +151,7 @@ struct Checks {
 }
 
 impl Checks {
-    fn new(writer: Handle, clock: Clock) -> Self {
+    fn new(writer: Handle, clock: Clock, last_heartbeats: LastHeartbeats) -> Self {
         Self {
             writer,
             clock,
@@ -113,18 +161,17 @@ impl Checks {
             probes: JoinSet::new(),
             recordings: JoinSet::new(),
             next_generation: 0,
-            last_heartbeats: LastHeartbeats::default(),
+            last_heartbeats,
         }
     }
 
-    async fn run(mut self, mut heartbeats: mpsc::Receiver<Heartbeat>, stop: CancellationToken) {
+    async fn run(mut self, heartbeats: &mut mpsc::Receiver<Heartbeat>) {
         let mut folded = self.writer.folded();
         self.follow_all();
         loop {
             self.do_what_is_due();
             let wake = self.next_due();
             tokio::select! {
-                () = stop.cancelled() => return,
                 moved = folded.changed() => match moved {
                     Ok(()) => self.follow(),
                     Err(_) => return,

@@ -16,6 +16,7 @@ mod access;
 mod ca;
 mod checks;
 mod clock;
+mod duties;
 mod error;
 mod identities;
 mod keys;

@@ -6,7 +6,7 @@
 //! restart is the same plan. An instance is announced in the log before it is started, so that no process is
 //! unknown to it.
 //!
-//! Life cycle: without a supervisor it waits for one, and nothing is started or stopped meanwhile. When the
+//! Life cycle: it works while this server has the duty. Without a supervisor it waits for one, and nothing is started or stopped meanwhile. When the
 //! connection is lost, or something could not be recorded, everything is compared anew.
 //!
 //! Left out on purpose: what should run (`core::runtime`), processes and signals (the supervisor).
@@ -15,6 +15,7 @@ mod environment;
 mod link;
 
 use crate::clock::Clock;
+use crate::duties::OnDuty;
 use crate::keys::Keys;
 use crate::ports::Ports;
 use crate::writer::{Done, Handle, server_actor};
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tenon_api::supervisor::{Call, Ending, Exited, Outcome, Process};
+use tenon_core::duty::Duty;
 use tenon_core::platform::{Command, State};
 use tenon_core::runtime::{self, Action, Exit, Observed, SpecHash, adopt, instance_id, plan};
 use tenon_core::{Code, InstanceId, Refusal, ServiceRef, Timestamp};
@@ -55,13 +57,14 @@ pub(crate) fn start(
     keys: Keys,
     socket: PathBuf,
     api: SocketAddr,
+    mut on_duty: OnDuty,
     stop: CancellationToken,
 ) -> (Supervised, tokio::task::JoinHandle<()>) {
     let surroundings = Surroundings::new(api);
     let own_port = api.port();
     let supervised = Supervised::default();
-    let driver = Driver {
-        writer,
+    let mut driver = Driver {
+        writer: writer.clone(),
         clock,
         keys,
         socket,
@@ -71,8 +74,18 @@ pub(crate) fn start(
         supervised: supervised.clone(),
     };
     let task = tokio::spawn(async move {
+        let working = async {
+            loop {
+                let epoch = on_duty.begins().await;
+                driver.writer = writer.under(Duty::Runtime, epoch);
+                tokio::select! {
+                    () = driver.run() => return,
+                    () = on_duty.ends(epoch) => driver.supervised.set(false),
+                }
+            }
+        };
         // Cancelled between any two steps: what was begun is found by comparing, after the next start.
-        stop.run_until_cancelled(driver.run()).await;
+        stop.run_until_cancelled(working).await;
     });
     (supervised, task)
 }
@@ -126,7 +139,7 @@ enum Progress {
 }
 
 impl Driver {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let mut wait = RECONNECT.0;
         loop {
             match Link::connect(&self.socket).await {

@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::ca::Ca;
 use crate::checks;
 use crate::clock::Clock;
+use crate::duties::{self, OnDuty};
 use crate::identities::Identities;
 use crate::keys::Keys;
 use crate::past::PastConfig;
@@ -21,9 +22,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::http::Finding;
+use tenon_core::duty::Duty;
 use tenon_core::manifest::System;
-use tenon_core::{Code, Revision};
-use tenon_store::Log;
+use tenon_core::{Code, Revision, ServerId};
+use tenon_store::{Leases, Log};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +53,8 @@ pub struct ServerConfig {
     pub hosts: BTreeSet<String>,
     /// The log.
     pub log: Arc<dyn Log>,
+    /// Leases among the servers on the log; none where this server is alone on it.
+    pub leases: Option<Arc<dyn Leases>>,
     /// The API's token and the mesh key.
     pub keys: Keys,
     /// The supervisor's socket; without one no service is started.
@@ -108,7 +112,8 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { listen, hosts, log, keys, supervisor, output, read_manifest, more } = config;
+        let ServerConfig { listen, hosts, log, leases, keys, supervisor, output, read_manifest, more } =
+            config;
         let failed = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -116,17 +121,29 @@ impl Server {
         let (stop_api, stop_writer) = (CancellationToken::new(), CancellationToken::new());
         let (writer, writing) = writer::start(Arc::clone(&log), clock.clone(), stop_writer.clone()).await?;
         let mut drivers = JoinSet::new();
-        let (heartbeats, checking) = checks::start(writer.clone(), clock.clone(), stop_api.clone());
+        let server = ServerId::from_time(clock.now().as_millis(), std::array::from_fn(|_| fastrand::u8(..)));
+        let mut on_duty = |duty| match &leases {
+            None => OnDuty::always(&writer, duty),
+            Some(leases) => {
+                let leases = Arc::clone(leases);
+                duties::take(duty, writer.clone(), leases, server, &mut drivers, stop_api.clone())
+            }
+        };
+        let health = on_duty(Duty::Health);
+        // Only who can run processes wants to.
+        let runtime = supervisor.as_ref().map(|_| on_duty(Duty::Runtime));
+        let (heartbeats, checking) = checks::start(writer.clone(), clock.clone(), health, stop_api.clone());
         drivers.spawn(ended(checking));
-        let supervised = match supervisor {
+        let supervised = match supervisor.zip(runtime) {
             None => Supervised::default(),
-            Some(socket) => {
+            Some((socket, on_duty)) => {
                 let (supervised, running) = runtime::start(
                     writer.clone(),
                     clock.clone(),
                     keys.clone(),
                     socket,
                     address,
+                    on_duty,
                     stop_api.clone(),
                 );
                 drivers.spawn(ended(running));

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tenon_api::events::{self, DecodeError};
+use tenon_core::duty::{Duty, Epoch};
 use tenon_core::health::Evidence;
 use tenon_core::platform::{self, Command, Event, State};
 use tenon_core::registry;
@@ -136,6 +137,8 @@ pub(crate) struct Done {
 pub(crate) struct Handle {
     requests: mpsc::Sender<Request>,
     shared: Arc<Shared>,
+    /// Under which epoch of a duty changes are asked for, if they need one.
+    under: Option<(Duty, Epoch)>,
 }
 
 struct Shared {
@@ -163,7 +166,7 @@ pub(crate) async fn start(
     let shared = Arc::new(Shared { view: RwLock::new(view), folded: watch::Sender::new(Position::START) });
     let mut writer = Writer::new(log, clock, Arc::clone(&shared));
     writer.catch_up().await?;
-    Ok((Handle { requests, shared }, tokio::spawn(writer.run(asked, stop))))
+    Ok((Handle { requests, shared, under: None }, tokio::spawn(writer.run(asked, stop))))
 }
 
 impl Handle {
@@ -175,6 +178,11 @@ impl Handle {
     /// How far the log has been folded, and a wake-up for each time that it moves.
     pub(crate) fn folded(&self) -> watch::Receiver<Position> {
         self.shared.folded.subscribe()
+    }
+
+    /// The same for changes that are only to be made while an epoch of a duty lasts.
+    pub(crate) fn under(&self, duty: Duty, epoch: Epoch) -> Self {
+        Self { under: Some((duty, epoch)), ..self.clone() }
     }
 
     /// Asks for a change and waits until it is durable. Dropping the future does not take the change back.
@@ -192,8 +200,15 @@ impl Handle {
     pub(crate) async fn decide(
         &self,
         actor: Actor,
-        decide: impl FnMut(&State, Timestamp) -> Result<Vec<Event>, Refusal> + Send + 'static,
+        mut decide: impl FnMut(&State, Timestamp) -> Result<Vec<Event>, Refusal> + Send + 'static,
     ) -> Result<Done, Refusal> {
+        let under = self.under;
+        let decide = move |state: &State, now: Timestamp| {
+            if let Some((duty, epoch)) = under {
+                state.duties.check(duty, epoch)?;
+            }
+            decide(state, now)
+        };
         let (answer, answered) = oneshot::channel();
         let request = Request { decide: Box::new(decide), actor, answer };
         self.requests.send(request).await.map_err(|_| stopped())?;

@@ -169,6 +169,8 @@ codes! {
     ServerLocked = "server.locked" => Conflict,
     /// The server has as many requests or streams as it takes at once.
     ServerOverloaded = "server.overloaded" => Unavailable,
+    /// Another server does this at present.
+    ServerOffDuty = "server.off-duty" => Unavailable,
     /// What was waited for did not happen in time.
     ServerTimeout = "server.timeout" => Timeout,
     /// A fault of Tenon itself.

@@ -262,6 +262,11 @@ uuid_id! {
 }
 
 uuid_id! {
+    /// The id of a server for as long as it runs, drawn when it starts.
+    ServerId, "server id"
+}
+
+uuid_id! {
     /// The id of a log, drawn when it is made. Positions of two logs are never compared.
     LogId, "log id"
 }

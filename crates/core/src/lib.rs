@@ -21,6 +21,7 @@ pub mod concurrency;
 pub mod config;
 pub mod deadline;
 pub mod detect;
+pub mod duty;
 pub mod error;
 #[cfg(test)]
 mod fixtures;
@@ -58,7 +59,8 @@ pub use address::Address;
 pub use error::{Code, Refusal};
 pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position,
-    RESERVED_STREAMS, RequestId, Revision, RouteName, ServiceName, ServiceRef, StreamName, Subject, Tag,
+    RESERVED_STREAMS, RequestId, Revision, RouteName, ServerId, ServiceName, ServiceRef, StreamName, Subject,
+    Tag,
 };
 pub use stamp::Stamp;
 pub use time::Timestamp;

@@ -22,7 +22,7 @@ pub use derive::{endpoints, health_config, own_sidecars, routes, sidecars};
 pub use streams::{CONTROL_TAG, namespace, stream, tags};
 
 use crate::id::{InstanceId, LogId, Position, Revision, ServiceRef};
-use crate::{catalog, config, registry, runtime};
+use crate::{catalog, config, duty, registry, runtime};
 use std::collections::BTreeSet;
 
 /// Everything that control knows.
@@ -36,6 +36,8 @@ pub struct State {
     pub config: config::State,
     /// All processes.
     pub runtime: runtime::State,
+    /// Which server has which duty.
+    pub duties: duty::State,
     /// How far the log has been folded.
     pub revision: Revision,
 }
@@ -51,6 +53,8 @@ pub enum Command {
     Config(config::Command),
     /// To the runtime.
     Runtime(runtime::Command),
+    /// About duties.
+    Duty(duty::Command),
     /// An instance was unhealthy for too long: it is stopped if Tenon runs it, otherwise deregistered.
     GiveUp {
         /// Its service.
@@ -71,6 +75,8 @@ pub enum Event {
     Config(config::Event),
     /// In the runtime.
     Runtime(runtime::Event),
+    /// About duties.
+    Duty(duty::Event),
 }
 
 /// What folding events changed: what to derive anew and whom to tell.
@@ -100,6 +106,7 @@ impl State {
             registry: registry::State::default(),
             config: config::State::default(),
             runtime: runtime::State::default(),
+            duties: duty::State::default(),
             revision: Revision { log, position: Position::START },
         }
     }

@@ -10,6 +10,7 @@
 pub mod admission;
 pub mod clock;
 pub mod contract;
+pub mod lease;
 pub mod log;
 pub mod memory;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod model;
 pub mod segment;
 
 pub use clock::{Clock, system_clock};
+pub use lease::{LeaseError, Leases};
 pub use log::{
     AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, Metadata, NewEvent,
     OpenError, Page, Query, QueryItem, ReadError, SchemaHash, Scope, Snapshot, SnapshotError, SnapshotKey,

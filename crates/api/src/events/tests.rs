@@ -5,10 +5,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tenon_core::catalog::{self, Applied};
-use tenon_core::config;
 use tenon_core::health::{Evidence, Status};
 use tenon_core::registry::{self, DeregisterReason, Labels, Metadata, Registration, Sidecar};
 use tenon_core::runtime::{self, Exit, Ports, SpecHash, StopReason};
+use tenon_core::{ServerId, config, duty};
 
 mod golden;
 
@@ -156,7 +156,14 @@ fn event() -> impl Strategy<Value = Event> {
         2 => config_event().prop_map(Event::Config),
         4 => instance_event().prop_map(Event::Runtime),
         2 => service_event().prop_map(Event::Runtime),
+        1 => duty_event().prop_map(Event::Duty),
     ]
+}
+
+fn duty_event() -> impl Strategy<Value = duty::Event> {
+    (select(&duty::Duty::ALL[..]), any::<[u8; 16]>(), any::<u64>()).prop_map(|(duty, server, epoch)| {
+        duty::Event::DutyTaken { duty, server: ServerId::from_bytes(server), epoch: duty::Epoch(epoch) }
+    })
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use crate::cli::{self, Global};
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, Outcome, chain};
+use crate::log_choice::OpenLog;
 use crate::logging;
 use crate::session;
 use rustix::process::setpriority_process;
@@ -20,7 +21,6 @@ use tenon_flow::{EventStore, EventStoreOptions};
 use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::Log;
-use tenon_store::segment::{OpenReport, SegmentLog};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long requests in hand may take when a data plane ends.
@@ -36,13 +36,14 @@ pub(crate) fn server(global: &Global, options: &cli::Server) -> Outcome {
 
 async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
     let keys = Keys::open(&data.keys()).map_err(|error| Failure::new(Code::Internal, chain(&error)))?;
-    let log = open_log(&data.log())?;
-    let vault = open_vault(data, log.clone().into_log()).await?;
+    let log = OpenLog::open(&options.log, &data.log()).await?;
+    let vault = open_vault(data, log.port()).await?;
     let events = EventStore::with_vault(vault, EventStoreOptions::default());
     let config = ServerConfig {
         listen: options.listen,
         hosts: options.api_host.iter().cloned().collect(),
-        log: log.clone().into_log(),
+        log: log.port(),
+        leases: log.leases(),
         keys,
         supervisor: options.supervisor.clone(),
         output: data.logs(),
@@ -69,26 +70,6 @@ async fn open_vault(data: &DataDir, log: Arc<dyn Log>) -> Result<Vault, Failure>
 
 /// Names the file of the master key, which wraps the keys of subjects.
 const MASTER_KEY_FILE: &str = "TENON_MASTER_KEY_FILE";
-
-fn open_log(folder: &Path) -> Result<SegmentLog, Failure> {
-    let (log, report) =
-        SegmentLog::open(folder).map_err(|error| Failure::new(error.code(), chain(&error)))?;
-    tell(&report);
-    Ok(log)
-}
-
-fn tell(report: &OpenReport) {
-    tracing::info!(segments = report.segments, head = %report.head, "the log is open");
-    if let Some(cut) = &report.cut {
-        tracing::warn!(
-            file = cut.file,
-            offset = cut.offset,
-            bytes = cut.bytes,
-            after = %cut.after,
-            "a crash had left a torn tail, which was never acknowledged; it was cut"
-        );
-    }
-}
 
 /// Reads manifests for the server. A gateway address that was given as an option wins over the manifest's.
 fn reader(gateway: cli::GatewayAt) -> ReadManifest {

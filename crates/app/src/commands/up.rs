@@ -6,6 +6,7 @@ use super::ready::{self, Progress};
 use crate::cli::{self, Global};
 use crate::data_dir::{DataDir, DataDirError, Lock};
 use crate::failure::{Failure, Outcome};
+use crate::log_choice::{LOG_URL, LogUrl};
 use crate::logging;
 use crate::render::{Screen, Tone, span};
 use crate::session::{self, Endpoints};
@@ -63,6 +64,7 @@ pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome 
         admin: admin.local_addr()?,
         gateway: cli::GatewayAt { listen: address(&gateway)?, plain: address(&plain)? },
         gateway_tls,
+        log: LogUrl::chosen(&options.log)?,
         data,
     };
     drop((api, admin, gateway, plain));
@@ -285,6 +287,9 @@ fn background(
         command.arg("--api-host").arg(name);
     }
     command.args(options.gateway.arguments());
+    if let Some(url) = LogUrl::chosen(&options.log)? {
+        command.env(LOG_URL, url.secret());
+    }
     if global.color == cli::Color::Never {
         command.args(["--color", "never"]);
     }

@@ -3,6 +3,7 @@
 use super::output::prune;
 use super::process::{Launcher, Program, end};
 use crate::clock;
+use crate::log_choice::LOG_URL;
 use rustix::process::Pid;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,7 +18,9 @@ use tokio::sync::{mpsc, watch};
 const MOST_UNHEARD: usize = 1_000;
 
 /// Variables of the supervisor that say how *it* was started; services get those that are meant for them.
-pub(super) const OWN_VARIABLES: [&str; 7] = [
+pub(super) const OWN_VARIABLES: [&str; 9] = [
+    LOG_URL,
+    "TENON_LOG_FILE",
     "TENON_DATA",
     "TENON_OUTPUT",
     "TENON_FILE",

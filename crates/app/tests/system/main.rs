@@ -17,6 +17,7 @@ mod only_replica;
 mod policies;
 mod recovery;
 mod renewing;
+mod servers;
 mod shop;
 mod sidecar;
 mod soak;

@@ -1,9 +1,10 @@
 //! Reaching the database: its address, the settings of a connection, and what can go wrong.
 
 use super::failure::Failure;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{ConnectOptions, Connection, raw_sql};
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 use tenon_core::Code;
@@ -11,11 +12,13 @@ use tenon_core::Code;
 /// How long reaching the database may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
+/// How long a read may take. One that takes longer has lost its connection without being told.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// What every connection is told first. The log's statements each name an index by their form, so the planner is not
 /// to think of scans, which it does while a table has no statistics. A transaction that was left open would hold up
 /// all servers, so the database ends it. A commit is answered when it is durable, whatever the database's default.
 const SETTINGS: &str = "
-    SET application_name = 'tenon';
     SET client_min_messages = warning;
     SET default_transaction_isolation = 'read committed';
     SET lock_timeout = '10s';
@@ -27,6 +30,21 @@ const SETTINGS: &str = "
     SET jit = off;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 ";
+
+/// Asks by one of the pool's connections, and gives that up if it does not answer in time.
+pub(super) async fn ask(
+    pool: &PgPool,
+    query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    match tokio::time::timeout(ANSWER, query.fetch_all(&mut *connection)).await {
+        Ok(rows) => rows,
+        Err(_) => {
+            connection.close_on_drop();
+            Err(io::Error::from(io::ErrorKind::TimedOut).into())
+        }
+    }
+}
 
 /// Where the database is and as whom to use it. Shown without the password.
 #[derive(Clone)]
@@ -44,7 +62,11 @@ impl Target {
             sqlx::Error::Configuration(reason) => ConnectError::Address(reason.to_string()),
             other => ConnectError::Address(other.to_string()),
         })?;
-        Ok(Self(options.disable_statement_logging()))
+        let named = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name("tenon"),
+        };
+        Ok(Self(named.disable_statement_logging()))
     }
 
     /// Opens one connection.
@@ -122,7 +144,7 @@ pub enum ConnectError {
 }
 
 /// What the system or the database said.
-pub type Cause = std::sync::Arc<std::io::Error>;
+pub type Cause = std::sync::Arc<io::Error>;
 
 impl ConnectError {
     /// The stable code.
@@ -141,7 +163,7 @@ impl ConnectError {
 
     pub(super) fn unreachable(target: &Target, failure: Failure) -> Self {
         let source = match failure {
-            Failure::Full => std::sync::Arc::new(std::io::ErrorKind::StorageFull.into()),
+            Failure::Full => std::sync::Arc::new(io::ErrorKind::StorageFull.into()),
             Failure::Passing(error) | Failure::Lasting(error) => error,
         };
         Self::Unreachable { target: target.to_string(), source }

@@ -1,6 +1,7 @@
 //! Learning what other servers append: by being told at once (`LISTEN`), and by asking now and then, since what is
 //! told while a connection is broken is told to nobody.
 
+use super::connect::ask;
 use super::schema::Head;
 use super::seen::Seen;
 use sqlx::postgres::{PgListener, PgPool};
@@ -19,7 +20,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn start(pool: &PgPool, seen: &Arc<Seen>, every: Duration) -> Self {
         let listening = tokio::spawn(listen(pool.clone(), Arc::clone(seen)));
-        let asking = tokio::spawn(ask(pool.clone(), Arc::clone(seen), every));
+        let asking = tokio::spawn(poll(pool.clone(), Arc::clone(seen), every));
         Self { tasks: [listening, asking] }
     }
 }
@@ -65,7 +66,7 @@ fn parse(payload: &str) -> Option<(u64, u64)> {
     Some((last.parse().ok()?, first.parse().ok()?))
 }
 
-async fn ask(pool: PgPool, seen: Arc<Seen>, every: Duration) {
+async fn poll(pool: PgPool, seen: Arc<Seen>, every: Duration) {
     while seen.closed().is_none() {
         tokio::time::sleep(every).await;
         if let Err(error) = refresh(&pool, &seen).await {
@@ -77,10 +78,10 @@ async fn ask(pool: PgPool, seen: Arc<Seen>, every: Duration) {
 /// Asks where the log ends and begins.
 pub(super) async fn refresh(pool: &PgPool, seen: &Seen) -> Result<(), sqlx::Error> {
     let known = seen.last();
-    let row = sqlx::query("SELECT log, last, time_micros, first FROM tenon.log_head WHERE one")
-        .fetch_one(pool)
-        .await?;
+    let query = sqlx::query("SELECT log, last, time_micros, first FROM tenon.log_head WHERE one");
+    let rows = ask(pool, query).await?;
+    let head = Head::from_row(rows.first().ok_or(sqlx::Error::RowNotFound)?)?;
     // What does not fit has closed the log, and was said.
-    let _ = seen.check(Head::from_row(&row)?, known);
+    let _ = seen.check(head, known);
     Ok(())
 }

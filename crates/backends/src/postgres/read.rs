@@ -1,5 +1,6 @@
 //! Reading a page: one statement, thus one snapshot of the database, says what there is and how far the log goes.
 
+use super::connect::ask;
 use super::rows::{self, Unreadable};
 use super::sql::{Walk, order};
 use sqlx::postgres::{PgPool, PgRow};
@@ -31,7 +32,8 @@ impl From<sqlx::Error> for NotRead {
 pub(super) async fn page(pool: &PgPool, walk: &Walk<'_>) -> Result<Found, NotRead> {
     let mut sql = statement(walk);
     // The text of a query with several items varies without bound, so it is not kept prepared.
-    let rows = sql.build().persistent(walk.query.items.len() <= 1).fetch_all(pool).await?;
+    let query = sql.build().persistent(walk.query.items.len() <= 1);
+    let rows = ask(pool, query).await?;
     let ends = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let number = |column| ends.try_get::<i64, _>(column).map(i64::cast_unsigned);
     let (last, first) = (number("last")?, number("first")?);

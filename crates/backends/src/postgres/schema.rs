@@ -11,7 +11,7 @@ use tenon_core::LogId;
 use uuid::Uuid;
 
 /// The steps, in order; a step's number is its place, from 1.
-const STEPS: &[&str] = &[include_str!("schema/0001_log.sql")];
+const STEPS: &[&str] = &[include_str!("schema/0001_log.sql"), include_str!("schema/0002_leases.sql")];
 
 /// The newest schema that is understood.
 const SUPPORTED: i32 = STEPS.len() as i32;

@@ -45,12 +45,12 @@ pub(super) async fn judge(
     let time = Timestamp::from_micros(head.time_micros);
     // All that is remembered are the ids of this group: those that are stored have an index.
     let mut admission = Admission::new(last, time, Position(head.first), usize::MAX);
-    for (position, id) in known.ids {
-        admission.remember(id, position);
+    for (position, id) in &known.ids {
+        admission.remember(*id, *position);
     }
     let mut judged = Judged { events: Vec::new(), answers: Vec::with_capacity(group.len()) };
     for (request, stored) in group.iter().zip(known.matches) {
-        let past = Earlier { stored, group: &judged.events };
+        let past = Earlier { stored, known: &known.ids, group: &judged.events };
         let verdict = admission.admit(&past, request.events.clone(), request.condition.as_ref(), now);
         judged.answers.push(match verdict {
             Err(error) => Err(error),
@@ -77,6 +77,7 @@ struct Known {
 /// The past of one append: what is stored, then the group so far.
 struct Earlier<'a> {
     stored: Option<(Position, EventId)>,
+    known: &'a [(Position, EventId)],
     group: &'a [Event],
 }
 
@@ -87,9 +88,12 @@ impl Past for Earlier<'_> {
         Ok(self.stored.or_else(in_group))
     }
 
-    /// Never asked: an id of the append that is stored was remembered, and found before the condition.
-    fn ids_from(&self, _: Position, _: usize) -> Result<Vec<EventId>, ReadError> {
-        Ok(Vec::new())
+    /// Of what is stored only the ids that the group has as well: whoever compares finds the others missing.
+    fn ids_from(&self, first: Position, count: usize) -> Result<Vec<EventId>, ReadError> {
+        let end = first.0.saturating_add(count as u64);
+        let group = self.group.iter().map(|event| (event.position, event.id));
+        let all = self.known.iter().copied().chain(group);
+        Ok(all.filter(|(at, _)| (first.0..end).contains(&at.0)).map(|(_, id)| id).collect())
     }
 }
 

@@ -23,7 +23,9 @@ impl Rig {
     }
 
     fn on(fixture: Fixture) -> Self {
-        let (heartbeats, _) = start(fixture.writer.clone(), fixture.clock.clone(), fixture.stop.clone());
+        let on_duty = OnDuty::always(&fixture.writer, Duty::Health);
+        let (heartbeats, _) =
+            start(fixture.writer.clone(), fixture.clock.clone(), on_duty, fixture.stop.clone());
         Self { fixture, heartbeats }
     }
 
@@ -245,4 +247,23 @@ async fn instances_of_services_that_are_no_longer_declared_are_not_checked() {
     rig.fixture.run(apply(system([bare("order")]))).await;
     assert_eq!(rig.fixture.status("payment-a"), None, "the manifest took it out");
     assert_eq!(rig.beat("payment", "payment-a").await.unwrap_err().code, Code::RegistryUnknownService);
+}
+
+#[tokio::test]
+async fn a_server_off_duty_refuses_heartbeats_and_says_who_takes_them() {
+    let fixture = Fixture::with(system([bare("payment")])).await;
+    let (leases, other) =
+        (tenon_store::lease::MemoryLeases::default(), tenon_core::ServerId::from_bytes([7; 16]));
+    // Another server has the duty, and goes on having it.
+    tenon_store::Leases::hold(&leases, "health", other, LONG).await.unwrap();
+    fixture.run(Command::Duty(duty::Command::Take { duty: Duty::Health, server: other })).await;
+    let mut tasks = JoinSet::new();
+    let own = tenon_core::ServerId::from_bytes([8; 16]);
+    let (writer, stop) = (fixture.writer.clone(), fixture.stop.clone());
+    let on_duty =
+        crate::duties::take(Duty::Health, writer.clone(), Arc::new(leases), own, &mut tasks, stop.clone());
+    let (heartbeats, _) = start(writer, fixture.clock.clone(), on_duty, stop);
+    let refusal = heartbeats.beat(service_ref("payment"), id("p1")).await.unwrap_err();
+    assert_eq!(refusal.code, Code::ServerOffDuty);
+    assert!(refusal.detail.contains(&other.to_string()), "{refusal}");
 }

@@ -23,7 +23,7 @@ fn sentences(before: Option<&System>, event: &Event) -> Vec<String> {
         Event::Runtime(runtime::Event::ServiceScaled { service, .. }) => {
             vec![format!("{service} is scaled by the manifest again")]
         }
-        Event::Runtime(_) => Vec::new(),
+        Event::Runtime(_) | Event::Duty(_) => Vec::new(),
     }
 }
 

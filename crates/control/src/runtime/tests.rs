@@ -27,9 +27,10 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let keys = Keys::open(folder.path()).unwrap();
         let (writer, clock, stop) = (fixture.writer.clone(), fixture.clock.clone(), fixture.stop.clone());
-        crate::checks::start(writer.clone(), clock.clone(), stop.clone());
+        let [health, runtime] = Duty::ALL.map(|duty| OnDuty::always(&writer, duty));
+        crate::checks::start(writer.clone(), clock.clone(), health, stop.clone());
         let api = "127.0.0.1:7420".parse().unwrap();
-        let (supervised, _) = start(writer, clock, keys, supervisor.socket(), api, stop);
+        let (supervised, _) = start(writer, clock, keys, supervisor.socket(), api, runtime, stop);
         Self { fixture, supervisor, supervised, _keys: folder }
     }
 
@@ -305,8 +306,8 @@ async fn without_a_supervisor_nothing_is_started_until_one_comes() {
     let keys = Keys::open(folder.path()).unwrap();
     let socket = folder.path().join("supervisor.sock");
     let (writer, clock, stop) = (fixture.writer.clone(), fixture.clock.clone(), fixture.stop.clone());
-    let api = "127.0.0.1:7420".parse().unwrap();
-    let (supervised, _) = start(writer, clock, keys, socket.clone(), api, stop);
+    let (api, on_duty) = ("127.0.0.1:7420".parse().unwrap(), OnDuty::always(&writer, Duty::Runtime));
+    let (supervised, _) = start(writer, clock, keys, socket.clone(), api, on_duty, stop);
     assert_eq!(fixture.writer.read(|view| view.state.runtime.instances().count()), 0);
     assert!(!supervised.is_so());
     let supervisor = FakeSupervisor::at(socket, &fixture.writer);

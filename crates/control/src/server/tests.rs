@@ -6,6 +6,7 @@ fn config(listen: SocketAddr, folder: &tempfile::TempDir) -> ServerConfig {
         listen,
         hosts: BTreeSet::new(),
         log: MemoryLog::default().into_log(),
+        leases: None,
         keys: Keys::open(folder.path()).unwrap(),
         supervisor: Some(folder.path().join("none.sock")),
         output: folder.path().to_owned(),

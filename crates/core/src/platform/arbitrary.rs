@@ -3,11 +3,12 @@
 use super::{Command, Event};
 use crate::catalog::{self, Applied};
 use crate::config;
+use crate::duty::{self, Duty, Epoch};
 use crate::fixtures::{
     applied, external, id, key, local, managed, millis, registration, service, system, value, with_config,
 };
 use crate::health::{Evidence, Status};
-use crate::id::{InstanceId, Position, ServiceRef};
+use crate::id::{InstanceId, Position, ServerId, ServiceRef};
 use crate::registry::{self, DeregisterReason, Labels, Origin, Registration};
 use crate::runtime::{self, Exit, Ports, SpecHash, StopReason};
 use proptest::prelude::*;
@@ -20,6 +21,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         6 => registry_command().prop_map(Command::Registry),
         3 => config_command().prop_map(Command::Config),
         3 => runtime_command().prop_map(Command::Runtime),
+        1 => (a_duty(), a_server()).prop_map(|(duty, server)| Command::Duty(duty::Command::Take { duty, server })),
         1 => (a_service(), an_instance())
             .prop_map(|(service, instance)| Command::GiveUp { service, instance }),
     ]
@@ -32,7 +34,24 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         6 => registry_event().prop_map(Event::Registry),
         3 => config_event().prop_map(Event::Config),
         6 => runtime_event().prop_map(Event::Runtime),
+        1 => duty_event().prop_map(Event::Duty),
     ]
+}
+
+fn a_duty() -> impl Strategy<Value = Duty> {
+    prop_oneof![Just(Duty::Health), Just(Duty::Runtime)]
+}
+
+fn a_server() -> impl Strategy<Value = ServerId> {
+    (0..3u8).prop_map(|number| ServerId::from_bytes([number; 16]))
+}
+
+fn duty_event() -> impl Strategy<Value = duty::Event> {
+    (a_duty(), a_server(), 0..4u64).prop_map(|(duty, server, epoch)| duty::Event::DutyTaken {
+        duty,
+        server,
+        epoch: Epoch(epoch),
+    })
 }
 
 fn a_service() -> impl Strategy<Value = ServiceRef> + Clone {

@@ -10,7 +10,7 @@ use crate::registry::{DeregisterReason, Labels, Origin, Registration, Sidecar};
 use crate::runtime::{Ports, StopReason};
 use crate::stamp::Stamp;
 use crate::time::Timestamp;
-use crate::{catalog, config, registry, runtime};
+use crate::{catalog, config, duty, registry, runtime};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -25,6 +25,9 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Registry(command) => to_registry(state, command),
         Command::Config(command) => to_config(state, command),
         Command::Runtime(command) => to_runtime(state, command, now),
+        Command::Duty(command) => {
+            Ok(duty::decide(&state.duties, command).into_iter().map(Event::Duty).collect())
+        }
         Command::GiveUp { service, instance } => give_up(state, service, instance, now),
     }
 }

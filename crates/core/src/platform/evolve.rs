@@ -16,6 +16,7 @@ impl State {
             Event::Registry(event) => self.evolve_registry(&mut changes, stamp, event),
             Event::Config(event) => changes.config.extend(self.config.evolve(stamp, event)),
             Event::Runtime(event) => self.evolve_runtime(&mut changes, stamp, event),
+            Event::Duty(event) => self.duties.evolve(event),
         }
         changes
     }

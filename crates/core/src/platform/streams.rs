@@ -8,7 +8,7 @@ use crate::{catalog, config, registry, runtime};
 /// after the position that the change was decided at.
 pub const CONTROL_TAG: &str = "tenon:control";
 
-/// The stream of an event: `$tenon/system`, or `$tenon/AREA/NAMESPACE/SERVICE` with the area `registry`,
+/// The stream of an event: `$tenon/system`, `$tenon/duty`, or `$tenon/AREA/NAMESPACE/SERVICE` with the area `registry`,
 /// `config` or `runtime`.
 pub fn stream(event: &Event) -> StreamName {
     let text = match (area(event), service(event)) {
@@ -40,12 +40,13 @@ fn area(event: &Event) -> &'static str {
         Event::Registry(_) => "registry",
         Event::Config(_) => "config",
         Event::Runtime(_) => "runtime",
+        Event::Duty(_) => "duty",
     }
 }
 
 fn service(event: &Event) -> Option<&ServiceRef> {
     match event {
-        Event::Catalog(_) => None,
+        Event::Catalog(_) | Event::Duty(_) => None,
         Event::Registry(event) => Some(of_registry(event)),
         Event::Config(event) => Some(of_config(event)),
         Event::Runtime(event) => Some(of_runtime(event)),

@@ -85,9 +85,17 @@ fn cases() -> Vec<(&'static str, Event)> {
     let manifest = Applied { system: system().into(), text: "name: shop\n".into() };
     let mut cases = vec![("shop", Event::Catalog(catalog::Event::ManifestApplied(manifest)))];
     cases.extend(config_cases().into_iter().map(|(case, event)| (case, Event::Config(event))));
+    cases.extend(duty_cases().into_iter().map(|(case, event)| (case, Event::Duty(event))));
     cases.extend(registry_cases().into_iter().map(|(case, event)| (case, Event::Registry(event))));
     cases.extend(runtime_cases().into_iter().map(|(case, event)| (case, Event::Runtime(event))));
     cases
+}
+
+fn duty_cases() -> Vec<(&'static str, duty::Event)> {
+    use duty::{Duty, Epoch, Event};
+    let server = ServerId::from_bytes(std::array::from_fn(|index| index as u8 + 1));
+    let taken = |duty, epoch| Event::DutyTaken { duty, server, epoch: Epoch(epoch) };
+    vec![("health", taken(Duty::Health, 1)), ("runtime", taken(Duty::Runtime, 1_000_000))]
 }
 
 fn config_cases() -> Vec<(&'static str, config::Event)> {

@@ -1,6 +1,25 @@
 //! Several servers on one database.
 
 use super::*;
+use tenon_core::ServerId;
+use tenon_store::Leases;
+
+#[tokio::test]
+async fn a_lease_has_one_holder_until_it_is_given_back_or_runs_out() {
+    let url = testing::shared().database();
+    let (one, two) = (open(&url).await, open(&url).await);
+    let [first, second] = [1, 2].map(|number| ServerId::from_bytes([number; 16]));
+    let long = Duration::from_secs(3_600);
+    assert!(one.hold("health", first, long).await.unwrap());
+    assert!(!two.hold("health", second, long).await.unwrap());
+    assert!(two.hold("runtime", second, long).await.unwrap());
+    assert!(one.hold("health", first, long).await.unwrap());
+    two.release("health", second).await.unwrap();
+    assert!(!two.hold("health", second, long).await.unwrap(), "only its holder gives it back");
+    one.release("health", first).await.unwrap();
+    assert!(two.hold("health", second, Duration::from_millis(1)).await.unwrap());
+    while !one.hold("health", first, long).await.unwrap() {}
+}
 
 #[tokio::test]
 async fn each_server_is_woken_by_what_the_other_appends() {

@@ -70,6 +70,7 @@ impl Api {
             listen: "127.0.0.1:0".parse().unwrap(),
             hosts: BTreeSet::from(["tenon.test".to_owned()]),
             log: Arc::clone(&log),
+            leases: None,
             keys: keys.clone(),
             supervisor: None,
             output: folder.path().join("logs"),
