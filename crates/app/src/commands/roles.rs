@@ -137,7 +137,10 @@ pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
     let plane = Arc::new(plane);
     runtime.block_on(async {
         let socket = handover::listen(&data.handover_socket())?;
-        std::fs::write(data.proxy_pid_file(), format!("{}\n", std::process::id()))?;
+        // Whole or not at all: others read it at any time.
+        let draft = data.proxy_pid_file().with_extension("draft");
+        std::fs::write(&draft, format!("{}\n", std::process::id()))?;
+        std::fs::rename(draft, data.proxy_pid_file())?;
         let released = tokio::select! {
             () = subscribe::follow(Arc::clone(&plane), server, file) => None,
             ended = told_to_end() => return ended,
