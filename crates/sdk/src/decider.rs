@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing here reads a clock, a random number or anything but its arguments: what a decision depends on is in
-//! the command or in the events. So a decider is tested without any infrastructure ([`crate::kit`]), a state is
+//! the command or in the events. So a decider is tested without any infrastructure (module `kit`), a state is
 //! the same whoever folds it, and "what was it last Tuesday" is a fold that stops earlier.
 
 use crate::events::Events;
