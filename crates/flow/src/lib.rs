@@ -1,4 +1,4 @@
-//! Drivers that serve the log to users: the event store, subscriptions, consumer groups.
+//! Drivers that serve the log to users: the event store and its subscriptions.
 //!
 //! - [`EventStore`]: users' streams, with expected versions, time travel and access, served over gRPC and HTTP.
 //! - [`vault`]: payloads that can be forgotten.
