@@ -114,6 +114,9 @@ fn builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
     builder
 }
 
+/// So much of a response is read at a time at most: an answer of 64 KiB with its head comes at once, and goes at once.
+const READ_BYTES: usize = 128 * 1024;
+
 /// A connection to an application, for one request at a time.
 ///
 /// It is read and written by whoever uses it, in the same task, which saves a request the waking of another one and finds
@@ -136,7 +139,8 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(limits.head_bytes.max(8 * 1024))
+        .max_buf_size(limits.head_bytes.max(READ_BYTES))
+        .max_header_size(limits.head_bytes)
         .handshake(TokioIo::new(Prefixed::new(Vec::new(), stream)))
         .await?;
     Ok(Sender { requests: sender, driver: Some(Box::pin(connection.with_upgrades())) })

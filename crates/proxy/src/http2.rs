@@ -1,5 +1,6 @@
 //! HTTP/2 without TLS, by prior knowledge (RFC 9113, 3.3), towards clients and towards applications.
 
+mod gather;
 mod watch;
 
 use crate::body::{Body, ReplayBody};
@@ -7,6 +8,7 @@ use crate::config::Limits;
 use crate::drain::Drain;
 use crate::pool::SendError;
 use crate::spare;
+use gather::gather;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
@@ -15,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -50,6 +53,7 @@ where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<Body>> + 'static,
 {
+    let (io, gathering) = gather(io);
     let first = First::default();
     let watch = Rc::new(Watch::default());
     let service = service_fn(|request| {
@@ -78,13 +82,13 @@ where
     let mut abuse = pin!(watch.abuse(limits.stream_idle));
     let abuse = tokio::select! {
         biased;
-        ended = &mut connection => return ended,
+        ended = poll_fn(|cx| gathering.poll(connection.as_mut(), cx)) => return ended,
         abuse = &mut abuse => abuse,
         () = first.then_drained(drain) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 biased;
-                ended = &mut connection => return ended,
+                ended = poll_fn(|cx| gathering.poll(connection.as_mut(), cx)) => return ended,
                 abuse = &mut abuse => abuse,
             }
         }
@@ -131,9 +135,10 @@ pub(crate) struct Sender(SendRequest<ReplayBody>);
 /// What broke the connection.
 pub(crate) async fn connect<I>(stream: I, limits: &Limits) -> hyper::Result<Sender>
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, connection) = hyper::client::conn::http2::Builder::new(Local)
+    let (stream, gathering) = gather(stream);
+    let (sender, connection) = hyper::client::conn::http2::Builder::new(gathering)
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
