@@ -5,7 +5,7 @@
 
 mod events;
 
-pub(crate) use events::{Append, EventsCommand, Forget, Read, Streams, Watch, Which};
+pub(crate) use events::{Append, Delete, EventsCommand, Forget, Read, Streams, Watch, Which};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;

@@ -19,6 +19,7 @@
 
 mod committer;
 mod connect;
+mod deleted;
 mod failure;
 mod follow;
 mod leases;
@@ -36,6 +37,7 @@ pub use connect::{Cause, ConnectError};
 
 use committer::Committer;
 use connect::Target;
+use deleted::Sweeper;
 use failure::Failure;
 use follow::Follower;
 use queue::{Queue, Request};
@@ -53,7 +55,7 @@ use tenon_store::{
     AppendError, Appended, BoxFuture, Clock, Condition, Direction, Log, NewEvent, Page, Query, ReadError,
     SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError, admission, new_log_id, system_clock,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -106,6 +108,7 @@ struct Inner {
     patience: Duration,
     follower: Mutex<Option<Follower>>,
     committer: Mutex<Option<JoinHandle<()>>>,
+    sweeper: Mutex<Option<Sweeper>>,
 }
 
 impl PostgresLog {
@@ -134,17 +137,21 @@ impl PostgresLog {
         let seen = Arc::new(Seen::new(head));
         let queue = Arc::new(Queue::new(options.queue_bytes.max(2 * MAX_APPEND_BYTES)));
         let follower = Follower::start(&pool, &seen, options.poll);
+        let deleted = Arc::new(Notify::new());
         let committer = Committer {
             target: target.clone(),
             queue: Arc::clone(&queue),
             seen: Arc::clone(&seen),
             clock: options.clock,
+            deleted: Arc::clone(&deleted),
             patience: options.patience,
             connection: Some(connection),
         };
         let committer = Mutex::new(Some(tokio::spawn(committer.run())));
         let (follower, patience) = (Mutex::new(Some(follower)), options.patience);
-        Ok(Self { inner: Arc::new(Inner { target, pool, seen, queue, patience, follower, committer }) })
+        let sweeper = Mutex::new(Some(Sweeper::start(pool.clone(), deleted)));
+        let inner = Inner { target, pool, seen, queue, patience, follower, committer, sweeper };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The log as the port.
@@ -163,6 +170,7 @@ impl PostgresLog {
             tracing::error!(%error, "the committer of the log failed");
         }
         inner.seen.close(SHUT_DOWN);
+        drop(inner.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(inner.follower.lock().unwrap_or_else(PoisonError::into_inner).take());
         inner.pool.close().await;
     }
@@ -268,7 +276,7 @@ impl Log for PostgresLog {
                 return Err(ReadError::Closed);
             }
             let limit = limit.clamp(1, MAX_PAGE_EVENTS);
-            self.read_page(Walk { query: &query, from, direction, limit }).await
+            self.read_page(Walk { query: &query, from, direction, limit, skip_deletions: false }).await
         })
     }
 

@@ -163,6 +163,13 @@ impl StreamName {
     }
 }
 
+impl EventType {
+    /// The type of the event that deletes the stream which it is appended to.
+    pub fn stream_deleted() -> Self {
+        Self("tenon.stream.StreamDeleted.v1".into())
+    }
+}
+
 /// How the names of Tenon's own streams begin.
 pub const RESERVED_STREAMS: &str = "$tenon/";
 

@@ -20,8 +20,9 @@ mod tail;
 use crate::vault::Vault;
 use std::fmt;
 use std::sync::Arc;
-use tenon_core::{Code, Position, Refusal};
-use tenon_store::{Log, Query};
+use tenon_core::{Code, Refusal};
+use tenon_store::log::END;
+use tenon_store::{Direction, Event, Log, Query};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -122,10 +123,10 @@ impl EventStore {
         Ok(Reading::new(Arc::clone(self.log()), wanted, until))
     }
 
-    /// The version of what a query selects: the position of its last event, if it has one.
-    pub(crate) async fn version(&self, query: Query) -> Result<Option<Position>, Error> {
-        let page = self.log().read(query, tenon_store::log::END, tenon_store::Direction::Backward, 1).await?;
-        Ok(page.events.first().map(|event| event.position))
+    /// The last event of what a query selects, if it has one.
+    pub(crate) async fn last(&self, query: Query) -> Result<Option<Event>, Error> {
+        let mut page = self.log().read(query, END, Direction::Backward, 1).await?;
+        Ok(page.events.pop())
     }
 }
 

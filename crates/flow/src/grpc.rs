@@ -169,6 +169,26 @@ impl EventStoreService for Served {
         Ok(Response::new(Self::head(self)))
     }
 
+    async fn delete_stream(
+        &self,
+        request: Request<v1::DeleteStreamRequest>,
+    ) -> Result<Response<v1::AppendResponse>, Status> {
+        let rights = self.rights(&request)?;
+        let deleted = self.store.delete(&rights, wire::deletion(request.into_inner())?).await?;
+        Ok(Response::new(wire::appended(&deleted)))
+    }
+
+    async fn forget_subject(
+        &self,
+        request: Request<v1::ForgetSubjectRequest>,
+    ) -> Result<Response<v1::ForgetSubjectResponse>, Status> {
+        self.rights(&request)?.check_operator("forgetting a subject")?;
+        let actor = request.extensions().get::<Caller>().map(Caller::actor);
+        let (namespace, subject) = wire::subject(&request.into_inner())?;
+        let told = self.store.vault()?.forget(namespace, subject, actor).await.map_err(Error::from)?;
+        Ok(Response::new(v1::ForgetSubjectResponse { position: told.0 }))
+    }
+
     async fn put_snapshot(
         &self,
         request: Request<Streaming<v1::Snapshot>>,

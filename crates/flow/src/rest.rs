@@ -31,6 +31,7 @@ const MOST: u64 = 1_000;
 pub(crate) fn router(store: EventStore) -> Router {
     Router::new()
         .route("/v1/streams", get(list::streams))
+        .route("/v1/streams/{stream}", delete(delete_stream))
         .route("/v1/streams/{stream}/events", get(read_stream).post(append_to_stream))
         .route("/v1/events", get(read_all))
         .route("/v1/events:append", post(append))
@@ -129,6 +130,16 @@ async fn append_document(
     let document = AppendedEvents { revision, positions, duplicate: appended.duplicate };
     let response: Response = reply::json(&document)?;
     Ok(reply::tagged(response, revision))
+}
+
+/// Deletes a stream: one that exists, unless a version is expected.
+async fn delete_stream(State(store): State<EventStore>, asked: Asked) -> Reply {
+    let log = store.log().id();
+    let version = asked.expected_version(log)?.unwrap_or(Version::Exists);
+    let expected = Expected { namespace: asked.namespace(&store)?, stream: asked.stream()?, version };
+    let deleted = store.delete(&asked.rights(&store)?, expected).await?;
+    let revision = Revision { log, position: deleted.last() };
+    Ok(reply::tagged(reply::json(&Changed { revision })?, revision))
 }
 
 /// Destroys the key of a subject, for good.

@@ -128,10 +128,13 @@ fn check_name(name: &'static str) -> Result<(), ProjectionError> {
     if good { Ok(()) } else { Err(ProjectionError::Name(name)) }
 }
 
-/// The query with the events that say whom to forget.
-fn with_forgotten(query: Query) -> Result<Query, InvalidName> {
+/// The query with the events that say whom to forget, and which streams were deleted.
+fn with_forgotten(mut query: Query) -> Result<Query, InvalidName> {
     if query.items.is_empty() {
         return Ok(query);
+    }
+    for item in query.items.iter_mut().filter(|item| !item.types.is_empty()) {
+        item.types.insert(EventType::stream_deleted());
     }
     let types = [EventType::new(SUBJECT_FORGOTTEN)?].into();
     Ok(query.or(QueryItem { types, ..QueryItem::default() }))

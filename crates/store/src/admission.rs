@@ -10,7 +10,7 @@
 
 use crate::log::{
     AppendError, Appended, Condition, Direction, Event, InvalidInput, MAX_APPEND_BYTES, MAX_APPEND_EVENTS,
-    NewEvent, Query, ReadError,
+    NewEvent, ReadError,
 };
 use recent::RecentIds;
 use std::collections::BTreeSet;
@@ -22,12 +22,12 @@ pub(crate) use recent::fingerprint;
 
 /// What an engine must know of its past for the rules.
 pub trait Past {
-    /// The first event that matches after a position, including those admitted but not yet written: where it
-    /// is and its id.
+    /// The first event that contradicts a condition ([`Condition::contradicted_by`]), including those admitted but
+    /// not yet written: where it is and its id.
     ///
     /// # Errors
     /// [`ReadError`] when the past cannot be read.
-    fn first_match(&self, query: &Query, after: Position) -> Result<Option<(Position, EventId)>, ReadError>;
+    fn first_match(&self, condition: &Condition) -> Result<Option<(Position, EventId)>, ReadError>;
     /// The ids of `count` events from a position on; fewer if there are not so many.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl Admission {
         condition: &Condition,
     ) -> Result<Option<Appended>, AppendError> {
         condition.query.check_mark(condition.after, Direction::Forward, self.first)?;
-        let Some((at, id)) = past.first_match(&condition.query, condition.after)? else { return Ok(None) };
+        let Some((at, id)) = past.first_match(condition)? else { return Ok(None) };
         let conflict = AppendError::Conflict { at };
         let Some(index) = events.iter().position(|event| event.id == id) else { return Err(conflict) };
         let first = Position(at.0.saturating_sub(index as u64));

@@ -10,6 +10,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc, reason = "a law fails by panicking")]
 
 pub mod appends;
+pub mod deletion;
 pub mod keeping;
 pub mod reads;
 pub mod subscriptions;
@@ -52,6 +53,12 @@ macro_rules! contract_tests {
             appends: bounds_are_kept,
             appends: the_largest_append_is_taken,
             appends: time_never_goes_backwards,
+            deletion: a_deleted_stream_is_seen_as_deleted,
+            deletion: a_deleted_stream_is_as_good_as_new,
+            deletion: a_deletion_is_an_append_under_a_condition,
+            deletion: a_deletion_is_kept_after_reopening,
+            deletion: a_deletion_concerns_one_stream_of_one_namespace,
+            deletion: what_cannot_be_deleted_is_refused,
             reads: queries_select_by_stream_tag_and_type,
             reads: queries_select_by_the_beginning_of_a_stream,
             reads: namespaces_keep_streams_apart,

@@ -10,6 +10,7 @@
 pub mod admission;
 pub mod clock;
 pub mod contract;
+mod deleted;
 pub mod lease;
 pub mod log;
 pub mod memory;
@@ -21,8 +22,8 @@ pub use clock::{Clock, system_clock};
 pub use lease::{LeaseError, Leases};
 pub use log::{
     AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, Metadata, NewEvent,
-    OpenError, Page, Query, QueryItem, ReadError, SchemaHash, Scope, Snapshot, SnapshotError, SnapshotKey,
-    Subscription, TruncateError, new_event_id, new_log_id,
+    OpenError, Page, Query, QueryItem, ReadError, STREAM_DELETED, SchemaHash, Scope, Snapshot, SnapshotError,
+    SnapshotKey, Subscription, TruncateError, new_event_id, new_log_id,
 };
 pub use memory::{MemoryLog, MemoryOptions};
 pub use segment::{DirectoryDisk, OpenReport, SegmentLog, SegmentOptions};

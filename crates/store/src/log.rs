@@ -46,6 +46,16 @@
 //! `Truncated { first }`, except those that can only match reserved streams: these are kept. The mark is
 //! durable and never goes back; disk space is given back after that, and a crash in between is harmless.
 //!
+//! **Deletion.** An event of the type [`STREAM_DELETED`] deletes the stream that it is appended to
+//! ([`NewEvent::deletion`]): from then on the stream's events before it are in no read, subscription or
+//! condition, whatever asks for them; the event itself is what is left of the stream. It is appended like any
+//! other, thus atomically with others, idempotently, and under the condition that the stream has not changed.
+//! Going on with the stream opens it again. To a condition that looks from the beginning of the log
+//! ([`Position::START`]: the stream is new) a deletion does not count, to any other it does: the stream has
+//! changed. What comes in the same commit as the deletion may still be judged as if it came before. Tenon's own
+//! streams cannot be deleted. Disk space is given back later; when it was, the ids of what was deleted may be
+//! forgotten.
+//!
 //! **Subscriptions.** [`subscribe`] delivers every matching event after a
 //! position once and in order, first from history and then live, with no gap, duplicate or reordering. It
 //! holds one page at most; a slow subscriber delays nobody and reads on from where it is.
@@ -65,7 +75,7 @@
 //! [`subscribe`]: trait.Log.html#method.subscribe
 //!
 //! Left out on purpose: the version number of an event within its stream (the position serves; whoever shows
-//! a stream may count), and tombstones for single streams (they come with the event store of crate `flow`).
+//! a stream may count).
 
 mod error;
 mod event;
@@ -76,7 +86,7 @@ mod subscription;
 pub use error::{
     AppendError, Changed, Damage, InvalidInput, OpenError, ReadError, SnapshotError, TruncateError,
 };
-pub use event::{Event, Metadata, NewEvent, new_event_id, new_log_id};
+pub use event::{Event, Metadata, NewEvent, STREAM_DELETED, new_event_id, new_log_id};
 pub use query::{Condition, Direction, Query, QueryItem, Scope};
 pub(crate) use snapshot::{FNV_OFFSET, fnv1a};
 pub use snapshot::{MAX_SNAPSHOT_BYTES, SchemaHash, Snapshot, SnapshotKey};
@@ -85,7 +95,7 @@ pub use subscription::Subscription;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use tenon_core::{LogId, Position};
+use tenon_core::{LogId, Namespace, Position, StreamName};
 use tokio::sync::watch;
 
 /// A future that can be sent to another thread, behind a pointer so that the port stays `dyn`-safe.
@@ -181,6 +191,22 @@ impl dyn Log {
     /// Delivers every event that matches, strictly after `from`, and goes on as more are appended.
     pub fn subscribe(self: &Arc<Self>, query: Query, from: Position) -> Subscription {
         Subscription::new(Arc::clone(self), query, from)
+    }
+
+    /// Deletes a stream, if nothing was appended to it after a position; whatever it holds, without one. A stream
+    /// without events may be deleted, too.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub async fn delete_stream(
+        &self,
+        namespace: Namespace,
+        stream: StreamName,
+        unchanged_since: Option<Position>,
+    ) -> Result<Appended, AppendError> {
+        let unchanged = unchanged_since
+            .map(|after| Condition::stream_unchanged(namespace.clone(), stream.clone(), after));
+        self.append(vec![NewEvent::deletion(namespace, stream)], unchanged).await
     }
 }
 

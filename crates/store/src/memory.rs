@@ -289,8 +289,7 @@ impl State {
         self.admission.settle();
         let first = admitted.first().map_or(Position::START, |event| event.position);
         let appended = Appended::run(first, admitted.len(), false);
-        self.events.bytes += bytes;
-        self.events.list.extend(admitted);
+        self.events.add(admitted, bytes);
         if let Some(heads) = &self.heads {
             heads.send_replace(appended.last());
         }
@@ -327,16 +326,35 @@ impl Events {
         }
     }
 
+    /// Adds events, and drops those of streams that they delete.
+    fn add(&mut self, events: Vec<Event>, bytes: usize) {
+        let deletions: Vec<Event> = events.iter().filter(|event| event.is_deletion()).cloned().collect();
+        self.bytes += bytes;
+        self.list.extend(events);
+        for deletion in deletions {
+            self.retain(|event| {
+                event.position >= deletion.position
+                    || event.stream != deletion.stream
+                    || event.namespace != deletion.namespace
+            });
+        }
+    }
+
     /// Drops users' events before the mark.
     fn scavenge(&mut self, first: Position) {
-        self.list.retain(|event| event.position >= first || event.stream.is_reserved());
+        self.retain(|event| event.position >= first || event.stream.is_reserved());
+    }
+
+    fn retain(&mut self, kept: impl Fn(&Event) -> bool) {
+        self.list.retain(kept);
         self.bytes = self.list.iter().map(Event::size).sum();
     }
 }
 
 impl Past for Events {
-    fn first_match(&self, query: &Query, after: Position) -> Result<Option<(Position, EventId)>, ReadError> {
-        let found = self.list[self.after(after)..].iter().find(|event| query.matches(event));
+    fn first_match(&self, condition: &Condition) -> Result<Option<(Position, EventId)>, ReadError> {
+        let later = &self.list[self.after(condition.after)..];
+        let found = later.iter().find(|event| condition.contradicted_by(event));
         Ok(found.map(|event| (event.position, event.id)))
     }
 

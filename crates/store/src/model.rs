@@ -3,6 +3,7 @@
 
 use crate::log::{AppendError, Appended, Changed, Condition, Event, NewEvent};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use tenon_core::{EventId, Position};
 
 /// What a log is known to hold.
@@ -48,6 +49,15 @@ impl Model {
         found.map_or(Position::START, |(position, _)| *position)
     }
 
+    /// Whether some of these events may be forgotten, because they were scavenged or deleted.
+    pub(crate) fn may_be_forgotten(&self, events: &[NewEvent]) -> bool {
+        let of_these = |id: EventId| events.iter().any(|event| event.id == id);
+        self.present
+            .iter()
+            .filter(|(_, event)| of_these(event.id))
+            .any(|(position, event)| *position < self.mark || self.is_deleted(*position, event))
+    }
+
     /// A commit begins.
     pub(crate) fn begin_group(&mut self) {
         self.new_group = true;
@@ -67,7 +77,8 @@ impl Model {
             Ok(appended) => self.appended(events, condition, appended),
             Err(AppendError::Conflict { at }) if lone => {
                 let contradicts = |event: &NewEvent| {
-                    condition.is_some_and(|it| *at > it.after && it.query.matches_new(event))
+                    condition
+                        .is_some_and(|it| *at > it.after && counts(it, event) && it.query.matches_new(event))
                 };
                 let found = self.present.get(at);
                 let justified = match found {
@@ -132,8 +143,12 @@ impl Model {
         let by_position: BTreeMap<Position, &Event> =
             served.iter().map(|event| (event.position, event)).collect();
         for (position, expected) in &self.present {
-            let served = *position >= self.mark || expected.stream.is_reserved();
+            let deleted = self.is_deleted(*position, expected) || deleted_among(served, *position, expected);
+            let served = !deleted && (*position >= self.mark || expected.stream.is_reserved());
             match by_position.get(position) {
+                Some(_) if deleted => {
+                    ensure!(false, "the event at {position} is served although it was deleted")
+                }
                 Some(event) => {
                     ensure!(same(event, expected), "the event at {position} is not the one appended");
                 }
@@ -154,6 +169,14 @@ impl Model {
         Ok(())
     }
 
+    /// Whether an event was deleted with its stream.
+    pub(crate) fn is_deleted(&self, position: Position, event: &NewEvent) -> bool {
+        let after = (Bound::Excluded(position), Bound::Unbounded);
+        self.present.range(after).any(|(_, later)| {
+            later.is_deletion() && later.stream == event.stream && later.namespace == event.namespace
+        })
+    }
+
     fn appended(
         &mut self,
         events: &[NewEvent],
@@ -163,7 +186,10 @@ impl Model {
         ensure!(appended.positions.len() == events.len(), "not every event got a position");
         if let Some(condition) = condition {
             let matching = |(position, event): &(&Position, &NewEvent)| {
-                **position > condition.after && condition.query.matches_new(event)
+                **position > condition.after
+                    && counts(condition, event)
+                    && condition.query.matches_new(event)
+                    && !self.is_deleted(**position, event)
             };
             let found = self.present.iter().find(matching).map(|(position, _)| position);
             ensure!(found.is_none(), "appended although the event at {found:?} contradicts {condition:?}");
@@ -247,6 +273,21 @@ impl Model {
         ensure!(explained == fresh.len(), "an event is served that was never appended: {fresh:?}");
         Ok(())
     }
+}
+
+/// Whether an event counts that matches a condition.
+fn counts(condition: &Condition, event: &NewEvent) -> bool {
+    condition.after > Position::START || !event.is_deletion()
+}
+
+/// Whether an event is older than a deletion of its stream among these.
+fn deleted_among(served: &[Event], position: Position, event: &NewEvent) -> bool {
+    served.iter().any(|later| {
+        later.is_deletion()
+            && later.position > position
+            && later.stream == event.stream
+            && later.namespace == event.namespace
+    })
 }
 
 fn same(event: &Event, expected: &NewEvent) -> bool {

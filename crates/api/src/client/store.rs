@@ -68,6 +68,18 @@ impl Client {
         self.transport.events(call.after(after)).await
     }
 
+    /// Deletes a stream, if this is still its revision.
+    pub async fn delete_stream(
+        &self,
+        stream: &StreamName,
+        namespace: Option<&str>,
+        revision: Option<Revision>,
+    ) -> Result<Changed, Error> {
+        let path = format!("/v1/streams/{}", segment(stream.as_str()));
+        let call = Call::new(Method::DELETE, path).query_if("namespace", namespace);
+        self.transport.json(call.only_if(revision)).await
+    }
+
     /// Destroys the key of a subject.
     pub async fn forget(&self, subject: &Subject, namespace: Option<&str>) -> Result<Changed, Error> {
         let call = Call::new(Method::DELETE, subject_path(subject)).query_if("namespace", namespace);

@@ -41,6 +41,11 @@ const IF_MATCH: Parameter = in_header(
 const IF_NONE_MATCH: Parameter =
     in_header("if-none-match", "`*`: append only if the stream has no event yet.");
 
+const IF_UNCHANGED: Parameter = in_header(
+    "if-match",
+    "Delete only if the stream has no event after this ETag; otherwise `log.conflict`. Without it, if the stream exists.",
+);
+
 const READING: &[Code] = &[Code::RequestInvalid, Code::LogInvalid, Code::LogTruncated, Code::LogOther];
 const APPENDING: &[Code] = &[
     Code::RequestInvalid,
@@ -90,6 +95,24 @@ pub const EVENTS: &[Endpoint] = &[
         request: Some(of::<AppendEvents>()),
         answers: &[Answer::Json(of::<AppendedEvents>())],
         errors: APPENDING,
+        ..PLAIN
+    },
+    Endpoint {
+        method: Method::DELETE,
+        path: "/v1/streams/{stream}",
+        operation: "deleteStream",
+        summary: "Delete a stream: its events are told no more, only that it was deleted; appending opens it again",
+        access: Access::Instance,
+        parameters: &[STREAM, NAMESPACE, IF_UNCHANGED, ACTOR],
+        answers: &[Answer::Json(of::<Changed>())],
+        errors: &[
+            Code::RequestInvalid,
+            Code::LogInvalid,
+            Code::LogConflict,
+            Code::LogOther,
+            Code::LogFull,
+            Code::LogClosed,
+        ],
         ..PLAIN
     },
     Endpoint {

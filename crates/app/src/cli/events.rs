@@ -21,6 +21,11 @@ Examples:
   tenon events watch order/7 --from 0                      all of a stream, then what comes
   tenon events watch --prefix order/ -o json | jq .data";
 
+const DELETE: &str = "\
+Examples:
+  tenon events delete order/7
+  tenon events delete order/7 --expect 01a1fc47-…@41       only if nothing was appended since";
+
 /// The event store's commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {
@@ -35,6 +40,9 @@ pub(crate) enum EventsCommand {
     Watch(Watch),
     /// The streams, those that changed last first
     Streams(Streams),
+    /// Delete a stream: its events are read no more; appending to it opens it again
+    #[command(after_help = DELETE)]
+    Delete(Delete),
     /// Forget a subject, for good: destroy its key, so that no payload about it can be read any more
     Forget(Forget),
 }
@@ -69,6 +77,19 @@ pub(crate) struct Append {
     #[arg(long, value_name = "UUID")]
     pub(crate) id: Option<String>,
     /// Append only if the stream is as expected: `none`, `exists`, or its last revision
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) expect: Option<String>,
+}
+
+/// `tenon events delete`
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The stream
+    pub(crate) stream: String,
+    /// The namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Delete only if this is its last revision; whatever it holds, without
     #[arg(long, value_name = "VERSION")]
     pub(crate) expect: Option<String>,
 }

@@ -24,6 +24,7 @@ pub(crate) async fn events(screen: Screen, client: &Client, command: EventsComma
         EventsCommand::Read(options) => read(screen, client, options).await,
         EventsCommand::Watch(options) => watch(screen, client, options).await,
         EventsCommand::Streams(options) => streams(screen, client, options).await,
+        EventsCommand::Delete(options) => delete(screen, client, &options).await,
         EventsCommand::Forget(options) => forget(screen, client, &options).await,
     }
 }
@@ -211,6 +212,17 @@ async fn streams(screen: Screen, client: &Client, options: cli::Streams) -> Outc
     Ok(())
 }
 
+async fn delete(screen: Screen, client: &Client, options: &cli::Delete) -> Outcome {
+    let stream = name(&options.stream)?;
+    let revision = options.expect.as_deref().map(revision).transpose()?;
+    let changed = client.delete_stream(&stream, options.namespace.as_deref(), revision).await?;
+    if screen.is_json() {
+        return Ok(screen.json(&changed)?);
+    }
+    screen.remark(&format!("{stream}: deleted, revision {}", changed.revision));
+    Ok(())
+}
+
 async fn forget(screen: Screen, client: &Client, options: &cli::Forget) -> Outcome {
     let subject = name(&options.subject)?;
     let changed = client.forget(&subject, options.namespace.as_deref()).await?;
@@ -228,6 +240,11 @@ fn query_of(which: cli::Which) -> EventsQuery {
 
 fn name<T: std::str::FromStr<Err = InvalidName>>(text: &str) -> Result<T, Failure> {
     text.parse().map_err(|error: InvalidName| Failure::new(Code::RequestInvalid, error.to_string()))
+}
+
+fn revision(text: &str) -> Result<Revision, Failure> {
+    let invalid = || format!("--expect {text:?} is not a revision such as `tenon events append` prints");
+    text.parse().map_err(|_| Failure::new(Code::RequestInvalid, invalid()))
 }
 
 fn metadata(pair: &str) -> Result<(String, String), Failure> {

@@ -44,6 +44,14 @@ async fn events_are_appended_read_watched_and_seen_as_they_were() {
     for expected in ["OrderPlaced", "OrderPaid", "just a text"] {
         assert!(watch.next().await.contains(expected));
     }
+    tenon.run(&["events", "delete", "order/1", "--expect", version]).await.exited(5);
+    tenon.run(&["events", "delete", "order/2"]).await.exited(5);
+    tenon.run(&["events", "delete", "order/1"]).await.succeeded();
+    let left = tenon.json(&["events", "read", "--prefix", "order/"]).await;
+    assert_eq!(left["events"].as_array().unwrap().len(), 1);
+    assert_eq!(left["events"][0]["type"], "tenon.stream.StreamDeleted.v1");
+    append("order/1", "shop.OrderPlaced.v1", &["{}", "--expect", "none"]).await.succeeded();
+
     append("$tenon/registry", "shop.Forged.v1", &[]).await.exited(7);
     append("a b", "shop.Noted.v1", &[]).await.exited(3);
 }

@@ -14,7 +14,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, raw_sql};
 use std::sync::Arc;
 use std::time::Duration;
-use tenon_store::{AppendError, Appended, Clock};
+use tenon_store::{AppendError, Appended, Clock, Event};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How long one attempt may take: longer than the database lets a lock be waited for.
@@ -29,6 +30,8 @@ pub(super) struct Committer {
     pub(super) queue: Arc<Queue>,
     pub(super) seen: Arc<Seen>,
     pub(super) clock: Clock,
+    /// Told when a stream was deleted.
+    pub(super) deleted: Arc<Notify>,
     pub(super) patience: Duration,
     pub(super) connection: Option<PgConnection>,
 }
@@ -153,6 +156,9 @@ impl Committer {
         *committing = true;
         raw_sql("COMMIT").execute(connection).await.map_err(|_| Failed::Committing)?;
         self.seen.note(last.position.0, head.first);
+        if events.iter().any(Event::is_deletion) {
+            self.deleted.notify_one();
+        }
         Ok(answers)
     }
 }

@@ -12,7 +12,7 @@ use tenon_core::Position;
 use tenon_store::{AppendError, InvalidInput, ReadError, TruncateError};
 
 /// How many events are deleted at once.
-const AT_ONCE: i64 = 2_000;
+pub(super) const AT_ONCE: i64 = 2_000;
 
 /// Moves the mark to `first` if that is further, and deletes what lies before it.
 pub(super) async fn truncate_before(

@@ -11,7 +11,11 @@ use tenon_core::LogId;
 use uuid::Uuid;
 
 /// The steps, in order; a step's number is its place, from 1.
-const STEPS: &[&str] = &[include_str!("schema/0001_log.sql"), include_str!("schema/0002_leases.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/0001_log.sql"),
+    include_str!("schema/0002_leases.sql"),
+    include_str!("schema/0003_deleted.sql"),
+];
 
 /// The newest schema that is understood.
 const SUPPORTED: i32 = STEPS.len() as i32;

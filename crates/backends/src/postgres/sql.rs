@@ -4,9 +4,10 @@
 //! that of its streams, else of its first tag, else of its types, else of all positions. What the index does not know
 //! is checked row by row. Branches are joined by `UNION`, which drops what several of them find.
 
+use super::deleted::NOT_DELETED;
 use sqlx::{Postgres, QueryBuilder};
 use tenon_core::{EventType, Position, StreamName, Tag};
-use tenon_store::{Direction, Query, QueryItem, Scope};
+use tenon_store::{Direction, Query, QueryItem, STREAM_DELETED, Scope};
 
 /// A walk over the log.
 pub(super) struct Walk<'a> {
@@ -14,6 +15,8 @@ pub(super) struct Walk<'a> {
     pub(super) from: Position,
     pub(super) direction: Direction,
     pub(super) limit: usize,
+    /// Passes over deletions of streams, too.
+    pub(super) skip_deletions: bool,
 }
 
 type Sql = QueryBuilder<Postgres>;
@@ -119,6 +122,12 @@ impl Walk<'_> {
         }
         if !tags.is_empty() {
             sql.push(" AND e.tags @> ").push_bind(tags.to_vec());
+        }
+        if self.query.scope != Scope::Reserved {
+            sql.push(" AND ").push(NOT_DELETED);
+        }
+        if self.skip_deletions {
+            sql.push(" AND e.event_type <> ").push_bind(STREAM_DELETED);
         }
         sql.push(format_args!(" ORDER BY {walked}.position {}", order(self.direction)));
         self.push_limit(sql);

@@ -104,3 +104,42 @@ async fn a_snapshot_of_the_largest_size_is_kept() {
     log.put_snapshot(snapshot.clone()).await.unwrap();
     assert!(log.snapshot(key, snapshot.schema).await.unwrap() == Some(snapshot));
 }
+
+#[tokio::test]
+async fn the_rows_of_a_deleted_stream_go_whoever_deleted_it() {
+    let url = testing::shared().database();
+    let log = open(&url).await.into_log();
+    for _ in 0..3 {
+        let of_a = (0..1_000).map(|_| NewEvent { tags: ["t".parse().unwrap()].into(), ..event("a") });
+        log.append(of_a.collect(), None).await.unwrap();
+    }
+    log.append(vec![event("b")], None).await.unwrap();
+    log.delete_stream(Namespace::default(), name("a"), None).await.unwrap();
+    let count = async |table: &str| {
+        let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+        let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM tenon.{table}"));
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut connection).await.unwrap()
+    };
+    // Two are left: that of `b`, and the deletion.
+    while count("deleted").await > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((count("events").await, count("tags").await), (2, 0));
+    // What another server left.
+    log.append(vec![event("b")], None).await.unwrap();
+    let position = log.delete_stream(Namespace::default(), name("c"), None).await.unwrap().last();
+    while count("deleted").await > 0 {
+        tokio::task::yield_now().await;
+    }
+    let left = format!("INSERT INTO tenon.deleted VALUES ('b', 'default', {position})");
+    testing::shared().sql(&url, &left);
+    assert_eq!(
+        log.read(Query::user(), Position::START, Direction::Forward, 10).await.unwrap().events.len(),
+        2
+    );
+    let _other = open(&url).await;
+    while count("deleted").await > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(count("events").await, 2);
+}

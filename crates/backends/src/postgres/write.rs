@@ -13,7 +13,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{QueryBuilder, Row, raw_sql};
 use tenon_core::{EventId, Position, Tag, Timestamp};
 use tenon_store::admission::{Admission, Past, Verdict};
-use tenon_store::{AppendError, Appended, Condition, Direction, Event, NewEvent, Query, ReadError, Scope};
+use tenon_store::{
+    AppendError, Appended, Condition, Direction, Event, NewEvent, Query, ReadError, STREAM_DELETED, Scope,
+};
 use uuid::Uuid;
 
 /// What the rules made of a group.
@@ -82,9 +84,9 @@ struct Earlier<'a> {
 }
 
 impl Past for Earlier<'_> {
-    fn first_match(&self, query: &Query, after: Position) -> Result<Option<(Position, EventId)>, ReadError> {
-        let matching = |event: &&Event| event.position > after && query.matches(event);
-        let in_group = || self.group.iter().find(matching).map(|event| (event.position, event.id));
+    fn first_match(&self, condition: &Condition) -> Result<Option<(Position, EventId)>, ReadError> {
+        let contradicts = |event: &&Event| condition.contradicted_by(event);
+        let in_group = || self.group.iter().find(contradicts).map(|event| (event.position, event.id));
         Ok(self.stored.or_else(in_group))
     }
 
@@ -118,6 +120,11 @@ async fn look_up(connection: &mut PgConnection, group: &[Request]) -> Result<Kno
          CROSS JOIN LATERAL (
              SELECT e.position, e.id FROM tenon.events e
              WHERE e.stream = v.stream AND e.namespace = v.namespace AND e.position > v.after
+                 AND (v.after > 0 OR e.event_type <> $6)
+                 AND NOT EXISTS (
+                     SELECT 1 FROM tenon.deleted d
+                     WHERE d.stream = e.stream AND d.namespace = e.namespace AND d.position > e.position
+                 )
              ORDER BY e.position LIMIT 1
          ) e",
     )
@@ -126,6 +133,7 @@ async fn look_up(connection: &mut PgConnection, group: &[Request]) -> Result<Kno
     .bind(versions.namespaces)
     .bind(versions.streams)
     .bind(versions.after)
+    .bind(STREAM_DELETED)
     .fetch_all(&mut *connection)
     .await?;
     let mut known = Known { ids: Vec::new(), matches: vec![None; group.len()] };
@@ -179,7 +187,8 @@ async fn first_match(
     condition: &Condition,
 ) -> Result<Option<(Position, EventId)>, Failure> {
     let Condition { query, after } = condition;
-    let walk = Walk { query, from: *after, direction: Direction::Forward, limit: 1 };
+    let skip_deletions = *after == Position::START;
+    let walk = Walk { query, from: *after, direction: Direction::Forward, limit: 1, skip_deletions };
     let mut sql = QueryBuilder::new("");
     walk.push(&mut sql);
     let persistent = query.items.len() <= 1;
@@ -206,7 +215,12 @@ pub(super) async fn write(connection: &mut PgConnection, events: &[Event]) -> Re
              FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::bool[], $5::int4[], $6::text[], $7::text[],
                      $8::text[], $9::text[], $10::text[], $11::bytea[])
                  AS n(position, time_micros, id, reserved, size, namespace, stream, event_type, tags, metadata, data)
-             RETURNING position, namespace, reserved, tags
+             RETURNING position, namespace, reserved, tags, stream, event_type
+         ), deleted AS (
+             INSERT INTO tenon.deleted (stream, namespace, position)
+             SELECT w.stream, w.namespace, max(w.position) FROM written w WHERE w.event_type = $14
+             GROUP BY w.stream, w.namespace
+             ON CONFLICT (stream, namespace) DO UPDATE SET position = excluded.position
          ), tagged AS (
              INSERT INTO tenon.tags (tag, namespace, position, reserved)
              SELECT t.tag, w.namespace, w.position, w.reserved FROM written w, unnest(w.tags) AS t(tag)
@@ -228,6 +242,7 @@ pub(super) async fn write(connection: &mut PgConnection, events: &[Event]) -> Re
     .bind(columns.data)
     .bind(number(last.position))
     .bind(last.time.as_micros().cast_signed())
+    .bind(STREAM_DELETED)
     .execute(connection)
     .await?;
     Ok(())

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::rights::Rights;
 use std::time::Duration;
 use tenon_core::{Code, Namespace, Position, Refusal, StreamName};
-use tenon_store::{AppendError, Appended, Condition, Direction, NewEvent, Query, Scope};
+use tenon_store::{AppendError, Appended, Condition, Direction, Event, NewEvent, Query, Scope};
 
 /// How many times an append is tried again because of an event that does not concern it: a stream of the same name in
 /// another namespace.
@@ -86,11 +86,23 @@ impl EventStore {
         Ok(self.log().append(events, conditions.pop()).await?)
     }
 
+    /// Deletes a stream, if its version is as expected. One that is deleted already stays as it is.
+    pub(crate) async fn delete(&self, rights: &Rights, expected: Expected) -> Result<Appended, Error> {
+        let Expected { namespace, stream, version } = expected.clone();
+        let last = self.last(rights.stream(namespace.clone(), stream.clone())?).await?;
+        let deletion = NewEvent::deletion(namespace, stream);
+        let admitted = self.admit(rights, vec![deletion], vec![expected], None)?;
+        match (last, version) {
+            (Some(last), Version::Exists) if last.is_deletion() => Ok(Appended::run(last.position, 1, true)),
+            _ => self.append(admitted).await,
+        }
+    }
+
     async fn check_exists(&self, query: Query) -> Result<(), Error> {
         let name = query.items.iter().flat_map(|item| &item.streams).next().map(ToString::to_string);
-        match self.version(query).await? {
-            Some(_) => Ok(()),
-            None => {
+        match self.last(query).await? {
+            Some(event) if !event.is_deletion() => Ok(()),
+            _ => {
                 let detail =
                     format!("stream {} was expected to exist and has no event", name.unwrap_or_default());
                 Err(Refusal::new(Code::LogConflict, detail).into())
@@ -134,9 +146,7 @@ impl EventStore {
         events: &[NewEvent],
     ) -> Result<Option<Condition>, Error> {
         for condition in conditions {
-            let Condition { query, after } = condition.clone();
-            let page = self.log().read(query, after, Direction::Forward, 1).await?;
-            if let Some(found) = page.events.first() {
+            if let Some(found) = self.first_match(condition).await? {
                 if events.iter().any(|event| event.id == found.id) {
                     return Ok(Some(condition.clone()));
                 }
@@ -146,11 +156,25 @@ impl EventStore {
         Ok(None)
     }
 
+    /// The first event that contradicts a condition.
+    async fn first_match(&self, condition: &Condition) -> Result<Option<Event>, Error> {
+        let mut from = condition.after;
+        loop {
+            let mut page = self.log().read(condition.query.clone(), from, Direction::Forward, 1).await?;
+            match page.events.pop() {
+                // One deletion for each stream of the query at most.
+                Some(event) if !condition.counts(&event) => from = event.position,
+                found => return Ok(found),
+            }
+        }
+    }
+
     /// Whether the event at a position matches one of the conditions.
     async fn concerns(&self, conditions: &[Condition], at: Position) -> Result<bool, Error> {
         let before = Position(at.0.saturating_sub(1));
         let page = self.log().read(Query::everything(), before, Direction::Forward, 1).await?;
-        let matching = |condition: &Condition| page.events.iter().any(|event| condition.query.matches(event));
+        let matching =
+            |condition: &Condition| page.events.iter().any(|event| condition.contradicted_by(event));
         Ok(conditions.iter().any(matching))
     }
 

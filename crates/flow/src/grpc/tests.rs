@@ -218,3 +218,30 @@ async fn streams_are_bounded() {
     assert_eq!(refused.metadata().get("tenon-error").unwrap(), "server.overloaded");
     drop(open);
 }
+
+#[tokio::test]
+async fn streams_are_deleted_and_subjects_forgotten() {
+    let fixture = Fixture::new();
+    let mut client = serve(&fixture.store, Some(admin())).await;
+    fixture.append(&["a", "b"]).await;
+    let of = |stream: &str| v1::Expected { stream: stream.into(), ..v1::Expected::default() };
+    let deletion = |stream| v1::DeleteStreamRequest { stream: Some(stream) };
+    let exact = v1::Expected { version: Some(v1::expected::Version::Exact(0)), ..of("a") };
+    let refused = client.delete_stream(deletion(exact)).await.unwrap_err();
+    assert_eq!(refused.metadata().get("tenon-error").unwrap(), "log.conflict");
+    for duplicate in [false, true] {
+        let deleted = client.delete_stream(deletion(of("a"))).await.unwrap().into_inner();
+        assert_eq!((deleted.last, deleted.duplicate), (3, duplicate));
+    }
+    assert_eq!(read(&mut client, v1::ReadRequest::default()).await, [2, 3]);
+    // The fixture keeps no keys.
+    let forget = v1::ForgetSubjectRequest { subject: "c-7".into(), ..v1::ForgetSubjectRequest::default() };
+    let refused = client.forget_subject(forget.clone()).await.unwrap_err();
+    assert_eq!(refused.metadata().get("tenon-error").unwrap(), "request.invalid");
+    let mut other = serve(&fixture.store, Some(instance("order.sales"))).await;
+    assert_eq!(other.forget_subject(forget).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(
+        other.delete_stream(deletion(of("b"))).await.unwrap_err().metadata().get("tenon-error").unwrap(),
+        "access.forbidden"
+    );
+}

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use tenon_api::eventstore as api;
 use tenon_api::eventstore::v1;
-use tenon_core::{Code, InvalidName, Namespace, Position, Refusal, Timestamp};
+use tenon_core::{Code, InvalidName, Namespace, Position, Refusal, Subject, Timestamp};
 use tenon_store::{Appended, Condition, Direction, Event, Metadata, NewEvent, Query, QueryItem, Scope};
 
 /// An append that the caller may make.
@@ -98,13 +98,31 @@ fn new_event(event: api::Event) -> Result<NewEvent, Error> {
     })
 }
 
+/// Which stream is to be deleted, and in which version.
+pub(super) fn deletion(request: v1::DeleteStreamRequest) -> Result<Expected, Error> {
+    let of = request.stream.ok_or_else(|| invalid("stream", "is missing"))?;
+    expected_or(&of, Some(Version::Exists))
+}
+
+/// Who is to be forgotten.
+pub(super) fn subject(request: &v1::ForgetSubjectRequest) -> Result<(Namespace, Subject), Error> {
+    let namespace = some(&request.namespace).map(|text| name("namespace", text)).transpose()?;
+    Ok((namespace.unwrap_or_default(), name("subject", &request.subject)?))
+}
+
 fn expected(expected: &v1::Expected) -> Result<Expected, Error> {
+    expected_or(expected, None)
+}
+
+/// What is expected of a stream; `unless_stated` if no version is.
+fn expected_or(expected: &v1::Expected, unless_stated: Option<Version>) -> Result<Expected, Error> {
     use v1::expected::Version as Wire;
+    let missing = || invalid("expected.version", "is missing; leave out what you expect nothing of");
     let version = match expected.version {
         Some(Wire::None(v1::Nothing {})) => Version::Unchanged(Position::START),
         Some(Wire::Exists(v1::Nothing {})) => Version::Exists,
         Some(Wire::Exact(position)) => Version::Unchanged(Position(position)),
-        None => return Err(invalid("expected.version", "is missing; leave out what you expect nothing of")),
+        None => unless_stated.ok_or_else(missing)?,
     };
     let namespace = some(&expected.namespace).map(|text| name("expected.namespace", text)).transpose()?;
     Ok(Expected {

@@ -51,12 +51,14 @@ pub(super) async fn streams(State(store): State<EventStore>, asked: Asked) -> Re
         (before, at_end) = (page.next, page.at_end);
         for event in page.events {
             if seen.insert((event.namespace.clone(), event.stream.clone())) {
-                if streams.len() == most {
+                if streams.len() == most && !event.is_deletion() {
                     // The next page begins with this one.
                     (before, at_end) = (Position(event.position.0.saturating_add(1)), false);
                     break;
                 }
-                streams.push(summary(log, &event));
+                if !event.is_deletion() {
+                    streams.push(summary(log, &event));
+                }
             }
         }
     }

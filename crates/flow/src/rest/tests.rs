@@ -260,3 +260,44 @@ async fn every_endpoint_of_the_table_is_routed() {
         assert_ne!(response.status(), StatusCode::NOT_FOUND, "{} {path}", endpoint.method);
     }
 }
+
+#[tokio::test]
+async fn a_stream_is_deleted_if_its_version_is_as_expected() {
+    let api = Api::start().await;
+    let delete = |tag: Option<&str>| {
+        let request = api.request(Method::DELETE, "/v1/streams/order%2F1");
+        send(match tag {
+            Some(tag) => request.header("if-match", tag),
+            None => request,
+        })
+    };
+    assert_eq!(delete(None).await.code(), "log.conflict", "there is no such stream");
+    let first = send(api.post(ORDER, &placed(1))).await.etag.unwrap();
+    send(api.post(ORDER, &placed(2))).await.ok();
+    let stale = delete(Some(&first)).await;
+    assert_eq!((stale.status, stale.code().as_str()), (StatusCode::PRECONDITION_FAILED, "log.conflict"));
+    let tag = api.get(ORDER).await.etag.unwrap();
+    let deleted = delete(Some(&tag)).await;
+    let version = deleted.etag.clone().unwrap();
+    assert_eq!(deleted.ok(), json!({"revision": api.revision(3)}));
+    let page = api.get(ORDER).await.ok();
+    assert_eq!(
+        (positions(&page), &page["events"][0]["type"]),
+        (vec![3], &json!("tenon.stream.StreamDeleted.v1"))
+    );
+    assert_eq!(page["events"][0]["actor"], "cli:ada");
+    assert_eq!(api.get("/v1/streams").await.ok()["streams"], json!([]));
+    // Once more changes nothing.
+    assert_eq!(delete(None).await.etag.as_deref(), Some(version.as_str()));
+    let exists = send(api.post(ORDER, &placed(3)).header("if-match", "*")).await;
+    assert_eq!(exists.code(), "log.conflict");
+    let body = json!({
+        "events": [{"stream": "order/1", "type": "shop.OrderPlaced.v1"}],
+        "expected": [{"stream": "order/1", "version": "none"}, {"stream": "order/2", "version": "none"}],
+    });
+    send(api.post("/v1/events:append", &body)).await.ok();
+    assert_eq!(positions(&api.get(ORDER).await.ok()), [3, 4]);
+    let tenons =
+        send(api.request(Method::DELETE, "/v1/streams/%24tenon%2Fconfig").header("if-match", "*")).await;
+    assert_eq!(tenons.code(), "access.forbidden");
+}

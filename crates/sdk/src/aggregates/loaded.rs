@@ -46,13 +46,15 @@ impl<S> Loaded<S> {
     /// A state before any event of a stream that was read up to a position: from the beginning, or after what
     /// a snapshot holds.
     pub(super) fn new(state: S, version: Position, read_to: Position, complete: bool) -> Self {
-        let commands = Commands { at: HashMap::new(), order: VecDeque::new(), complete };
-        Self { state, version, read_to, folded: 0, since_snapshot: 0, commands }
+        Self { state, version, read_to, folded: 0, since_snapshot: 0, commands: Commands::none(complete) }
     }
 
     /// Takes in an event of the stream.
     fn fold<D: Decider<State = S>>(mut self, event: &Event) -> Result<Self, events::EventsError> {
-        if let Some(decoded) = events::decode::<D::Event>(event)? {
+        if event.is_deletion() {
+            self.state = D::initial();
+            self.commands = Commands::none(true);
+        } else if let Some(decoded) = events::decode::<D::Event>(event)? {
             self.state = D::evolve(self.state, &decoded);
         }
         self.version = event.position;
@@ -98,6 +100,10 @@ impl<S> Loaded<S> {
 }
 
 impl Commands {
+    fn none(complete: bool) -> Self {
+        Self { at: HashMap::new(), order: VecDeque::new(), complete }
+    }
+
     fn remember(&mut self, id: EventId, position: Position) {
         if self.at.insert(id, position).is_none() {
             self.order.push_back(id);

@@ -260,3 +260,21 @@ async fn a_decider_that_goes_on_after_its_end_is_stopped() {
     let stopped = endless.execute("1", &(), &Call::default()).await.unwrap_err();
     assert!(matches!(stopped, CommandError::Ended(stream) if stream == "endless-1"));
 }
+
+#[tokio::test]
+async fn an_aggregate_whose_stream_was_deleted_begins_anew() {
+    let log = memory();
+    let [one, two] = [accounts(&log), accounts(&log)];
+    for accounts in [&one, &two] {
+        let _ = give(accounts, open()).await;
+        give(accounts, Command::Deposit(5)).await.unwrap();
+    }
+    log.delete_stream(namespace(), StreamName::new("account-1").unwrap(), None).await.unwrap();
+    // Both have it in their caches.
+    let refused = give(&one, Command::Withdraw(5)).await.unwrap_err();
+    assert!(matches!(refused, CommandError::Refused(Refusal::NotOpen)));
+    let outcome = give(&two, open()).await.unwrap();
+    assert_eq!((outcome.events.len(), outcome.state.balance), (1, 0));
+    assert_eq!(balance(&one).await, 0);
+    assert_eq!(balance(&accounts(&log)).await, 0);
+}

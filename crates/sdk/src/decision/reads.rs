@@ -102,6 +102,10 @@ impl<F: Fold> Reads for Part<F> {
 
     fn after(&self, state: F::State, events: &[Event]) -> Result<F::State, EventsError> {
         events.iter().filter(|event| self.selects(event)).try_fold(state, |state, event| {
+            // Deleted while it was read.
+            if event.is_deletion() {
+                return Ok(F::initial());
+            }
             Ok(match events::decode::<F::Event>(event)? {
                 Some(decoded) => F::evolve(state, &decoded),
                 None => state,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::log::Query;
 use bytes::Bytes;
 use std::cell::RefCell;
 use tenon_core::{EventType, Namespace, StreamName};
@@ -8,7 +9,7 @@ use tenon_core::{EventType, Namespace, StreamName};
 struct Noted(RefCell<Vec<EventId>>);
 
 impl Past for Noted {
-    fn first_match(&self, _: &Query, _: Position) -> Result<Option<(Position, EventId)>, ReadError> {
+    fn first_match(&self, _: &Condition) -> Result<Option<(Position, EventId)>, ReadError> {
         Ok(None)
     }
     fn ids_from(&self, first: Position, count: usize) -> Result<Vec<EventId>, ReadError> {

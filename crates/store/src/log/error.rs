@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tenon_core::{Code, EventId, Position};
+use tenon_core::{Code, EventId, Position, StreamName};
 
 /// Input that a log does not accept. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,14 @@ pub enum InvalidInput {
     /// An item of a condition that names neither a stream nor a tag.
     #[error("each item of a condition must name a stream or a tag, or it would depend on the whole log")]
     UnboundedCondition,
+    /// A stream that cannot be deleted, or not so.
+    #[error("stream {stream} cannot be deleted: {problem}")]
+    Deletion {
+        /// The stream.
+        stream: StreamName,
+        /// Why.
+        problem: &'static str,
+    },
     /// A key for a snapshot that is not one.
     #[error(
         "snapshot key {0:?} must have 1 to 100 characters of a-z, 0-9, '.', '-' and '_', and not begin with '.'"

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tenon_core::{Actor, EventId, EventType, LogId, Namespace, Position, StreamName, Tag, Timestamp};
 
+/// The type of the event that deletes the stream which it is appended to.
+pub const STREAM_DELETED: &str = "tenon.stream.StreamDeleted.v1";
+
 /// An event to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
@@ -78,6 +81,16 @@ impl NewEvent {
         }
     }
 
+    /// The event that deletes a stream, under a new id.
+    pub fn deletion(namespace: Namespace, stream: StreamName) -> Self {
+        Self::new(namespace, stream, EventType::stream_deleted(), Bytes::new())
+    }
+
+    /// Whether it deletes its stream.
+    pub fn is_deletion(&self) -> bool {
+        self.event_type.as_str() == STREAM_DELETED
+    }
+
     /// How many bytes the event counts for, against the bounds of an append and of a page.
     pub fn size(&self) -> usize {
         size(&self.stream, &self.event_type, &self.tags, &self.data, &self.metadata)
@@ -85,9 +98,21 @@ impl NewEvent {
 
     /// Checks the bounds of a single event.
     pub(crate) fn validate(&self) -> Result<(), InvalidInput> {
+        if self.is_deletion() {
+            self.validate_deletion()?;
+        }
         InvalidInput::check("bytes of event data", self.data.len(), MAX_EVENT_BYTES)?;
         InvalidInput::check("tags of an event", self.tags.len(), MAX_TAGS)?;
         InvalidInput::check("bytes of event metadata", self.metadata.size(), MAX_METADATA_BYTES)
+    }
+
+    fn validate_deletion(&self) -> Result<(), InvalidInput> {
+        let refused = |problem| Err(InvalidInput::Deletion { stream: self.stream.clone(), problem });
+        if self.stream.is_reserved() {
+            return refused("it is one of Tenon's own");
+        }
+        // What looks for tags is not about whole streams.
+        if self.tags.is_empty() { Ok(()) } else { refused("the event that deletes it has tags") }
     }
 
     /// The event as it stands in the log.
@@ -98,6 +123,11 @@ impl NewEvent {
 }
 
 impl Event {
+    /// Whether it deleted its stream: what is read of the stream begins with it.
+    pub fn is_deletion(&self) -> bool {
+        self.event_type.as_str() == STREAM_DELETED
+    }
+
     /// How many bytes the event counts for, against the bounds of a page.
     pub fn size(&self) -> usize {
         size(&self.stream, &self.event_type, &self.tags, &self.data, &self.metadata)

@@ -43,7 +43,8 @@ pub struct QueryItem {
     pub types: BTreeSet<EventType>,
 }
 
-/// What must hold for an append to happen: no event matches the query after the position.
+/// What must hold for an append to happen: no event matches the query after the position. From the beginning of the log
+/// on ([`Position::START`]), deletions of streams do not count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Condition {
     /// Each item must name a stream or a tag.
@@ -194,6 +195,16 @@ impl Condition {
     /// The stream has no event yet.
     pub fn stream_is_new(namespace: Namespace, stream: StreamName) -> Self {
         Self::stream_unchanged(namespace, stream, Position::START)
+    }
+
+    /// Whether an event contradicts it; for engines.
+    pub fn contradicted_by(&self, event: &Event) -> bool {
+        event.position > self.after && self.counts(event) && self.query.matches(event)
+    }
+
+    /// Whether an event that matches, and is after the position, counts: deletions do not from the beginning on.
+    pub fn counts(&self, event: &Event) -> bool {
+        self.after > Position::START || !event.is_deletion()
     }
 
     pub(crate) fn validate(&self) -> Result<(), InvalidInput> {

@@ -27,6 +27,7 @@ fn run(seed: u64) -> Result<(), Violation> {
             12..16 => schedule.order_fault(),
             16 => schedule.reopen()?,
             17 => schedule.truncate()?,
+            18 => schedule.delete()?,
             _ => schedule.check(true)?,
         }
     }
@@ -51,10 +52,7 @@ impl Schedule {
     fn request(&mut self) -> (Vec<NewEvent>, Option<Condition>) {
         if !self.sent.is_empty() && self.rng.u8(..3) == 0 {
             let (events, condition) = self.sent[self.rng.usize(..self.sent.len())].clone();
-            // The ids of what was scavenged may be forgotten.
-            let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
-            let at = self.model.last_matching(|event| ids.contains(&event.id));
-            if at == Position::START || at.0 >= self.model.mark().0 + events.len() as u64 {
+            if !self.model.may_be_forgotten(&events) {
                 return (events, condition);
             }
         }
@@ -96,6 +94,19 @@ impl Schedule {
         let first = Position(self.rng.u64(..=self.log.head().0) + 1);
         let moved = self.log.truncate_now(first);
         self.model.marked(first, moved.is_ok());
+        self.check(true)
+    }
+
+    fn delete(&mut self) -> Result<(), Violation> {
+        // What is there although its answer was lost must be seen before it can be hidden.
+        self.check(true)?;
+        let stream = StreamName::new(["a", "b"][self.rng.usize(..2)]).unwrap();
+        self.ids += 1;
+        let id = EventId::from_time(self.ids, [1; 10]);
+        let deletion = vec![NewEvent { id, ..NewEvent::deletion(Namespace::default(), stream) }];
+        let answer = self.log.append_now(deletion.clone(), None);
+        self.model.begin_group();
+        self.model.answered(&deletion, None, &answer, true)?;
         self.check(true)
     }
 

@@ -123,6 +123,11 @@ impl<'a> Raw<'a> {
         identified.then_some(raw)
     }
 
+    /// Its namespace, as bytes.
+    pub(crate) fn namespace(&self) -> &'a [u8] {
+        self.namespace
+    }
+
     /// Its stream, as bytes: texts are checked when the event is made.
     pub(crate) fn stream(&self) -> &'a [u8] {
         self.stream

@@ -10,12 +10,13 @@ use super::run::Run;
 use super::scan::{CHUNK, ONE, Resumed, Scan};
 use super::segments::{Segments, View};
 use super::upkeep;
-use crate::log::{Direction, Event, MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Page, Query, ReadError};
+use crate::deleted::Deleted;
+use crate::log::{Direction, Event, MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Page, Query, QueryItem, ReadError};
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use tenon_core::{EventId, Position};
+use tenon_core::{EventId, EventType, Position};
 
 /// Batches that are no farther apart than this are read together.
 const NEAR: u64 = 16 << 10;
@@ -79,11 +80,27 @@ impl Segments {
         Ok(ids)
     }
 
-    /// A page forward, whatever the scavenge mark is.
+    /// A page forward, whatever the scavenge mark is and whatever was deleted.
     fn page_unmarked(&self, query: &Query, from: Position, limit: usize) -> Result<Page, ReadError> {
-        let view = View { first: Position(1), ..self.view() };
+        let view = View { first: Position(1), deleted: Arc::default(), ..self.view() };
         let wanted = Wanted::new(query, from, Direction::Forward, limit, &view);
         Ok(self.read_view(&Reads::blocking(), &view, wanted)?)
+    }
+
+    /// The deletions of streams after a position.
+    pub(crate) fn deletions(&self, after: Position) -> Result<Deleted, ReadError> {
+        let item = QueryItem { types: [EventType::stream_deleted()].into(), ..QueryItem::default() };
+        let query = Query::user().or(item);
+        let mut deleted = Deleted::default();
+        let mut from = after.max(Position(self.view().first.0.saturating_sub(1)));
+        loop {
+            let page = self.page_now(&query, from, Direction::Forward, MAX_PAGE_EVENTS)?;
+            page.events.iter().for_each(|event| deleted.note(event));
+            from = page.next;
+            if page.at_end {
+                return Ok(deleted);
+            }
+        }
     }
 
     fn read_view(&self, reads: &Reads, view: &View, mut wanted: Wanted<'_>) -> Result<Page, SegmentError> {
@@ -335,6 +352,7 @@ struct Wanted<'a> {
     bounds: Bounds,
     direction: Direction,
     limit: usize,
+    deleted: Arc<Deleted>,
     names: Names,
     events: Vec<Event>,
     bytes: usize,
@@ -360,6 +378,7 @@ impl<'a> Wanted<'a> {
             bounds,
             direction,
             limit,
+            deleted: Arc::clone(&view.deleted),
             names,
             events: Vec::new(),
             bytes: 0,
@@ -381,7 +400,10 @@ impl<'a> Wanted<'a> {
     }
 
     fn matches(&self, raw: &Raw<'_>) -> bool {
-        raw.position > self.bounds.after && raw.position < self.bounds.before && raw.matches(self.query)
+        raw.position > self.bounds.after
+            && raw.position < self.bounds.before
+            && raw.matches(self.query)
+            && !self.deleted.hides(raw.position, raw.namespace(), raw.stream())
     }
 
     /// Takes of a batch what matches, oldest first, until the page is full.

@@ -137,7 +137,10 @@ impl Schedule {
     }
 
     fn append(&mut self) -> Result<(), Stop> {
-        let requests: Vec<_> = (0..self.rng.usize(1..6)).map(|_| self.request()).collect();
+        let mut requests: Vec<_> = (0..self.rng.usize(1..6)).map(|_| self.request()).collect();
+        if self.rng.u8(..12) == 0 {
+            requests.insert(0, self.deletion());
+        }
         self.now = self.now.saturating_add(self.rng.u64(..50)).saturating_sub(20);
         // While the disk was slow, time went on.
         let now = self.now + self.disk.waited();
@@ -164,10 +167,7 @@ impl Schedule {
     fn request(&mut self) -> (Vec<NewEvent>, Option<Condition>) {
         if !self.sent.is_empty() && self.rng.u8(..5) == 0 {
             let (events, condition) = self.sent[self.rng.usize(..self.sent.len())].clone();
-            // The ids of what was scavenged may be forgotten.
-            let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
-            let at = self.model.last_matching(|event| ids.contains(&event.id));
-            if at == Position::START || at.0 >= self.model.mark().0 + events.len() as u64 {
+            if !self.model.may_be_forgotten(&events) {
                 return (events, condition);
             }
         }
@@ -188,6 +188,16 @@ impl Schedule {
         event.id = EventId::from_time(self.ids, [7; 10]);
         event.tags = (0..self.rng.usize(..3)).map(|n| Tag::new(&format!("tag:{n}")).unwrap()).collect();
         event
+    }
+
+    /// A deletion comes first in its group, as what is before it there may be judged either way.
+    fn deletion(&mut self) -> (Vec<NewEvent>, Option<Condition>) {
+        let stream = StreamName::new(["a", "b", "c"][self.rng.usize(..3)]).unwrap();
+        self.ids += 1;
+        let id = EventId::from_time(self.ids, [7; 10]);
+        let deletion = NewEvent { id, ..NewEvent::deletion(Namespace::default(), stream) };
+        let condition = self.rng.bool().then(|| self.condition(&deletion));
+        (vec![deletion], condition)
     }
 
     fn condition(&mut self, event: &NewEvent) -> Condition {

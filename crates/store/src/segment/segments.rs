@@ -14,6 +14,7 @@ use super::recovery;
 use super::run::{Reading, Run, Source};
 use super::scan::Spare;
 use super::tail::{Block, TailIndex};
+use crate::deleted::Deleted;
 use crate::log::{Damage, Direction, FNV_OFFSET, fnv1a};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -47,6 +48,8 @@ pub(crate) struct View {
     pub(crate) head: Position,
     /// The scavenge mark.
     pub(crate) first: Position,
+    /// The streams that were deleted and of which something may be left on disk.
+    pub(crate) deleted: Arc<Deleted>,
 }
 
 /// A segment that is written no more.

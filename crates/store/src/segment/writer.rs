@@ -19,7 +19,8 @@ use super::spare::{Spare, Spares};
 use super::tail::TailIndex;
 use super::upkeep;
 use crate::admission::{Admission, Mark, Past, Verdict};
-use crate::log::{AppendError, Appended, Condition, Direction, Event, NewEvent, Query, ReadError};
+use crate::deleted::MOST_DELETED;
+use crate::log::{AppendError, Appended, Condition, Direction, Event, InvalidInput, NewEvent, ReadError};
 use std::io;
 use std::sync::Arc;
 use tenon_core::retention::{Retention, Stretch};
@@ -171,12 +172,23 @@ impl Writer {
 
     fn admit(&mut self, request: Request, now: Timestamp) -> Result<Appended, AppendError> {
         let Request { events, condition } = request;
+        self.check_deletions(&events)?;
         let past =
             WriterPast { segments: &self.segments, active: &self.active, batches: &self.group.batches };
         match self.admission.admit(&past, events, condition.as_ref(), now)? {
             Verdict::Repeated(appended) => Ok(appended),
             Verdict::Admitted(events) => Ok(self.add(events)),
         }
+    }
+
+    /// What is deleted is remembered until its space was given back.
+    fn check_deletions(&self, events: &[NewEvent]) -> Result<(), InvalidInput> {
+        let more = events.iter().filter(|event| event.is_deletion()).count();
+        if more == 0 {
+            return Ok(());
+        }
+        let found = self.segments.view().deleted.len() + more;
+        InvalidInput::check("deleted streams whose space was not given back yet", found, MOST_DELETED)
     }
 
     /// Adds a batch to the group.
@@ -242,6 +254,8 @@ impl Writer {
     fn publish(&mut self) {
         self.tail += self.group.bytes.len() as u64;
         self.group.bytes.clear();
+        let events = self.group.batches.iter().flat_map(|(_, events)| events);
+        let deletions: Vec<Event> = events.filter(|event| event.is_deletion()).cloned().collect();
         self.group.batches.clear();
         self.marked = false;
         self.admission.settle();
@@ -250,6 +264,10 @@ impl Writer {
         self.segments.update(|view| {
             view.head = head;
             view.tail = tail;
+            if !deletions.is_empty() {
+                let deleted = Arc::make_mut(&mut view.deleted);
+                deletions.iter().for_each(|event| deleted.note(event));
+            }
         });
         self.heads.send_if_modified(|known| std::mem::replace(known, head) != head);
     }
@@ -375,10 +393,10 @@ struct WriterPast<'a> {
 }
 
 impl WriterPast<'_> {
-    fn first_match_in_group(&self, query: &Query, after: Position) -> Result<Option<&Event>, ReadError> {
+    fn first_match_in_group(&self, condition: &Condition) -> Result<Option<&Event>, ReadError> {
         let Some((start, _)) = self.batches.first() else { return Ok(None) };
         let place = |at: u64| self.active.header.place(at);
-        let (plan, mut range) = (Plan::new(query), place(*start)..u64::MAX);
+        let (plan, mut range) = (Plan::new(&condition.query), place(*start)..u64::MAX);
         while !range.is_empty() {
             let found = self.active.select(&plan, range, Direction::Forward)?;
             let batch = |sought: &u64| {
@@ -386,8 +404,7 @@ impl WriterPast<'_> {
                 self.batches.get(at)
             };
             let events = found.places.iter().filter_map(batch).flat_map(|(_, events)| events);
-            let matching = |event: &&Event| event.position > after && query.matches(event);
-            if let Some(event) = events.into_iter().find(matching) {
+            if let Some(event) = events.into_iter().find(|event| condition.contradicted_by(event)) {
                 return Ok(Some(event));
             }
             range = found.rest;
@@ -397,12 +414,17 @@ impl WriterPast<'_> {
 }
 
 impl Past for WriterPast<'_> {
-    fn first_match(&self, query: &Query, after: Position) -> Result<Option<(Position, EventId)>, ReadError> {
-        let published = self.segments.page_now(query, after, Direction::Forward, 1)?.events.pop();
-        let found = match &published {
-            Some(event) => Some(event),
-            None => self.first_match_in_group(query, after)?,
-        };
+    fn first_match(&self, condition: &Condition) -> Result<Option<(Position, EventId)>, ReadError> {
+        let mut from = condition.after;
+        while let Some(event) =
+            self.segments.page_now(&condition.query, from, Direction::Forward, 1)?.events.first()
+        {
+            if condition.counts(event) {
+                return Ok(Some((event.position, event.id)));
+            }
+            from = event.position;
+        }
+        let found = self.first_match_in_group(condition)?;
         Ok(found.map(|event| (event.position, event.id)))
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Group, Writer, begin_segment};
 use crate::admission::Admission;
-use crate::log::{AppendError, OpenError, new_log_id};
+use crate::log::{AppendError, OpenError, ReadError, new_log_id};
 use crate::segment::disk::{Disk, is_full};
 use crate::segment::files::Files;
 use crate::segment::format::{SEGMENT_HEADER, SegmentHeader};
@@ -34,6 +34,7 @@ impl Writer {
         let mut report = OpenReport { created, ..OpenReport::of(&recovered) };
         let mut writer = Self::new(files, spares, recovered, options)?;
         writer.remember_ids(options.remembered_ids)?;
+        writer.remember_deletions()?;
         // Without room the mark is missing, which is no reason not to serve what is there.
         match writer.write_mark(writer.admission.first()) {
             Ok(()) | Err(AppendError::Full) => {}
@@ -52,7 +53,15 @@ impl Writer {
         let log = recovered.log();
         let Recovered { names, sealed, active, end: End { tail, last, time, mark }, .. } = recovered;
         let (sealed, runs) = (Arc::new(sealed), Arc::default());
-        let mut view = View { sealed, runs, active: Arc::clone(&active), tail, head: last, first: mark };
+        let mut view = View {
+            sealed,
+            runs,
+            active: Arc::clone(&active),
+            tail,
+            head: last,
+            first: mark,
+            deleted: Arc::default(),
+        };
         let (runs, useless) =
             upkeep::discover(&files, &view, &names).map_err(|error| unreadable(&files, error))?;
         view.runs = Arc::new(runs);
@@ -93,6 +102,16 @@ impl Writer {
     /// Where to learn of a moved head.
     pub(crate) fn heads(&self) -> watch::Receiver<Position> {
         self.heads.subscribe()
+    }
+
+    /// Looks up which streams were deleted.
+    fn remember_deletions(&self) -> Result<(), OpenError> {
+        let deleted = self.segments.deletions(Position::START).map_err(|error| match error {
+            ReadError::Corrupt(damage) => OpenError::Corrupt(damage),
+            other => failed(&self.segments.files, io::Error::other(other)),
+        })?;
+        self.segments.update(|view| view.deleted = Arc::new(deleted));
+        Ok(())
     }
 
     /// Reads the ids of the last events from the indexes, newest segment first until there are enough.
