@@ -63,7 +63,7 @@ async fn what_is_written_at_one_time_is_one_write() {
             gathered.flush().await.unwrap();
         }
         let parts = [IoSlice::new(b", and "), IoSlice::new(b"more")];
-        gathered.write_vectored(&parts).await.unwrap();
+        assert_eq!(gathered.write_vectored(&parts).await.unwrap(), 10);
         assert!(gathered.0.borrow().io.calls.is_empty());
     })
     .await;
