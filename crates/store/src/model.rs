@@ -147,7 +147,7 @@ impl Model {
             let served = !deleted && (*position >= self.mark || expected.stream.is_reserved());
             match by_position.get(position) {
                 Some(_) if deleted => {
-                    ensure!(false, "the event at {position} is served although it was deleted")
+                    ensure!(false, "the event at {position} is served although it was deleted");
                 }
                 Some(event) => {
                     ensure!(same(event, expected), "the event at {position} is not the one appended");
