@@ -3,6 +3,7 @@
 use std::error::Error;
 
 const FILES: &[&str] = &[
+    "io/cloudevents/v1/cloudevents.proto",
     "tenon/snapshot/v1/snapshot.proto",
     "tenon/identity/v1/identity.proto",
     "tenon/eventstore/v1/eventstore.proto",

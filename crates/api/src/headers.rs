@@ -27,5 +27,7 @@ pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub const ERROR: &str = "tenon-error";
 /// Of a copy of a request, which a policy made: its name.
 pub const MIRRORED: &str = "tenon-mirrored";
+/// How far an answer goes ([`Revision`](tenon_core::Revision)).
+pub const REVISION: &str = "tenon-revision";
 /// Who asks for a change through the API ([`Actor`](tenon_core::Actor)).
 pub const ACTOR: &str = "tenon-actor";

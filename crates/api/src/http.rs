@@ -15,6 +15,7 @@ mod logs;
 mod registry;
 mod service;
 mod system;
+mod topics;
 
 pub use config::{
     ConfigChange, ConfigDiff, ConfigEntry, ConfigHistory, ConfigList, ConfigOrigin, ConfigRecord,
@@ -35,6 +36,7 @@ pub use system::{
     ApplyManifest, ApplyOutcome, DataPlaneStatus, Finding, InstanceCounts, Liveness, Severity, Status,
     SystemView,
 };
+pub use topics::{CloudEventDocument, Published, PublishedEvent, ToldOfTopic, TopicList, TopicSummary};
 
 use crate::text;
 use schemars::JsonSchema;

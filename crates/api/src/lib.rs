@@ -5,6 +5,7 @@
 //! - [`snapshot`]: what a data plane is told, over gRPC and on its disk.
 //! - [`identity`]: how a data plane gets certificates.
 //! - [`eventstore`]: the event store over gRPC; [`caller`]: who calls.
+//! - [`cloudevents`]: events in the form that other systems send and expect.
 //! - [`supervisor`]: what the server and the supervisor say to each other.
 //! - [`http`]: the HTTP API's JSON; [`problem`]: its errors; [`explain`]: the story of a request;
 //!   [`openapi`]: all of it as one table and one document.
@@ -17,6 +18,7 @@
 pub mod caller;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod cloudevents;
 pub mod events;
 pub mod eventstore;
 pub mod explain;

@@ -4,10 +4,12 @@
 //! check that every entry is answered, and [`openapi`] is served at `/openapi.json`. [`ADMIN`] is the same for the
 //! data plane's admin address. Schemas come from the types of [`crate::http`].
 
+mod bus;
 mod document;
 mod events;
 mod table;
 
+pub use bus::BUS;
 pub use document::{admin_openapi, openapi};
 pub use events::EVENTS;
 pub use table::{ADMIN, API};
@@ -15,6 +17,11 @@ pub use table::{ADMIN, API};
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
 use tenon_core::Code;
+
+/// Every endpoint that a server has: [`API`], [`EVENTS`] and [`BUS`].
+pub fn served() -> impl Iterator<Item = &'static Endpoint> {
+    API.iter().chain(EVENTS).chain(BUS)
+}
 
 /// One path and method.
 #[derive(Debug, Clone)]

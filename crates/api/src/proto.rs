@@ -34,6 +34,14 @@ pub mod eventstore {
     }
 }
 
+/// CloudEvents in the protobuf format.
+pub mod cloudevents {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("io.cloudevents.v1");
+    }
+}
+
 /// The payloads of Tenon's own events.
 pub mod event {
     /// Version 1.

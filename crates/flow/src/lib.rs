@@ -1,6 +1,7 @@
 //! Drivers that serve the log to users: the event store and its subscriptions.
 //!
 //! - [`EventStore`]: users' streams, with expected versions, time travel and access, served over gRPC and HTTP.
+//!   Its topics: events by type, published and told as CloudEvents.
 //! - [`vault`]: payloads that can be forgotten.
 //!
 //! Left out on purpose: the rules (pure machines in crate `core`), the storage (crates `store` and `backends`), and
@@ -12,6 +13,7 @@ mod rest;
 mod router;
 #[cfg(test)]
 mod testing;
+mod topics;
 pub mod vault;
 
 pub use events::{EventStore, EventStoreOptions};

@@ -1,4 +1,4 @@
-//! The event store over HTTP: the paths of `api::openapi::EVENTS`.
+//! The event store and its topics over HTTP: the paths of `api::openapi::EVENTS` and `BUS`.
 //!
 //! A handler reads what was sent into types, asks the event store, and writes what came of it. Every error is
 //! problem+json. A version is an ETag: the log's id and a position.
@@ -7,6 +7,7 @@ mod form;
 mod list;
 mod reply;
 mod sse;
+mod topics;
 
 use crate::events::EventStore;
 use crate::events::append::{Expected, Version};
@@ -19,7 +20,7 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use form::{Asked, ReadQuery};
 use reply::{Failure, Reply};
-use tenon_api::http::{AppendEvents, AppendedEvents, Changed, EventPage};
+use tenon_api::http::{AppendEvents, AppendedEvents, Changed, EventPage, Told};
 use tenon_core::{Code, Namespace, Position, Refusal, Revision, StreamName};
 use tenon_store::{Direction, Query};
 
@@ -33,9 +34,11 @@ pub(crate) fn router(store: EventStore) -> Router {
         .route("/v1/streams", get(list::streams))
         .route("/v1/streams/{stream}", delete(delete_stream))
         .route("/v1/streams/{stream}/events", get(read_stream).post(append_to_stream))
-        .route("/v1/events", get(read_all))
+        .route("/v1/events", get(read_all).post(topics::publish))
         .route("/v1/events:append", post(append))
         .route("/v1/subjects/{subject}", delete(forget))
+        .route("/v1/topics", get(topics::list))
+        .route("/v1/topics/{type}/events", get(topics::read).post(topics::publish_to))
         .method_not_allowed_fallback(unknown)
         .with_state(store)
 }
@@ -62,7 +65,7 @@ async fn read(store: &EventStore, asked: &Asked, stream: Option<StreamName>) -> 
     let from = read.from.as_deref().map(|text| form::position(log, "from", text)).transpose()?;
     if read.follow {
         let after = asked.last_event_id(log)?.or(from).unwrap_or(Position::START);
-        return sse::open(store, query, after);
+        return sse::open(store, query, after, |event| Told::Event(Box::new(reply::stored(event))));
     }
     let direction = if read.backward { Direction::Backward } else { Direction::Forward };
     let limit = read.limit.unwrap_or(LIMIT).clamp(1, MOST);

@@ -1,6 +1,6 @@
 //! The document, made from the table.
 
-use super::{ADMIN, API, Access, Answer, EVENTS, Endpoint, Parameter, Place};
+use super::{ADMIN, Access, Answer, Endpoint, Parameter, Place, served};
 use crate::problem::{self, Problem};
 use http::StatusCode;
 use schemars::SchemaGenerator;
@@ -11,7 +11,7 @@ use tenon_core::Code;
 
 /// The OpenAPI 3.1 document of the server's API.
 pub fn openapi() -> Value {
-    document("Tenon API", "http://127.0.0.1:7420", API.iter().chain(EVENTS))
+    document("Tenon API", "http://127.0.0.1:7420", served())
 }
 
 /// The OpenAPI 3.1 document of a data plane's admin address.

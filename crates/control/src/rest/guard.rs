@@ -14,7 +14,7 @@ use http::header::CONTENT_TYPE;
 use std::sync::Arc;
 use tenon_api::caller::Caller;
 use tenon_api::eventstore;
-use tenon_api::openapi::{API, Access, EVENTS, Endpoint};
+use tenon_api::openapi::{self, Access, Endpoint};
 use tenon_core::{Code, InstanceId, Refusal, Revision, ServiceRef};
 
 /// The endpoint that administrators may call when the table has none.
@@ -71,7 +71,7 @@ fn admit(app: &App, request: &mut Request) -> Result<(), Refusal> {
 fn find(method: &Method, path: &str) -> Option<(&'static Endpoint, Vec<(&'static str, String)>)> {
     // The router answers HEAD by what answers GET.
     let method = if *method == Method::HEAD { &Method::GET } else { method };
-    let of_path = API.iter().chain(EVENTS).filter(|it| it.method == *method);
+    let of_path = openapi::served().filter(|it| it.method == *method);
     let found = of_path.filter_map(|endpoint| Some((endpoint, matched(endpoint.path, path)?)));
     found.min_by_key(|(_, parameters)| parameters.len())
 }

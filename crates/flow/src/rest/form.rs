@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, header};
+use http::{HeaderMap, HeaderName, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -99,12 +99,22 @@ impl Asked {
         self.parameter("subject")
     }
 
-    /// Who calls.
+    /// Who is recorded with a change.
     pub(super) fn actor(&self) -> Option<Actor> {
-        self.parts.extensions.get::<Caller>().map(Caller::actor)
+        self.caller().map(Caller::actor)
     }
 
-    fn parameter<T: FromStr<Err = InvalidName>>(&self, field: &str) -> Result<T, Failure> {
+    /// Who calls.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.parts.extensions.get::<Caller>()
+    }
+
+    /// The headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    pub(super) fn parameter<T: FromStr<Err = InvalidName>>(&self, field: &str) -> Result<T, Failure> {
         let found = self.parameters.iter().find(|(known, _)| known == field);
         let missing = || invalid(format!("the path has no valid {field}"));
         name(field, &found.ok_or_else(missing)?.1)
@@ -112,7 +122,7 @@ impl Asked {
 
     /// What the caller may do.
     pub(super) fn rights(&self, store: &EventStore) -> Result<Rights, Failure> {
-        Ok(Rights::of(self.parts.extensions.get::<Caller>(), store.is_verbatim())?)
+        Ok(Rights::of(self.caller(), store.is_verbatim())?)
     }
 
     /// The query.
@@ -151,7 +161,7 @@ impl Asked {
         (value.len() <= 64).then(|| value.to_owned())
     }
 
-    fn text(&self, name: &HeaderName) -> Result<Option<&str>, Failure> {
+    pub(super) fn text(&self, name: &HeaderName) -> Result<Option<&str>, Failure> {
         let value = self.parts.headers.get(name).map(|value| value.to_str()).transpose();
         value.map_err(|_| invalid(format!("the header {name} is not text")).into())
     }

@@ -6,12 +6,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tenon_api::Problem;
 use tenon_api::http::{StoredEvent, Withheld};
 use tenon_api::problem::Component;
+use tenon_api::{InvalidMessage, Problem};
 use tenon_core::{Code, Refusal, Revision};
 use tenon_store::{Event, Metadata};
 
@@ -40,6 +41,12 @@ impl From<Refusal> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Problem::new(error.code(), error.detail()).into()
+    }
+}
+
+impl From<InvalidMessage> for Failure {
+    fn from(error: InvalidMessage) -> Self {
+        invalid(error.to_string()).into()
     }
 }
 
@@ -72,13 +79,18 @@ pub(super) fn tagged(mut response: Response, revision: Revision) -> Response {
     response
 }
 
-/// Reads a JSON document of the type.
-pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
+/// Reads a body.
+pub(super) async fn bytes(body: Body) -> Result<Bytes, Failure> {
     let too_large = || {
         let detail = format!("the body has more than {MAX_BODY_BYTES} bytes, or did not come to its end");
         Refusal::new(Code::RequestTooLarge, detail)
     };
-    let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| too_large())?;
+    axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| too_large().into())
+}
+
+/// Reads a JSON document of the type.
+pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
+    let bytes = bytes(body).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         invalid(format!("the body is not the JSON document that is expected: {error}")).into()
     })

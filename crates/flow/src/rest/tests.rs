@@ -1,3 +1,5 @@
+mod topics;
+
 use crate::testing::{Fixture, admin, instance};
 use axum::Extension;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -252,8 +254,8 @@ async fn a_subscription_tells_events_and_how_far_it_is_and_is_resumed_by_id() {
 #[tokio::test]
 async fn every_endpoint_of_the_table_is_routed() {
     let api = Api::start().await;
-    for endpoint in tenon_api::openapi::EVENTS {
-        let path = endpoint.path.replace("{stream}", "a").replace("{subject}", "s");
+    for endpoint in tenon_api::openapi::EVENTS.iter().chain(tenon_api::openapi::BUS) {
+        let path = endpoint.path.replace("{stream}", "a").replace("{subject}", "s").replace("{type}", "t");
         let response = api.request(endpoint.method.clone(), &path).send().await.unwrap();
         let code = response.headers().get("tenon-error").map(|it| it.to_str().unwrap().to_owned());
         assert_ne!(code.as_deref(), Some("request.unknown"), "{} {path}", endpoint.method);
