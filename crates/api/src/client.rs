@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod sse;
 mod store;
+mod topics;
 mod transport;
 
 pub use dataplane::DataPlane;

@@ -4,8 +4,10 @@
 //! else to standard error.
 
 mod events;
+mod topics;
 
 pub(crate) use events::{Append, Delete, EventsCommand, Forget, Read, Streams, Watch, Which};
+pub(crate) use topics::{ListTopics, Publish, TopicsCommand, WatchTopic};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -104,6 +106,11 @@ pub(crate) enum Command {
     Events {
         #[command(subcommand)]
         command: EventsCommand,
+    },
+    /// Publish and follow events by their types
+    Topics {
+        #[command(subcommand)]
+        command: TopicsCommand,
     },
     /// Look at the files of a log, check and copy them, make a log of a copy; needs no server
     Log {

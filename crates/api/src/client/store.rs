@@ -118,7 +118,7 @@ fn path(stream: Option<&StreamName>) -> String {
 }
 
 /// A text as a segment of a path (RFC 3986, 2.3).
-fn segment(text: &str) -> String {
+pub(super) fn segment(text: &str) -> String {
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

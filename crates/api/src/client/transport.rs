@@ -57,6 +57,13 @@ impl Call {
         Ok(self)
     }
 
+    /// A body that is no JSON document.
+    pub(super) fn raw(mut self, content_type: &str, body: Vec<u8>) -> Self {
+        self.body = Some(body);
+        self.header(header::CONTENT_TYPE, content_type);
+        self
+    }
+
     /// Resume a stream after this revision.
     pub(super) fn after(mut self, revision: Option<Revision>) -> Self {
         if let Some(revision) = revision {

@@ -1,10 +1,10 @@
 //! `tenon events …`.
 
 use super::streaming::{Ended, Patience};
+use super::text::{json_or_text, name, pair};
 use crate::cli::{self, EventsCommand};
 use crate::failure::{Failure, Outcome};
 use crate::render::{Cell, Screen, Tone, plain, toned};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use tenon_api::client::{Client, EventsQuery};
@@ -12,7 +12,7 @@ use tenon_api::http::{
     AppendEvent, AppendEvents, AppendedEvents, EventPage, ExpectedVersion, StoredEvent, StreamSummary, Told,
     Withheld,
 };
-use tenon_core::{Code, InvalidName, Revision, StreamName};
+use tenon_core::{Code, Revision, StreamName};
 
 /// How many events are read or appended at a time.
 const BATCH: usize = 500;
@@ -45,7 +45,7 @@ async fn append(screen: Screen, client: &Client, options: cli::Append) -> Outcom
         metadata: options
             .metadata
             .iter()
-            .map(|pair| metadata(pair))
+            .map(|text| pair("--meta", text))
             .collect::<Result<BTreeMap<_, _>, _>>()?,
     };
     let expected =
@@ -238,22 +238,7 @@ fn query_of(which: cli::Which) -> EventsQuery {
     EventsQuery { namespace, prefix, types, tags, from, ..EventsQuery::default() }
 }
 
-fn name<T: std::str::FromStr<Err = InvalidName>>(text: &str) -> Result<T, Failure> {
-    text.parse().map_err(|error: InvalidName| Failure::new(Code::RequestInvalid, error.to_string()))
-}
-
 fn revision(text: &str) -> Result<Revision, Failure> {
     let invalid = || format!("--expect {text:?} is not a revision such as `tenon events append` prints");
     text.parse().map_err(|_| Failure::new(Code::RequestInvalid, invalid()))
-}
-
-fn metadata(pair: &str) -> Result<(String, String), Failure> {
-    let expected = || format!("--meta {pair:?} is not of the form NAME=VALUE");
-    let (name, value) = pair.split_once('=').ok_or_else(|| Failure::new(Code::RequestInvalid, expected()))?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// What is no JSON is taken as a text, so that people need not quote twice.
-fn json_or_text(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

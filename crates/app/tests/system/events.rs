@@ -7,7 +7,7 @@ use tenon_sdk::remote::{RemoteLog, RemoteOptions};
 use tenon_store::{Direction, NewEvent, Query};
 
 /// A system of which nothing runs but Tenon itself.
-async fn start() -> System {
+pub(crate) async fn start() -> System {
     let manifest = "name: test\nservices:\n  elsewhere:\n    addresses: [\"127.0.0.1:9\"]\n    interfaces:\n      - {name: work, endpoints: [{path: /}]}\n";
     System::begin(Folder::with(manifest), &[]).await
 }

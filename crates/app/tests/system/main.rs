@@ -23,3 +23,4 @@ mod sidecar;
 mod soak;
 mod starting;
 mod support;
+mod topics;
