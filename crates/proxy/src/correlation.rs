@@ -72,11 +72,19 @@ fn parent(headers: &HeaderMap) -> Option<Parent> {
     parent.filter(|_| carried.next().is_none())
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
-    // Ids are made of characters that a field may hold.
-    if let Ok(value) = HeaderValue::from_bytes(value) {
+fn set(headers: &mut HeaderMap, name: HeaderName, id: &[u8]) {
+    if let Some(value) = field(id) {
         headers.insert(name, value);
     }
+}
+
+/// An id as a field's value, which HTTP/2 keeps out of its table of fields (RFC 7541, 7.1.3): it does not come again, and
+/// would drive out those that do.
+pub(crate) fn field(id: &[u8]) -> Option<HeaderValue> {
+    // Ids are made of characters that a field may hold.
+    let mut value = HeaderValue::from_bytes(id).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::metrics::{InFlight, Labels};
 use crate::refusal::Refused;
 use crate::response::Holds;
 use crate::worker::Worker;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
@@ -177,7 +177,7 @@ impl Story {
 
     /// Writes the request's id into a response.
     pub(crate) fn mark(&self, response: &mut Response<Body>) {
-        if let Ok(id) = HeaderValue::from_bytes(&self.request_id.to_ascii()) {
+        if let Some(id) = correlation::field(&self.request_id.to_ascii()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
     }

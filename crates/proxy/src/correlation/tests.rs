@@ -87,3 +87,10 @@ fn a_strangers_request_id_is_not_believed() {
     headers.insert(REQUEST_ID, HeaderValue::from_static("anything"));
     assert_eq!(request_id(&headers, Trust::Mesh), None);
 }
+
+#[test]
+fn ids_are_kept_out_of_the_tables_of_http2() {
+    let mut headers = HeaderMap::new();
+    go_on(&mut headers);
+    assert!(headers[TRACEPARENT].is_sensitive() && headers[REQUEST_ID].is_sensitive());
+}
