@@ -6,7 +6,7 @@
 use crate::log::{Event, FNV_OFFSET, fnv1a};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tenon_core::{Namespace, Position};
+use tenon_core::{Namespace, Position, StreamName};
 
 /// In how many parts streams are held.
 const PARTS: usize = 64;
@@ -48,6 +48,51 @@ impl Deleted {
     #[inline]
     pub(crate) fn hides(&self, position: Position, namespace: &[u8], stream: &[u8]) -> bool {
         position < self.newest && self.deleted_at(namespace, stream).is_some_and(|at| position < at)
+    }
+
+    /// As [`Deleted::hides`], as far as deletions up to a position go.
+    pub(crate) fn hides_through(
+        &self,
+        through: Position,
+        position: Position,
+        namespace: &[u8],
+        stream: &[u8],
+    ) -> bool {
+        let deleted_at = self.deleted_at(namespace, stream).filter(|at| *at <= through);
+        deleted_at.is_some_and(|at| position < at)
+    }
+
+    /// The streams whose last deletion is at most at a position, with where it is.
+    pub(crate) fn through(
+        &self,
+        through: Position,
+    ) -> impl Iterator<Item = (Namespace, StreamName, Position)> {
+        let known = self.parts.iter().flat_map(|part| part.iter());
+        let named = known.filter_map(|(stream, known)| {
+            let stream = StreamName::new(std::str::from_utf8(stream).ok()?).ok()?;
+            Some(known.iter().map(move |(namespace, at)| (namespace.clone(), stream.clone(), *at)))
+        });
+        named.flatten().filter(move |(_, _, at)| *at <= through)
+    }
+
+    /// How many these are.
+    pub(crate) fn count_through(&self, through: Position) -> usize {
+        let known = self.parts.iter().flat_map(|part| part.values()).flatten();
+        known.filter(|(_, at)| *at <= through).count()
+    }
+
+    /// Forgets them: nothing is left of what they deleted.
+    pub(crate) fn forget(&mut self, through: Position) {
+        for part in &mut self.parts {
+            let part = Arc::make_mut(part);
+            part.retain(|_, known| {
+                known.retain(|(_, at)| *at > through);
+                !known.is_empty()
+            });
+        }
+        let left = || self.parts.iter().flat_map(|part| part.values()).flatten();
+        self.len = left().count();
+        self.newest = left().map(|(_, at)| *at).max().unwrap_or_default();
     }
 
     /// How many streams there are.

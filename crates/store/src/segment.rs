@@ -14,6 +14,7 @@
 pub mod backup;
 mod cache;
 mod committer;
+mod compact;
 pub mod disk;
 mod envelope;
 mod files;

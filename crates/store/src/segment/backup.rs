@@ -10,10 +10,11 @@
 
 use super::SegmentError;
 use super::disk::{Disk, is_full};
-use super::files::{KEPT, SEGMENT, TEMPORARY, segment};
+use super::files::{self, TEMPORARY};
 use super::format::{SEGMENT_HEADER, SegmentHeader, encode_batch};
 use super::offline::Archive;
 use crate::log::OpenError;
+use std::collections::BTreeSet;
 use std::io;
 use tenon_core::{LogId, Position};
 
@@ -44,7 +45,7 @@ pub fn back_up(log: &Archive, target: &dyn Disk) -> Result<Copied, OpenError> {
 /// [`OpenError::Corrupt`] when the copy is damaged; [`OpenError::Io`], also when there is a log already.
 pub fn restore(copy_of: &Archive, target: &dyn Disk, id: LogId) -> Result<Copied, OpenError> {
     let names = target.list().map_err(|source| failed(target, source))?;
-    if names.iter().any(|name| name.ends_with(SEGMENT) || name.ends_with(KEPT)) {
+    if names.iter().any(|name| files::form(name).is_some()) {
         let source = io::Error::new(io::ErrorKind::AlreadyExists, "there is a log already");
         return Err(failed(target, source));
     }
@@ -85,11 +86,8 @@ fn copy_of(from: &Archive, at: usize, id: LogId) -> Result<(Vec<u8>, Position), 
 /// What is there must be a copy of the same log.
 fn check_copy(from: &Archive, target: &dyn Disk, id: LogId) -> io::Result<()> {
     let Some((_, header)) = from.segments.first() else { return Ok(()) };
-    for ending in [SEGMENT, KEPT] {
-        let file = match target.open(&segment(header.sequence, ending)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
+    for name in target.list()?.iter().filter(|name| number(name) == Some(header.sequence)) {
+        let file = target.open(name)?;
         let mut found = [0; SEGMENT_HEADER];
         file.read_at(&mut found, 0)?;
         if !SegmentHeader::decode(&found).is_ok_and(|found| found.log == id) {
@@ -97,6 +95,11 @@ fn check_copy(from: &Archive, target: &dyn Disk, id: LogId) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The number of the segment that a file is of, if it is of one.
+fn number(name: &str) -> Option<u64> {
+    files::form(name).map(|(number, _)| number)
 }
 
 /// Whether a sealed segment was copied as a whole before: then it has the same header and as many bytes.
@@ -128,12 +131,13 @@ fn put(target: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     target.sync_directory()
 }
 
-/// Where a scavenged segment has taken the place of the original, the copy of that is of no more use.
+/// Where something was taken out of a segment, copies of its former forms are of no more use.
 fn remove_scavenged(from: &Archive, target: &dyn Disk) {
-    let scavenged = from.segments.iter().filter(|(name, _)| name.ends_with(KEPT));
-    for (_, header) in scavenged {
+    let names: BTreeSet<String> = target.list().unwrap_or_default().into_iter().collect();
+    let current: BTreeSet<&String> = from.segments.iter().map(|(name, _)| name).collect();
+    for name in names.iter().filter(|name| files::form(name).is_some() && !current.contains(name)) {
         // If it cannot be removed now, opening the copy does so.
-        let _ = target.remove(&segment(header.sequence, SEGMENT));
+        let _ = target.remove(name);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The committer: the thread that drains the commit queue into the writer, and answers.
 
+use super::compact;
 use super::queue::{Queue, Queued, Work};
 use super::segments::Segments;
 use super::upkeep;
@@ -139,6 +140,7 @@ impl Due {
                 }
                 match upkeep::step(segments, &self.stop) {
                     Ok(true) => {}
+                    Ok(false) if compact::is_due(segments) => self.compact(segments),
                     Ok(false) => break,
                     Err(error) => {
                         tracing::warn!(?error, "the indexes of the log cannot be kept up; reads take longer");
@@ -146,6 +148,12 @@ impl Due {
                     }
                 }
             }
+        }
+    }
+
+    fn compact(&self, segments: &Segments) {
+        if let Err(error) = compact::pass(segments, &self.stop) {
+            tracing::warn!(?error, "the space of deleted streams cannot be given back; trying again later");
         }
     }
 

@@ -28,6 +28,13 @@ pub(crate) fn encode(events: &[Event], out: &mut Vec<u8>) {
     }
 }
 
+/// Puts events that were read in place at the end of a buffer, as they were.
+pub(crate) fn copy(events: &[Raw<'_>], out: &mut Vec<u8>) {
+    for raw in events {
+        wire::put_bytes(BATCH_EVENT, raw.message, out);
+    }
+}
+
 /// The events of a batch's payload, in place.
 pub(crate) fn raw(payload: &[u8]) -> impl Iterator<Item = Result<Raw<'_>, &'static str>> {
     Fields(payload).filter_map(|field| match field {

@@ -5,6 +5,7 @@ use super::disk::{Disk, DiskFile};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use tenon_core::Position;
 
 /// How many sealed files are kept open: well below the usual limit of 1,024 for a process.
 const MOST_OPEN: usize = 384;
@@ -13,6 +14,9 @@ const MOST_OPEN: usize = 384;
 pub(crate) const SEGMENT: &str = ".seg";
 /// How the name of a scavenged segment ends, which takes the place of the segment of the same number.
 pub(crate) const KEPT: &str = ".kept";
+/// How the name of a segment ends from which deleted streams were taken out; before it stands, after the segment's number,
+/// up to which position deletions were regarded. It takes the place of the segment of the same number.
+pub(crate) const LESS: &str = ".less";
 /// How the name of an index ends, after the whole name of its segment.
 pub(crate) const INDEX: &str = ".idx";
 /// How the name of a file with the keys of some segments ends.
@@ -27,9 +31,32 @@ pub(crate) fn segment(sequence: u64, ending: &str) -> String {
     format!("{sequence:020}{ending}")
 }
 
-/// The number in the name of a segment with this ending.
-pub(crate) fn sequence(name: &str, ending: &str) -> Option<u64> {
-    name.strip_suffix(ending)?.parse().ok()
+/// The name of a segment from which was taken out what had been deleted up to a position.
+pub(crate) fn less(sequence: u64, through: Position) -> String {
+    format!("{sequence:020}-{:020}{LESS}", through.0)
+}
+
+/// What a segment has gone through. A later form takes the place of those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// As it was written.
+    Whole,
+    /// Without what had been deleted up to a position.
+    Less(Position),
+    /// Reserved streams only.
+    Kept,
+}
+
+/// The number of a segment by its name, and its form; none for other files.
+pub(crate) fn form(name: &str) -> Option<(u64, Form)> {
+    if let Some(number) = name.strip_suffix(SEGMENT) {
+        return Some((number.parse().ok()?, Form::Whole));
+    }
+    if let Some(number) = name.strip_suffix(KEPT) {
+        return Some((number.parse().ok()?, Form::Kept));
+    }
+    let (number, through) = name.strip_suffix(LESS)?.split_once('-')?;
+    Some((number.parse().ok()?, Form::Less(Position(through.parse().ok()?))))
 }
 
 /// Opens files by name and keeps the last used ones open; and keeps what was read of them lately.

@@ -6,7 +6,7 @@
 use super::SegmentError;
 use super::disk::{Disk, read_to_end_at};
 use super::envelope::{self, Data, Names};
-use super::files::{Files, INDEX, KEPT, KEYS};
+use super::files::{Files, INDEX, KEYS};
 use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::recovery::{self, Scan};
 use crate::log::{Damage, Event, OpenError};
@@ -107,7 +107,7 @@ impl Archive {
         Ok(Stat {
             log: self.log(),
             segments: self.segments.len(),
-            scavenged: self.segments.iter().filter(|(name, _)| name.ends_with(KEPT)).count(),
+            scavenged: (0..self.segments.len()).filter(|at| self.is_scavenged(*at)).count(),
             segment_bytes,
             index_bytes,
             first: first.map_or(Position(1), |(_, header)| header.first),

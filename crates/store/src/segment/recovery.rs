@@ -13,7 +13,7 @@
 
 use super::disk::{Disk, DiskFile, is_full, read_exact_at, read_to_end_at};
 use super::envelope;
-use super::files::{self, Files, INDEX, KEPT, SEGMENT, TEMPORARY};
+use super::files::{self, Files, Form, INDEX, SEGMENT, TEMPORARY};
 use super::format::{
     BATCH_MAGIC, HeaderProblem, RawBatch, SEGMENT_HEADER, SegmentHeader, VERSION, decode_batch,
 };
@@ -23,7 +23,7 @@ use super::tail::TailIndex;
 use super::{Cut, SegmentError};
 use crate::admission::fingerprint;
 use crate::log::{Damage, OpenError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use tenon_core::{LogId, Position, Timestamp};
@@ -62,7 +62,7 @@ pub(crate) fn recover(files: &Files) -> Result<Option<Recovered>, OpenError> {
     let sealed = seal_all(files, segments, &header)?;
     let (active, mut end, cut) = recover_active(files, name, header)?;
     // What has been scavenged was before the mark, whatever became of the mark.
-    let scavenged = sealed.iter().rev().find(|sealed| sealed.is_scavenged());
+    let scavenged = sealed.iter().rev().find(|sealed| sealed.is_kept());
     end.mark = end.mark.max(scavenged.map_or(end.mark, |sealed| Position(sealed.last.0 + 1)));
     Ok(Some(Recovered { names, sealed, active, end, cut }))
 }
@@ -186,14 +186,14 @@ fn tidy(disk: &dyn Disk) -> Result<BTreeSet<String>, OpenError> {
     Ok(current)
 }
 
-/// Of these files those that are in use.
+/// Of these files those that are in use: of a segment its last form.
 pub(crate) fn current(mut names: BTreeSet<String>) -> BTreeSet<String> {
-    let scavenged: BTreeSet<String> = names
-        .iter()
-        .filter_map(|name| files::sequence(name, KEPT))
-        .map(|sequence| files::segment(sequence, SEGMENT))
-        .collect();
-    names.retain(|name| !name.ends_with(TEMPORARY) && !scavenged.contains(name));
+    let mut last: BTreeMap<u64, Form> = BTreeMap::new();
+    for (sequence, form) in names.iter().filter_map(|name| files::form(name)) {
+        last.entry(sequence).and_modify(|last| *last = form.max(*last)).or_insert(form);
+    }
+    let is_last = |name: &str| files::form(name).is_none_or(|(of, form)| last.get(&of) == Some(&form));
+    names.retain(|name| !name.ends_with(TEMPORARY) && is_last(name));
     names
 }
 
@@ -202,9 +202,8 @@ pub(crate) fn segment_names(
     names: &BTreeSet<String>,
     disk: &dyn Disk,
 ) -> Result<Option<Vec<String>>, OpenError> {
-    let sequence = |name: &String| files::sequence(name, SEGMENT).or_else(|| files::sequence(name, KEPT));
     let mut found: Vec<(u64, &String)> =
-        names.iter().filter_map(|name| Some((sequence(name)?, name))).collect();
+        names.iter().filter_map(|name| Some((files::form(name)?.0, name))).collect();
     found.sort();
     let indexed = names.iter().any(|name| name.ends_with(INDEX));
     if found.is_empty() && !indexed {
@@ -215,7 +214,7 @@ pub(crate) fn segment_names(
         (Some((expected, _)), _) => Some(expected),
         (None, None) => Some(1),
         // The last segment is never a scavenged one.
-        (None, Some((last, name))) if name.ends_with(KEPT) => Some(last + 1),
+        (None, Some((last, name))) if !name.ends_with(SEGMENT) => Some(last + 1),
         (None, Some(_)) => None,
     };
     if let Some(sequence) = missing {

@@ -4,17 +4,18 @@
 //! only, under a name of its own, and takes the place of the original by a rename. The mark is durable
 //! before that, so a crash at any moment leaves either file, and both serve the same. Segments keep their
 //! numbers, so that one that is missing is always noticed.
+//!
+//! Deleted streams are taken out by the same means ([`compact`](super::compact)).
 
 use super::SegmentError;
 use super::disk::is_full;
-use super::envelope::{self, Data, Names, Raw};
+use super::envelope::{self, Raw};
 use super::files::{KEPT, TEMPORARY, segment};
 use super::format::{BatchHeader, SegmentHeader, encode_batch};
 use super::recovery;
 use super::run::Source;
 use super::segments::{Sealed, Segments, View};
 use super::upkeep;
-use crate::log::Event;
 use std::sync::Arc;
 use tenon_core::Position;
 
@@ -34,42 +35,36 @@ pub(crate) fn step(segments: &Segments) -> Result<bool, SegmentError> {
 }
 
 fn is_due(sealed: &Sealed, mark: Position) -> bool {
-    sealed.last < mark && !sealed.is_scavenged()
+    sealed.last < mark && !sealed.is_kept()
 }
 
 fn scavenge_one(segments: &Segments, view: &View, at: usize) -> Result<(), SegmentError> {
     let Some(original) = view.sealed.get(at) else { return Ok(()) };
-    let end = original.header.offset_of(original.size);
-    let header = SegmentHeader { end, ..original.header.clone() };
-    let bytes = kept_bytes(segments, original, &header)?;
+    let header = SegmentHeader { end: original.original_end(), ..original.header.clone() };
+    let (bytes, _) = filtered(segments, original, &header, |raw| raw.is_reserved())?;
     let name = segment(header.sequence, KEPT);
-    write_kept(segments, &name, &bytes)?;
-    let kept = Sealed::new(&segments.files, header, name, original.last, bytes.len() as u64);
-    let index = Arc::new(recovery::index_of(segments, &kept)?);
-    let kept = Arc::new(kept.with_memory(Arc::clone(&index)));
-    segments.update(|view| {
-        if let Some(place) = Arc::make_mut(&mut view.sealed).get_mut(at) {
-            *place = kept;
-        }
-    });
-    let sequence = original.header.sequence;
-    let run = upkeep::single(&segments.view(), sequence, Source::Memory(index));
-    upkeep::replace(segments, sequence..=sequence, vec![run]);
-    remove(segments, &original.name);
-    remove(segments, &original.index_name());
-    Ok(())
+    put_in_place(segments, view, at, header, name, &bytes)
 }
 
-/// The bytes of the scavenged segment.
-fn kept_bytes(
+/// The bytes of a segment with some of its events only, and how many were left out.
+pub(crate) fn filtered(
     segments: &Segments,
     original: &Sealed,
     header: &SegmentHeader,
-) -> Result<Vec<u8>, SegmentError> {
+    is_kept: impl Fn(&Raw<'_>) -> bool,
+) -> Result<(Vec<u8>, usize), SegmentError> {
     let mut bytes = header.encode().to_vec();
-    let mut names = Names::default();
+    let mut left_out = 0;
     recovery::for_each_batch(segments, original, |payload, _| {
-        let kept = kept_events(payload, &mut names)?;
+        let mut kept = Vec::new();
+        for raw in envelope::raw(payload) {
+            let raw = raw?;
+            if is_kept(&raw) {
+                kept.push(raw);
+            } else {
+                left_out += 1;
+            }
+        }
         if let Some(first) = kept.first() {
             let batch = BatchHeader {
                 offset: header.offset_of(bytes.len() as u64),
@@ -79,16 +74,38 @@ fn kept_bytes(
                 time: first.time,
                 mark: header.mark,
             };
-            encode_batch(header.log, &batch, |out| envelope::encode(&kept, out), &mut bytes);
+            encode_batch(header.log, &batch, |out| envelope::copy(&kept, out), &mut bytes);
         }
         Ok(())
     })?;
-    Ok(bytes)
+    Ok((bytes, left_out))
 }
 
-fn kept_events(payload: &[u8], names: &mut Names) -> Result<Vec<Event>, &'static str> {
-    let kept = envelope::raw(payload).filter(|raw| raw.as_ref().map_or(true, Raw::is_reserved));
-    kept.map(|raw| raw?.into_event(Data::Copy, names)).collect()
+/// Puts the bytes of a segment in the place of the original, under a name of their own.
+pub(crate) fn put_in_place(
+    segments: &Segments,
+    view: &View,
+    at: usize,
+    header: SegmentHeader,
+    name: String,
+    bytes: &[u8],
+) -> Result<(), SegmentError> {
+    let Some(original) = view.sealed.get(at) else { return Ok(()) };
+    write_kept(segments, &name, bytes)?;
+    let sequence = header.sequence;
+    let kept = Sealed::new(&segments.files, header, name, original.last, bytes.len() as u64);
+    let index = Arc::new(recovery::index_of(segments, &kept)?);
+    let kept = Arc::new(kept.with_memory(Arc::clone(&index)));
+    segments.update(|view| {
+        if let Some(place) = Arc::make_mut(&mut view.sealed).get_mut(at) {
+            *place = kept;
+        }
+    });
+    let run = upkeep::single(&segments.view(), sequence, Source::Memory(index));
+    upkeep::replace(segments, sequence..=sequence, vec![run]);
+    remove(segments, &original.name);
+    remove(segments, &original.index_name());
+    Ok(())
 }
 
 fn write_kept(segments: &Segments, name: &str, bytes: &[u8]) -> Result<(), SegmentError> {

@@ -278,6 +278,9 @@ impl Schedule {
         if writer.spares().wants() {
             writer.spares().make_ahead(writer.segments().disk(), writer.segment_bytes());
         }
+        if self.rng.u8(..4) == 0 {
+            let _ = super::compact::pass(writer.segments(), &AtomicBool::new(false));
+        }
         // Some are left over, now and then all are done. Whatever fails is left undone.
         for _ in 0..self.rng.usize(..20) {
             if !matches!(upkeep::step(writer.segments(), &AtomicBool::new(false)), Ok(true)) {
@@ -293,7 +296,7 @@ impl Schedule {
 
     fn flip(&mut self) -> Result<(), Stop> {
         if !self.flips_allowed
-            || self.disk.flip_bit(["seg", "kept"][usize::from(self.rng.u8(..5) == 0)]).is_none()
+            || self.disk.flip_bit(["seg", "seg", "seg", "kept", "less"][self.rng.usize(..5)]).is_none()
         {
             return Ok(());
         }

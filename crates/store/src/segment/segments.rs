@@ -3,7 +3,7 @@
 
 use super::SegmentError;
 use super::disk::{Disk, DiskFile};
-use super::files::{Files, INDEX};
+use super::files::{Files, INDEX, KEPT};
 use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::index_file::{self, IndexFile};
 use super::keys::Plan;
@@ -18,6 +18,7 @@ use crate::deleted::Deleted;
 use crate::log::{Damage, Direction, FNV_OFFSET, fnv1a};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tenon_core::{LogId, Position};
 
@@ -30,6 +31,8 @@ pub(crate) struct Segments {
     pub(crate) upkeep: Mutex<()>,
     /// What reading has to spare for the next one.
     pub(crate) spare: Spare,
+    /// The place where the log ended when deletions were carried out last.
+    pub(crate) compacted: AtomicU64,
     view: RwLock<View>,
     /// By the names of files.
     damaged: Mutex<BTreeMap<String, Damage>>,
@@ -96,7 +99,15 @@ pub(crate) enum Index {
 impl Segments {
     pub(crate) fn new(log: LogId, files: Arc<Files>, view: View) -> Self {
         let view = RwLock::new(view);
-        Self { log, files, upkeep: Mutex::new(()), spare: Spare::default(), view, damaged: Mutex::default() }
+        Self {
+            log,
+            files,
+            upkeep: Mutex::new(()),
+            spare: Spare::default(),
+            compacted: AtomicU64::new(0),
+            view,
+            damaged: Mutex::default(),
+        }
     }
 
     /// Damage that was found while nobody asked for what is there.
@@ -333,8 +344,19 @@ impl Sealed {
         Subject { log, first: sequence, last: sequence, form: self.size }
     }
 
+    /// Whether something was taken out of it, so that positions have gaps.
     pub(crate) fn is_scavenged(&self) -> bool {
         self.header.end != 0
+    }
+
+    /// Whether only reserved streams are left of it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.name.ends_with(KEPT)
+    }
+
+    /// Where in the log it ended before anything was taken out.
+    pub(crate) fn original_end(&self) -> u64 {
+        if self.is_scavenged() { self.header.end } else { self.header.offset_of(self.size) }
     }
 
     /// The places of its batches.

@@ -173,6 +173,16 @@ fn write_one(segments: &Segments, run: &Arc<Run>) -> Result<bool, SegmentError> 
     Ok(true)
 }
 
+/// Writes the keys of one segment that are in memory. The lock must be held.
+pub(crate) fn write_keys_of(segments: &Segments, sequence: u64) -> Result<(), SegmentError> {
+    let view = segments.view();
+    let of_it = |run: &&Arc<Run>| run.first == sequence && matches!(run.source, Source::Memory(_));
+    if let Some(run) = view.runs.iter().find(of_it) {
+        write_one(segments, run)?;
+    }
+    Ok(())
+}
+
 fn write_keys(segments: &Segments, subject: Subject, index: &TailIndex) -> Result<RunFile, SegmentError> {
     let name = run::name(subject.first, subject.last);
     segments.files.forget(&name);

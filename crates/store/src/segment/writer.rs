@@ -117,7 +117,7 @@ impl Writer {
             .sealed
             .iter()
             .zip(next)
-            .filter(|(sealed, _)| !sealed.is_scavenged())
+            .filter(|(sealed, _)| !sealed.is_kept())
             .map(|(sealed, next)| Stretch { last: sealed.last, time: next.time, bytes: sealed.size })
             .collect();
         self.retention.mark(&stretches, now).filter(|mark| *mark > self.admission.first())

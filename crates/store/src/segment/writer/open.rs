@@ -3,6 +3,7 @@
 use super::{Group, Writer, begin_segment};
 use crate::admission::Admission;
 use crate::log::{AppendError, OpenError, ReadError, new_log_id};
+use crate::segment::compact;
 use crate::segment::disk::{Disk, is_full};
 use crate::segment::files::Files;
 use crate::segment::format::{SEGMENT_HEADER, SegmentHeader};
@@ -14,6 +15,7 @@ use crate::segment::{OpenReport, SegmentError, SegmentOptions};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tenon_core::{Position, Timestamp};
 use tokio::sync::watch;
 
@@ -106,7 +108,9 @@ impl Writer {
 
     /// Looks up which streams were deleted.
     fn remember_deletions(&self) -> Result<(), OpenError> {
-        let deleted = self.segments.deletions(Position::START).map_err(|error| match error {
+        let done = compact::done(&self.segments).unwrap_or_default();
+        self.segments.compacted.store(done.end, Ordering::Relaxed);
+        let deleted = self.segments.deletions(done.through).map_err(|error| match error {
             ReadError::Corrupt(damage) => OpenError::Corrupt(damage),
             other => failed(&self.segments.files, io::Error::other(other)),
         })?;
