@@ -27,6 +27,7 @@ mod suggest;
 mod tree;
 
 pub use finding::Finding;
+pub use format::{duration, memory_bytes, shortest};
 pub use reference::reference;
 pub use report::{Note, Place, Problem, Report, Severity, Style};
 pub use schema::schema;

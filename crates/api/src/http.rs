@@ -33,8 +33,8 @@ pub use registry::{
 };
 pub use service::{ScaleService, ServiceList, ServiceSummary, ServiceView};
 pub use system::{
-    ApplyManifest, ApplyOutcome, DataPlaneStatus, Finding, InstanceCounts, Liveness, Severity, Status,
-    SystemView,
+    ApplyManifest, ApplyOutcome, DataPlaneStatus, DutyStatus, Finding, InstanceCounts, Liveness, Severity,
+    Status, SystemView,
 };
 pub use topics::{CloudEventDocument, Published, PublishedEvent, ToldOfTopic, TopicList, TopicSummary};
 

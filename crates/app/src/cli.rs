@@ -12,6 +12,8 @@ pub(crate) use topics::{ListTopics, Publish, TopicsCommand, WatchTopic};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+use tenon_analysis::manifest;
 use tenon_core::manifest::Gateway;
 
 const EXAMPLES: &str = "\
@@ -442,6 +444,37 @@ pub(crate) struct LogChoice {
     /// A file that holds the URL, if --log does not
     #[arg(long = "log-file", env = "TENON_LOG_FILE", value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keep: Keep,
+}
+
+/// What of users' events is kept. Without either, everything is; Tenon's own are in any case.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub(crate) struct Keep {
+    /// Forget users' events that are older, such as 720h [default: keep them]
+    #[arg(long = "keep-for", env = "TENON_KEEP_FOR", value_name = "DURATION", value_parser = span)]
+    pub(crate) age: Option<Duration>,
+    /// Forget the oldest when the log has more bytes, such as 10Gi [default: keep them]
+    #[arg(long = "keep-size", env = "TENON_KEEP_SIZE", value_name = "BYTES", value_parser = bytes)]
+    pub(crate) size: Option<u64>,
+}
+
+impl Keep {
+    /// The options that say the same.
+    pub(crate) fn arguments(self) -> Vec<String> {
+        let age = self.age.map(|age| ["--keep-for".to_owned(), manifest::shortest(age)]);
+        let size = self.size.map(|size| ["--keep-size".to_owned(), size.to_string()]);
+        age.into_iter().chain(size).flatten().collect()
+    }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a duration such as 720h or 1h30m".to_owned();
+    manifest::duration(text).filter(|span| !span.is_zero()).ok_or_else(expected)
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    manifest::memory_bytes(text).ok_or_else(|| "expected a number of bytes such as 10Gi or 500M".to_owned())
 }
 
 /// `tenon proxy`

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tenon_backends::{PostgresLog, PostgresOptions};
 use tenon_core::Code;
-use tenon_store::segment::{OpenReport, SegmentLog};
+use tenon_core::retention::Retention;
+use tenon_store::segment::{DirectoryDisk, OpenReport, SegmentLog, SegmentOptions};
 use tenon_store::{Leases, Log};
 
 /// The variable that holds a database's URL. Neither services nor the data plane see it.
@@ -73,7 +74,11 @@ impl OpenLog {
     /// Opens what was chosen.
     pub(crate) async fn open(choice: &cli::LogChoice, folder: &Path) -> Result<Self, Failure> {
         match LogUrl::chosen(choice)? {
-            None => open_segments(folder).map(Self::Segments),
+            None => open_segments(folder, choice.keep).map(Self::Segments),
+            Some(_) if choice.keep.age.is_some() || choice.keep.size.is_some() => {
+                let message = "--keep-for and --keep-size are for a log in the data folder; one in a database keeps everything";
+                Err(Failure::new(Code::RequestInvalid, message.to_owned()))
+            }
             Some(url) => {
                 let opened = PostgresLog::open(url.secret(), PostgresOptions::default()).await;
                 opened.map(Self::Postgres).map_err(|error| Failure::new(error.code(), chain(&error)))
@@ -106,9 +111,11 @@ impl OpenLog {
     }
 }
 
-fn open_segments(folder: &Path) -> Result<SegmentLog, Failure> {
-    let (log, report) =
-        SegmentLog::open(folder).map_err(|error| Failure::new(error.code(), chain(&error)))?;
+fn open_segments(folder: &Path, keep: cli::Keep) -> Result<SegmentLog, Failure> {
+    let retention = Retention { age: keep.age, bytes: keep.size };
+    let options = SegmentOptions { retention, ..SegmentOptions::default() };
+    let disk = Arc::new(DirectoryDisk::open(folder)?);
+    let (log, report) = SegmentLog::open_with(disk, options)?;
     tell(&report);
     Ok(log)
 }

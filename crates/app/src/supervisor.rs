@@ -19,6 +19,7 @@ mod role;
 mod services;
 pub(crate) mod shim;
 
+use crate::cli;
 use crate::cli::GatewayAt;
 use crate::data_dir::DataDir;
 use crate::log_choice::{LOG_URL, LogUrl};
@@ -67,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) gateway_tls: bool,
     /// The database that keeps the log, if the data folder does not.
     pub(crate) log: Option<LogUrl>,
+    /// What of users' events is kept.
+    pub(crate) keep: cli::Keep,
 }
 
 /// A running system.
@@ -174,6 +177,7 @@ impl Settings {
             command.extend(["--api-host".into(), name.clone()]);
         }
         command.extend(self.gateway.arguments());
+        command.extend(self.keep.arguments());
         let mut program = self.program(command, SERVER_LOG);
         // By its environment, which only its own user sees.
         program.env.extend(self.log.as_ref().map(|url| (LOG_URL.to_owned(), url.secret().to_owned())));

@@ -38,7 +38,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::identity::IdentityServiceServer;
 use tenon_api::snapshot::SnapshotServiceServer;
-use tenon_core::{Code, Refusal, Timestamp};
+use tenon_core::{Code, Refusal, ServerId, Timestamp};
+use tenon_store::Log;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -55,6 +56,9 @@ const MOST_STREAMS: usize = 512;
 /// What handlers work with.
 pub(crate) struct App {
     pub(crate) writer: Handle,
+    pub(crate) log: Arc<dyn Log>,
+    /// Who this server is among those on the log.
+    pub(crate) server: ServerId,
     pub(crate) clock: Clock,
     pub(crate) access: Access,
     pub(crate) heartbeats: Heartbeats,

@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use tenon_core::subject::{self, Step};
 use tenon_core::{Actor, EventId, EventType, LogId, Namespace, Position, StreamName, Subject};
-use tenon_store::log::MAX_PAGE_EVENTS;
+use tenon_store::log::{Damage, MAX_PAGE_EVENTS};
 use tenon_store::{
     AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, Metadata, NewEvent,
     Page, Query, QueryItem, ReadError, SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError,
@@ -326,6 +326,10 @@ impl Log for Vault {
         schema: SchemaHash,
     ) -> BoxFuture<'_, Result<Option<Snapshot>, SnapshotError>> {
         self.log.snapshot(key, schema)
+    }
+
+    fn known_damage(&self) -> Vec<Damage> {
+        self.log.known_damage()
     }
 }
 

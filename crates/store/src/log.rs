@@ -185,6 +185,11 @@ pub trait Log: Send + Sync + 'static {
         key: SnapshotKey,
         schema: SchemaHash,
     ) -> BoxFuture<'_, Result<Option<Snapshot>, SnapshotError>>;
+
+    /// The damage that was found while nobody asked for what is there, if the engine looks for it.
+    fn known_damage(&self) -> Vec<Damage> {
+        Vec::new()
+    }
 }
 
 impl dyn Log {

@@ -219,11 +219,6 @@ impl SegmentLog {
         self.inner.closed.store(true, Ordering::Release);
     }
 
-    /// The damage that was found in sealed segments while nobody asked for what is there, one place for each segment.
-    pub fn known_damage(&self) -> Vec<Damage> {
-        self.inner.segments.known_damage()
-    }
-
     fn check_open(&self) -> Result<(), ReadError> {
         if self.inner.closed.load(Ordering::Acquire) { Err(ReadError::Closed) } else { Ok(()) }
     }
@@ -330,6 +325,11 @@ impl Log for SegmentLog {
                 .await
                 .map_err(|_| SnapshotError::Closed)?
         })
+    }
+
+    /// One place for each sealed segment that is damaged.
+    fn known_damage(&self) -> Vec<Damage> {
+        self.inner.segments.known_damage()
     }
 }
 

@@ -19,7 +19,8 @@ mod units;
 pub(super) use record::{Field, Presence, Record, Rule};
 pub(super) use system::SYSTEM;
 pub(super) use traffic::{SERVER_ERROR, grpc_status};
-pub(super) use units::{DURATION_PATTERN, cpu_millis, duration, memory_bytes, shortest};
+pub(super) use units::{DURATION_PATTERN, cpu_millis};
+pub use units::{duration, memory_bytes, shortest};
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -52,6 +52,25 @@ pub struct Status {
     pub data_planes: Vec<DataPlaneStatus>,
     /// Whether the supervisor answers, and what it runs has been compared with the log.
     pub supervisor: bool,
+    /// Which server does what only one may do, where several work on one log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duties: Vec<DutyStatus>,
+    /// Damage that was found in the log's files, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_damage: Vec<String>,
+}
+
+/// A duty, and the server that has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DutyStatus {
+    /// What it is: `health` or `runtime`.
+    pub duty: String,
+    /// The server that took it last.
+    pub server: String,
+    /// Whether that is the server that answers.
+    pub own: bool,
+    /// How often it was taken.
+    pub epoch: u64,
 }
 
 /// How many instances there are.

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::failure::Outcome;
 use crate::render::{Cell, Screen, Tone, plain, span, toned};
 use tenon_api::client::Client;
-use tenon_api::http::Status;
+use tenon_api::http::{DutyStatus, Status};
 
 /// Shows how the system fares.
 pub(crate) async fn status(screen: Screen, client: &Client) -> Outcome {
@@ -32,10 +32,17 @@ fn rows(status: &Status) -> Vec<Vec<Cell>> {
             "server",
             plain(format!("{}, up {}", status.version, span(clock::now().since(status.started_at)))),
         ),
-        row("revision", toned(status.revision.to_string(), Tone::Faint)),
     ];
+    rows.extend(status.duties.iter().map(|held| row("duty", plain(duty(held)))));
+    rows.extend(status.log_damage.iter().map(|damage| row("log", toned(damage, Tone::Bad))));
+    rows.push(row("revision", toned(status.revision.to_string(), Tone::Faint)));
     rows.retain(|row| !row.is_empty());
     rows
+}
+
+fn duty(held: &DutyStatus) -> String {
+    let whose = if held.own { "this server" } else { "another server" };
+    format!("{}: {whose}, {} (epoch {})", held.duty, held.server, held.epoch)
 }
 
 fn gateway(status: &Status) -> String {

@@ -65,6 +65,7 @@ pub(crate) fn up(screen: Screen, global: &Global, options: &cli::Up) -> Outcome 
         gateway: cli::GatewayAt { listen: address(&gateway)?, plain: address(&plain)? },
         gateway_tls,
         log: LogUrl::chosen(&options.log)?,
+        keep: options.log.keep,
         data,
     };
     drop((api, admin, gateway, plain));
@@ -287,6 +288,7 @@ fn background(
         command.arg("--api-host").arg(name);
     }
     command.args(options.gateway.arguments());
+    command.args(options.log.keep.arguments());
     if let Some(url) = LogUrl::chosen(&options.log)? {
         command.env(LOG_URL, url.secret());
     }

@@ -19,7 +19,7 @@ fn a_password_on_the_command_line_is_refused_without_showing_it() {
 fn a_url_from_a_file_is_not_shown() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "postgres://ada:secret@db/shop\n").unwrap();
-    let choice = cli::LogChoice { url: None, file: Some(file.path().to_owned()) };
+    let choice = cli::LogChoice { url: None, file: Some(file.path().to_owned()), keep: cli::Keep::default() };
     let url = LogUrl::chosen(&choice).unwrap().unwrap();
     assert_eq!(url.secret(), "postgres://ada:secret@db/shop");
     assert!(!format!("{url:?}").contains("secret"));

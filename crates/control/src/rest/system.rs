@@ -11,15 +11,18 @@ use axum::extract::State;
 use http::StatusCode;
 use std::sync::Arc;
 use tenon_api::Problem;
-use tenon_api::http::{ApplyManifest, ApplyOutcome, InstanceCounts, Liveness, Status, SystemView};
+use tenon_api::http::{
+    ApplyManifest, ApplyOutcome, DutyStatus, InstanceCounts, Liveness, Status, SystemView,
+};
 use tenon_api::system::SystemDoc;
 use tenon_api::value;
 use tenon_core::catalog::{self, Applied};
+use tenon_core::duty::{Duty, Holder};
 use tenon_core::health;
 use tenon_core::manifest::System;
 use tenon_core::platform::{self, Command, State as Platform};
 use tenon_core::registry::Instance;
-use tenon_core::{Code, Refusal, ServiceRef};
+use tenon_core::{Code, Refusal, ServerId, ServiceRef};
 
 /// What the manifest is called in findings.
 const MANIFEST_NAME: &str = "tenon.yaml";
@@ -53,9 +56,23 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Reply {
             gateway_tls: system.and_then(|it| it.gateway.as_ref()).is_some_and(|it| it.tls.is_some()),
             data_planes: app.snapshots.connected(),
             supervisor: app.supervised.is_so(),
+            duties: duties(state, app.server),
+            log_damage: Vec::new(),
         }
     });
-    json(&status)
+    let log_damage = app.log.known_damage().iter().map(ToString::to_string).collect();
+    json(&Status { log_damage, ..status })
+}
+
+fn duties(state: &Platform, own: ServerId) -> Vec<DutyStatus> {
+    let held = [Duty::Health, Duty::Runtime].map(|duty| Some((duty, state.duties.holder(duty)?)));
+    let status = |(duty, Holder { server, epoch }): (Duty, Holder)| DutyStatus {
+        duty: duty.to_string(),
+        server: server.to_string(),
+        own: server == own,
+        epoch: epoch.0,
+    };
+    held.into_iter().flatten().map(status).collect()
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>) -> Reply {

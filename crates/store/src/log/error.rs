@@ -238,6 +238,12 @@ pub enum OpenError {
     /// What had been durable is damaged.
     #[error("the log is damaged; restore its files from a copy")]
     Corrupt(#[from] Damage),
+    /// The log is being made of a copy, or that was interrupted.
+    #[error("the log in {} was not restored to its end; restore it again", path.display())]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
     /// No space is left for the first segment or the mark of opening.
     #[error("no space is left for the log; free some and start again")]
     Full,
@@ -260,7 +266,7 @@ impl OpenError {
         match self {
             Self::Locked { .. } => Code::LogLocked,
             Self::NewerVersion { .. } => Code::DataNewerVersion,
-            Self::Corrupt(_) => Code::LogCorrupt,
+            Self::Corrupt(_) | Self::Unfinished { .. } => Code::LogCorrupt,
             Self::Full => Code::LogFull,
             Self::Io { .. } => Code::Internal,
         }

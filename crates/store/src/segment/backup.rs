@@ -10,7 +10,7 @@
 
 use super::SegmentError;
 use super::disk::{Disk, is_full};
-use super::files::{self, TEMPORARY};
+use super::files::{self, RESTORING, TEMPORARY};
 use super::format::{SEGMENT_HEADER, SegmentHeader, encode_batch};
 use super::offline::Archive;
 use crate::log::OpenError;
@@ -39,17 +39,31 @@ pub fn back_up(log: &Archive, target: &dyn Disk) -> Result<Copied, OpenError> {
     copy(log, target, log.log())
 }
 
-/// Makes a log of a copy, with another id if one is given. The target must be without segments.
+/// Makes a log of a copy, with this id. The target must be without segments, or hold what an interrupted run left. It is a
+/// log when all is there: until then it is refused by whoever opens it.
 ///
 /// # Errors
 /// [`OpenError::Corrupt`] when the copy is damaged; [`OpenError::Io`], also when there is a log already.
 pub fn restore(copy_of: &Archive, target: &dyn Disk, id: LogId) -> Result<Copied, OpenError> {
-    let names = target.list().map_err(|source| failed(target, source))?;
-    if names.iter().any(|name| files::form(name).is_some()) {
-        let source = io::Error::new(io::ErrorKind::AlreadyExists, "there is a log already");
-        return Err(failed(target, source));
+    begin_restoring(target).map_err(|source| failed(target, source))?;
+    let copied = copy(copy_of, target, id)?;
+    let ended = target.remove(RESTORING).and_then(|()| target.sync_directory());
+    ended.map_err(|source| failed(target, source))?;
+    Ok(copied)
+}
+
+/// Notes that what is there is no log yet, after what an interrupted run left was removed.
+fn begin_restoring(target: &dyn Disk) -> io::Result<()> {
+    let names = target.list()?;
+    let segments = names.iter().filter(|name| files::form(name).is_some());
+    if names.iter().any(|name| name == RESTORING) {
+        return segments.into_iter().try_for_each(|name| target.remove(name));
     }
-    copy(copy_of, target, id)
+    if segments.count() > 0 {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a log already"));
+    }
+    target.create(RESTORING)?.sync_data()?;
+    target.sync_directory()
 }
 
 fn copy(from: &Archive, target: &dyn Disk, id: LogId) -> Result<Copied, OpenError> {

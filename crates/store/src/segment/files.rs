@@ -23,6 +23,8 @@ pub(crate) const INDEX: &str = ".idx";
 pub(crate) const KEYS: &str = ".keys";
 /// How the name of a file ends that is not in use yet, and is removed when the log is opened.
 pub(crate) const TEMPORARY: &str = ".tmp";
+/// The name of a file that is there while the log is made of a copy: until then it is none.
+pub(crate) const RESTORING: &str = "RESTORING";
 /// How the name of a snapshot ends.
 pub(crate) const SNAPSHOT: &str = ".snapshot";
 

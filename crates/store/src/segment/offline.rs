@@ -67,6 +67,7 @@ impl Archive {
     /// # Errors
     /// [`OpenError`]: a segment is missing, or its header is damaged or of a newer version.
     pub fn open(disk: Arc<dyn Disk>) -> Result<Option<Self>, OpenError> {
+        recovery::check_restored(&*disk)?;
         let files = Files::new(disk);
         let failed = |source| OpenError::Io {
             doing: "list the files of the log in",

@@ -13,7 +13,7 @@
 
 use super::disk::{Disk, DiskFile, is_full, read_exact_at, read_to_end_at};
 use super::envelope;
-use super::files::{self, Files, Form, INDEX, SEGMENT, TEMPORARY};
+use super::files::{self, Files, Form, INDEX, RESTORING, SEGMENT, TEMPORARY};
 use super::format::{
     BATCH_MAGIC, HeaderProblem, RawBatch, SEGMENT_HEADER, SegmentHeader, VERSION, decode_batch,
 };
@@ -51,6 +51,7 @@ pub(crate) struct End {
 /// Reads what is on disk; none if there is no log yet. Cuts a torn tail.
 pub(crate) fn recover(files: &Files) -> Result<Option<Recovered>, OpenError> {
     let disk = files.disk();
+    check_restored(disk)?;
     let names = tidy(disk)?;
     let Some(named) = segment_names(&names, disk)? else { return Ok(None) };
     let mut segments = Vec::with_capacity(named.len());
@@ -169,6 +170,15 @@ impl<'a> Scan<'a> {
                 None
             }
         }
+    }
+}
+
+/// Refuses what is only a part of a log.
+pub(crate) fn check_restored(disk: &dyn Disk) -> Result<(), OpenError> {
+    match disk.open(RESTORING) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(OpenError::Io { doing: "look at the files of", path: disk.path(), source }),
+        Ok(_) => Err(OpenError::Unfinished { path: disk.path() }),
     }
 }
 

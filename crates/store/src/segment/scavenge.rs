@@ -41,9 +41,13 @@ fn is_due(sealed: &Sealed, mark: Position) -> bool {
 fn scavenge_one(segments: &Segments, view: &View, at: usize) -> Result<(), SegmentError> {
     let Some(original) = view.sealed.get(at) else { return Ok(()) };
     let header = SegmentHeader { end: original.original_end(), ..original.header.clone() };
-    let (bytes, _) = filtered(segments, original, &header, |raw| raw.is_reserved())?;
+    let (bytes, _) = filtered(segments, original, &header, is_reserved)?;
     let name = segment(header.sequence, KEPT);
     put_in_place(segments, view, at, header, name, &bytes)
+}
+
+fn is_reserved(raw: &Raw<'_>) -> bool {
+    raw.is_reserved()
 }
 
 /// The bytes of a segment with some of its events only, and how many were left out.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A duration in the Gateway API's form (GEP-2257): one to four numbers of at most five digits, each with a
 /// unit `h`, `m`, `s` or `ms`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     for _ in 0..4 {
@@ -35,7 +35,7 @@ fn unit(text: &str) -> Option<(Duration, &str)> {
 }
 
 /// A duration of whole milliseconds as one writes it: `1m30s`.
-pub(crate) fn shortest(duration: Duration) -> String {
+pub fn shortest(duration: Duration) -> String {
     let millis = duration.as_millis();
     let parts = [
         (millis / 3_600_000, "h"),
@@ -61,7 +61,7 @@ pub(crate) fn cpu_millis(text: &str) -> Option<u64> {
 
 /// Bytes: a whole number, or one with a unit `Ki`, `Mi`, `Gi`, `Ti`, `k`, `M`, `G` or `T` (as Kubernetes has
 /// it).
-pub(crate) fn memory_bytes(text: &str) -> Option<u64> {
+pub fn memory_bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 8] = [
         ("Ki", 1 << 10),
         ("Mi", 1 << 20),

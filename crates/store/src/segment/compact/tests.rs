@@ -5,7 +5,7 @@ use crate::segment::{Disk, SegmentLog, SegmentOptions, SimDisk, backup};
 use bytes::Bytes;
 use tenon_core::{EventType, Namespace, StreamName};
 
-const NEVER: AtomicBool = AtomicBool::new(false);
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn event(stream: &str) -> NewEvent {
     let (stream, event_type) = (name(stream), EventType::new("test.Done.v1").unwrap());

@@ -131,3 +131,32 @@ async fn a_copy_of_another_log_is_not_written_over() {
     let _ = back_up(&archive(&other), &copy);
     assert_eq!(files(&copy), before);
 }
+
+#[tokio::test]
+async fn what_an_interrupted_restore_left_is_no_log() {
+    let (disk, copy, broken, target) = (SimDisk::new(1), SimDisk::new(2), SimDisk::new(3), SimDisk::new(4));
+    let log = open(&disk);
+    append(&log, 40).await;
+    log.close().await;
+    for copy in [&copy, &broken] {
+        back_up(&archive(&disk), copy).unwrap();
+    }
+    let name = "00000000000000000003.seg";
+    let mut bytes = read_to_end_at(&*broken.open(name).unwrap(), 0).unwrap();
+    bytes[500] ^= 1;
+    broken.create(name).unwrap().write_at(&bytes, 0).unwrap();
+    let id = crate::log::new_log_id();
+    // It ends after two segments, as if it had been killed there.
+    assert!(matches!(restore(&archive(&broken), &target, id), Err(OpenError::Corrupt(_))));
+    for _ in 0..2 {
+        let opened = SegmentLog::open_with(Arc::new(target.clone()), SegmentOptions::default()).map(|_| ());
+        assert!(matches!(opened, Err(OpenError::Unfinished { .. })), "{opened:?}");
+        let looked_at = Archive::open(Arc::new(target.clone())).map(|_| ());
+        assert!(matches!(looked_at, Err(OpenError::Unfinished { .. })), "{looked_at:?}");
+        target.crash();
+    }
+    restore(&archive(&copy), &target, id).unwrap();
+    target.crash();
+    assert_eq!(open(&target).head(), Position(40));
+    assert!(restore(&archive(&copy), &target, id).is_err(), "there is a log already");
+}
