@@ -64,6 +64,30 @@ impl Slices {
         (ratio(&all), middle(draws(count).map(|chosen| ratio(&chosen)).collect()))
     }
 
+    /// The same of a slice in the middle: half of all slices have a lesser quantile. A pause of the machine, which falls into
+    /// few slices and holds many of their requests, does not move it.
+    pub(crate) fn typical(&self, share: f64) -> (Duration, [Duration; 2]) {
+        let each = self.each(share);
+        let all: Vec<usize> = (0..each.len()).collect();
+        let drawn = draws(each.len()).map(|chosen| median(&each, &chosen)).collect();
+        let nanos = |nanos: f64| Duration::from_nanos(nanos as u64);
+        (nanos(median(&each, &all)), middle(drawn).map(nanos))
+    }
+
+    /// The ratio of that to another's, as for [`Self::ratio`].
+    pub(crate) fn typical_ratio(&self, other: &Self, share: f64) -> (f64, [f64; 2]) {
+        let (own, other) = (self.each(share), other.each(share));
+        let count = own.len().min(other.len());
+        let ratio = |chosen: &[usize]| median(&own, chosen) / median(&other, chosen);
+        let all: Vec<usize> = (0..count).collect();
+        (ratio(&all), middle(draws(count).map(|chosen| ratio(&chosen)).collect()))
+    }
+
+    /// Each slice's quantile.
+    fn each(&self, share: f64) -> Vec<f64> {
+        (0..self.0.len()).map(|slice| self.of(&[slice], share) as f64).collect()
+    }
+
     /// The least time that at least this share of the times in these slices do not exceed.
     fn of(&self, chosen: &[usize], share: f64) -> u64 {
         let slices = || chosen.iter().filter_map(|place| self.0.get(*place));
@@ -76,6 +100,13 @@ impl Slices {
         }
         low
     }
+}
+
+/// The value in the middle of these.
+fn median(values: &[f64], chosen: &[usize]) -> f64 {
+    let mut chosen: Vec<f64> = chosen.iter().filter_map(|place| values.get(*place)).copied().collect();
+    chosen.sort_by(f64::total_cmp);
+    chosen.get(chosen.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// As many of so many, with repetition, again and again, and the same in each run.

@@ -52,6 +52,8 @@ const SMALL: &str = "HTTP/1.1, 1 KiB";
 const LARGE: &str = "HTTP/1.1, 64 KiB";
 const HTTP2: &str = "HTTP/2 in, HTTP/1.1 out, 1 KiB";
 const LATENCY: &str = "at 8000 requests/s";
+/// The 99th percentile of the requests of all slices together.
+const POOLED: &str = "p99 of all slices";
 const SECURE: &str = "mutual TLS in and out (HTTP/1.1), 1 KiB";
 
 #[derive(Debug, Args)]
@@ -84,7 +86,7 @@ pub(super) async fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     let mut figures = Vec::new();
     if [MEMORY, SMALL, LARGE, HTTP2, LATENCY].into_iter().any(wants) {
         let (tenon, peers) = start(options, &setup).await?;
-        let bench = Bench::new(options, &tenon, &peers);
+        let bench = Bench::new(options, &tenon, &peers, &setup);
         figures.extend(bench.memory().await?);
         figures.extend(bench.cpu(SMALL, Work::Small, &[("HAProxy", 1.05), ("Envoy", 0.45)]).await?);
         figures.extend(bench.cpu(LARGE, Work::Large, &[("HAProxy", 0.85)]).await?);
@@ -94,9 +96,10 @@ pub(super) async fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     if wants(SECURE) {
         let papers = Papers::make()?;
         let origins = origin::start(Some(papers.origin()?)).await?;
-        let (tenon, peers) = start(options, &Setup { origins: &origins, papers: Some(&papers) }).await?;
-        figures
-            .extend(Bench::new(options, &tenon, &peers).cpu(SECURE, Work::Small, &[("HAProxy", 1.1)]).await?);
+        let setup = Setup { origins: &origins, papers: Some(&papers) };
+        let (tenon, peers) = start(options, &setup).await?;
+        let bench = Bench::new(options, &tenon, &peers, &setup);
+        figures.extend(bench.cpu(SECURE, Work::Small, &[("HAProxy", 1.1)]).await?);
     }
     if wants(routes::ROW) {
         figures.extend(routes::measure(&options.profile, &setup, options.quick).await?);
@@ -116,12 +119,15 @@ struct Bench<'a> {
     only: &'a str,
     /// Tenon first.
     proxies: Vec<&'a Proxy>,
+    /// To an origin itself.
+    direct: Door,
 }
 
 impl<'a> Bench<'a> {
-    fn new(options: &'a Options, tenon: &'a Tenon, peers: &'a [Proxy]) -> Self {
+    fn new(options: &'a Options, tenon: &'a Tenon, peers: &'a [Proxy], setup: &Setup<'_>) -> Self {
         let proxies = std::iter::once(&tenon.proxy).chain(peers).collect();
-        Self { quick: options.quick, only: &options.only, proxies }
+        let direct = Door::new(setup.origins[0], None);
+        Self { quick: options.quick, only: &options.only, proxies, direct }
     }
 
     fn wants(&self, row: &str) -> bool {
@@ -164,36 +170,51 @@ impl<'a> Bench<'a> {
         cpu_of(proxy, work, span).await
     }
 
-    /// How long requests take at a fixed rate: over all slices together. Between what is said with it 19 of 20 repetitions
-    /// would lie, as far as one run can tell.
+    /// How long requests take at a fixed rate, in a slice as most are and over all slices together; with no proxy too, which
+    /// is what the machine adds. Between what is said with it 19 of 20 repetitions would lie, as far as one run can tell.
     async fn latency(&self) -> Outcome<Vec<Figure>> {
         if !self.wants(LATENCY) {
             return Ok(Vec::new());
         }
-        let mut slices = vec![Slices::default(); self.proxies.len()];
+        let ways: Vec<(&str, &Door)> = self
+            .proxies
+            .iter()
+            .map(|proxy| (proxy.name, &proxy.http1))
+            .chain([("no proxy", &self.direct)])
+            .collect();
+        let mut slices = vec![Slices::default(); ways.len()];
         for round in 0..if self.quick { 4 } else { SLICES } {
-            for (place, proxy) in self.turns(round) {
-                let took = latencies_of(proxy).await?;
+            for place in (0..ways.len()).map(|turn| (round + turn) % ways.len()) {
+                let took = latencies_of(ways[place].0, ways[place].1).await?;
                 let began = took.iter().map(|(due, _)| *due).min().ok_or("nothing was asked")?;
                 let counts = took.into_iter().filter(|(due, _)| *due >= began + WARM_UP);
                 slices[place].add(counts.map(|(_, took)| took));
             }
         }
+        type Quantile = fn(&Slices, f64) -> (Duration, [Duration; 2]);
+        let kinds: [(&str, f64, Quantile); 3] = [
+            ("p50", 0.5, Slices::quantile),
+            ("p99", 0.99, Slices::typical),
+            (POOLED, 0.99, Slices::quantile),
+        ];
         let mut figures = Vec::new();
-        for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
-            for (proxy, own) in self.proxies.iter().zip(&slices) {
-                let (value, interval) = own.quantile(share);
+        for (kind, share, quantile) in kinds {
+            for ((name, _), own) in ways.iter().zip(&slices) {
+                let (value, interval) = quantile(own, share);
                 figures.push(Figure {
                     spread: Some(interval.map(micros)),
-                    ..Figure::plain(format!("{name} {LATENCY}, {}", proxy.name), micros(value), "µs")
+                    ..Figure::plain(format!("{kind} {LATENCY}, {name}"), micros(value), "µs")
                 });
             }
         }
-        let peer = self.proxies.iter().position(|it| it.name == "HAProxy");
+        let peer = ways.iter().position(|(name, _)| *name == "HAProxy");
         if let Some((own, peer)) = slices.first().zip(peer.and_then(|place| slices.get(place))) {
-            let (ratio, interval) = own.ratio(peer, 0.99);
+            let (ratio, interval) = own.typical_ratio(peer, 0.99);
             let name = format!("p99 {LATENCY}, Tenon / HAProxy");
             figures.push(Figure { spread: Some(interval), ..Figure::at_most(name, ratio, "×", 1.1) });
+            let (ratio, interval) = own.ratio(peer, 0.99);
+            let name = format!("{POOLED} {LATENCY}, Tenon / HAProxy");
+            figures.push(Figure { spread: Some(interval), ..Figure::plain(name, ratio, "×") });
         }
         Ok(figures)
     }
@@ -261,17 +282,17 @@ async fn cpu_of(proxy: &Proxy, work: Work, span: Duration) -> Outcome<f64> {
     Ok(micros(after.saturating_sub(before)) / (total - answered) as f64)
 }
 
-/// One turn of a proxy at a fixed rate; what failed is told, and the turn taken again, as for [`Bench::cpu_of`].
-async fn latencies_of(proxy: &Proxy) -> Outcome<Vec<(Instant, Duration)>> {
-    let turn = async || at_rate(&proxy.http1, "/", RATE, WARM_UP + SLICE).await;
+/// One turn at a fixed rate; what failed is told, and the turn taken again, as for [`Bench::cpu_of`].
+async fn latencies_of(name: &str, door: &Door) -> Outcome<Vec<(Instant, Duration)>> {
+    let turn = async || at_rate(door, "/", RATE, WARM_UP + SLICE).await;
     for _ in 1..TURNS {
         match turn().await {
             Ok(took) => return Ok(took),
-            Err(error) => eprintln!("taking the turn again: {}: {error}", proxy.name),
+            Err(error) => eprintln!("taking the turn again: {name}: {error}"),
         }
         tokio::time::sleep(SLICE).await;
     }
-    turn().await.map_err(|error| format!("{}: {error}", proxy.name).into())
+    turn().await.map_err(|error| format!("{name}: {error}").into())
 }
 
 /// So many connections that have asked once each, one after the other.

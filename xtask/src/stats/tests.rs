@@ -34,3 +34,16 @@ fn one_slow_slice_among_many_widens_the_interval_and_moves_a_ratio_little() {
     assert!((1.0..1.02).contains(&ratio), "{ratio}");
     assert!(low >= 1.0 && high > ratio, "{low} {high}");
 }
+
+#[test]
+fn a_typical_slice_is_not_moved_by_a_slow_one() {
+    let calm: Vec<u64> = (1..=100).collect();
+    let slow: Vec<u64> = (1..=100).map(|it| it + 10_000).collect();
+    let own = slices(&[&calm, &slow, &calm, &calm, &calm]);
+    assert_eq!(own.typical(0.99).0, Duration::from_micros(99));
+    assert!(own.quantile(0.99).0 > Duration::from_micros(10_000));
+    let twice: Vec<u64> = (1..=100).map(|it| it * 2).collect();
+    let (ratio, [low, high]) =
+        slices(&vec![twice.as_slice(); 5]).typical_ratio(&slices(&vec![calm.as_slice(); 5]), 0.99);
+    assert_eq!([ratio, low, high], [2.0; 3]);
+}
