@@ -18,6 +18,9 @@ pub(crate) struct Endpoints {
     /// The gateway's URL, if there is a gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gateway: Option<String>,
+    /// The URL where a gateway that speaks TLS is asked in plain text, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway_plain: Option<String>,
 }
 
 /// How a program on this machine reaches what listens on `address`: an address that stands for all of them is no

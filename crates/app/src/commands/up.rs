@@ -312,7 +312,8 @@ fn announce(screen: Screen, data: &DataDir, headline: &str) -> Outcome {
 
 fn tell_addresses(screen: Screen, endpoints: &Endpoints) {
     if let Some(gateway) = &endpoints.gateway {
-        screen.remark(&format!("  gateway  {gateway}"));
+        let plain = endpoints.gateway_plain.as_ref().map(|at| format!(", in plain text {at}"));
+        screen.remark(&format!("  gateway  {gateway}{}", plain.unwrap_or_default()));
     }
     screen.remark(&format!("  API      {}/openapi.json", endpoints.api));
     screen.remark(&format!("  metrics  {}/metrics", endpoints.admin));
@@ -323,6 +324,7 @@ fn write_endpoints(settings: &Settings) -> Outcome {
         api: session::url_of(settings.api),
         admin: session::url_of(settings.admin),
         gateway: settings.gateway.listen.map(|at| session::gateway_url_of(at, settings.gateway_tls)),
+        gateway_plain: settings.gateway.plain.map(session::url_of),
     };
     let path = settings.data.endpoints_file();
     let text = serde_json::to_vec(&endpoints).map_err(std::io::Error::other)?;

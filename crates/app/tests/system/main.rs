@@ -13,6 +13,7 @@ mod commands;
 mod ending;
 mod events;
 mod failures;
+mod gateway;
 mod log_files;
 mod only_replica;
 mod policies;

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 fn sidecar(secret: &str) -> Sidecar {
@@ -58,4 +59,25 @@ fn what_was_shown_before_does_not_count_for_another_secret() {
     assert!(shown.proves(Some(&value), &instance, &sidecar("s3cret")));
     assert!(!shown.proves(Some(&value), &instance, &sidecar("renewed")));
     assert!(!shown.proves(None, &instance, &sidecar("s3cret")));
+}
+
+proptest! {
+    /// Bytes from the network, some of them close to what is looked for.
+    #[test]
+    fn no_bytes_but_the_credential_prove_anything(
+        scheme in prop_oneof![Just("Basic "), Just("basic"), Just("Basic\t"), Just("")],
+        user in prop_oneof![Just(b"order-1:".to_vec()), prop::collection::vec(any::<u8>(), 0..20)],
+        secret in prop_oneof![Just(b"s3cret".to_vec()), prop::collection::vec(any::<u8>(), 0..600)],
+        coded in any::<bool>(),
+        tail in prop_oneof![4 => Just(""), 1 => Just("="), 1 => Just("\0"), 1 => Just(" ")],
+    ) {
+        let shown = [user, secret].concat();
+        let mut value = scheme.as_bytes().to_vec();
+        if coded { value.extend(STANDARD.encode(&shown).bytes()) } else { value.extend(&shown) }
+        value.extend(tail.bytes());
+        let expected = Sha256::digest("s3cret").into();
+        let proven = is_credential_of(&value, &"order-1".parse().unwrap(), &expected);
+        let is_it = scheme == "Basic " && coded && shown == b"order-1:s3cret" && tail.trim().is_empty();
+        prop_assert_eq!(proven, is_it);
+    }
 }
