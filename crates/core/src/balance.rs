@@ -11,7 +11,7 @@
 //!
 //! Left out on purpose: which endpoints a table is made of (module [`availability`](crate::availability)).
 
-mod hash;
+pub(crate) mod hash;
 mod load;
 mod maglev;
 mod pick;

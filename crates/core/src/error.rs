@@ -159,6 +159,16 @@ codes! {
     LogInvalid = "log.invalid" => Invalid,
     /// The subject of an event was forgotten, which is final.
     SubjectForgotten = "subject.forgotten" => Conflict,
+    /// The definition of a subscription is not one that is accepted.
+    SubscriptionInvalid = "subscription.invalid" => Invalid,
+    /// No such subscription.
+    SubscriptionUnknown = "subscription.unknown" => NotFound,
+    /// No such event is parked.
+    SubscriptionNotParked = "subscription.not-parked" => NotFound,
+    /// A subscription holds as many events as it may, and publishers are to be told.
+    SubscriptionFull = "subscription.full" => TooMany,
+    /// The subscription was deleted, or this member of it did not take what it was given.
+    SubscriptionEnded = "subscription.ended" => Unavailable,
     /// Another log than the one that was asked for.
     LogOther = "log.other" => Stale,
     /// The files were written by a newer version.

@@ -102,6 +102,11 @@ text_id! {
 }
 
 text_id! {
+    /// The name of a subscription within its namespace: a DNS label.
+    SubscriptionName, "subscription name", dns_label
+}
+
+text_id! {
     /// A stream of the log: 1 to 255 bytes of printable ASCII without spaces. Tenon's own begin with
     /// `$tenon/` and are hidden from a user's "read all".
     StreamName, "stream name", |text| printable(text, 255)

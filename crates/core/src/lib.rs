@@ -26,6 +26,7 @@ pub mod error;
 #[cfg(test)]
 mod fixtures;
 mod fnv;
+pub mod group;
 pub mod handover;
 pub mod health;
 pub mod hedge;
@@ -60,7 +61,7 @@ pub use error::{Code, Refusal};
 pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position,
     RESERVED_STREAMS, RequestId, Revision, RouteName, ServerId, ServiceName, ServiceRef, StreamName, Subject,
-    Tag,
+    SubscriptionName, Tag,
 };
 pub use stamp::Stamp;
 pub use time::Timestamp;

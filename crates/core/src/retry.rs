@@ -113,6 +113,17 @@ pub enum Jitter {
     Decorrelated,
 }
 
+/// How the waits between tries grow and vary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Backoff {
+    /// How long to wait before each retry.
+    pub delay: Delay,
+    /// How the wait varies.
+    pub jitter: Jitter,
+    /// The longest wait, whatever `delay` says.
+    pub max_delay: Duration,
+}
+
 /// Which outcomes are tried again, if the request is safe to repeat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RetryOn {
@@ -339,6 +350,14 @@ pub fn step(state: Attempts, policy: &Policy, input: Input) -> (Attempts, Decisi
 impl Policy {
     /// How long to wait before retry `number`, counted from 1, after a wait of `waited` before the one before.
     pub fn delay_before(&self, number: u32, waited: Duration, random: u64) -> Duration {
+        let Self { delay, jitter, max_delay, .. } = *self;
+        Backoff { delay, jitter, max_delay }.before(number, waited, random)
+    }
+}
+
+impl Backoff {
+    /// How long to wait before retry `number`, counted from 1, after a wait of `waited` before the one before.
+    pub fn before(&self, number: u32, waited: Duration, random: u64) -> Duration {
         let longest = self.delay.before(number).min(self.max_delay);
         match self.jitter {
             Jitter::None => longest,
