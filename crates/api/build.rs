@@ -7,6 +7,8 @@ const FILES: &[&str] = &[
     "tenon/snapshot/v1/snapshot.proto",
     "tenon/identity/v1/identity.proto",
     "tenon/eventstore/v1/eventstore.proto",
+    "tenon/bus/v1/bus.proto",
+    "tenon/bus/v1/record.proto",
     "tenon/event/v1/catalog.proto",
     "tenon/event/v1/config.proto",
     "tenon/event/v1/duty.proto",

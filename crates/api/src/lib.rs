@@ -4,7 +4,7 @@
 //! - [`events`]: Tenon's own events as they lie in the log; [`system`]: a resolved system as JSON.
 //! - [`snapshot`]: what a data plane is told, over gRPC and on its disk.
 //! - [`identity`]: how a data plane gets certificates.
-//! - [`eventstore`]: the event store over gRPC; [`caller`]: who calls.
+//! - [`eventstore`]: the event store over gRPC; [`bus`]: subscriptions, likewise; [`caller`]: who calls.
 //! - [`cloudevents`]: events in the form that other systems send and expect.
 //! - [`supervisor`]: what the server and the supervisor say to each other.
 //! - [`http`]: the HTTP API's JSON; [`problem`]: its errors; [`explain`]: the story of a request;
@@ -15,6 +15,7 @@
 //!
 //! Features: `client` adds the HTTP client (and reqwest). Everything else is always there.
 
+pub mod bus;
 pub mod caller;
 #[cfg(feature = "client")]
 pub mod client;

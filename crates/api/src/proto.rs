@@ -42,6 +42,14 @@ pub mod cloudevents {
     }
 }
 
+/// Subscriptions.
+pub mod bus {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("tenon.bus.v1");
+    }
+}
+
 /// The payloads of Tenon's own events.
 pub mod event {
     /// Version 1.

@@ -30,7 +30,7 @@ pub use checkpoint::{Checkpoint, Open};
 pub use config::{
     Config, MAX_CAPACITY, MAX_DEDUP, MAX_DELAY, MAX_IN_FLIGHT, MAX_PARKED, ParkedKey, WhenFull,
 };
-pub use definition::{Definition, Delivered, Filter, Ordering, Start};
+pub use definition::{Definition, Delivered, Filter, GroupName, Ordering, Start};
 pub use held::Ticket;
 
 use crate::balance::hash::mix;
@@ -76,6 +76,7 @@ pub struct Group {
     serial: u64,
     counts: Counts,
     changes: u64,
+    urgent: u64,
 }
 
 /// The events of a key.
@@ -129,20 +130,33 @@ pub struct Counts {
     pub gone: u64,
 }
 
+/// The next event of the log that is a group's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Offered {
+    /// Where it is.
+    pub at: Position,
+    /// Its id.
+    pub id: EventId,
+    /// What orders it, if anything does.
+    pub key: Option<Key>,
+    /// Not to be given before.
+    pub not_before: Option<Timestamp>,
+}
+
+/// What became of an event that was offered.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Taken {
+    /// Whether it is held; otherwise it is a duplicate.
+    pub held: bool,
+    /// Whether it is given as soon as a member has room.
+    pub ready: bool,
+    /// Which event was left out to make room.
+    pub dropped: Option<Position>,
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Input {
-    /// The next event of the log that is this group's. Only while the group wants more.
-    Offered {
-        /// Where it is.
-        at: Position,
-        /// Its id.
-        id: EventId,
-        /// What orders it, if anything does.
-        key: Option<Key>,
-        /// Not to be given before.
-        not_before: Option<Timestamp>,
-    },
     /// There is nothing else for this group up to a position.
     Passed {
         /// The position.
@@ -289,14 +303,14 @@ impl Group {
         self.changes
     }
 
+    /// How many of these changes are worth keeping at once: something was parked, or somebody changed something.
+    pub fn urgent(&self) -> u64 {
+        self.urgent
+    }
+
     /// The parked events, oldest first.
     pub fn parked(&self) -> &BTreeMap<Position, Parked> {
         &self.parked
-    }
-
-    /// Whether an event is held and may be given as soon as a member has room.
-    pub fn is_ready(&self, at: Position) -> bool {
-        self.ready.back().and_then(|slot| self.held.get(*slot)).is_some_and(|item| item.at == at)
     }
 
     /// When to step with [`Input::Time`]. It may be too early, never too late.
@@ -342,13 +356,37 @@ impl Group {
         Some(Delivery { member, at, ticket, attempt })
     }
 
+    /// Takes in the next event of the log, if the group wants more.
+    ///
+    /// # Errors
+    /// [`Illegal`] if it does not fit the state; nothing changed.
+    pub fn offer(&mut self, offered: Offered, now: Timestamp) -> Result<Taken, Illegal> {
+        let Offered { at, id, key, not_before } = offered;
+        if at <= self.read_to {
+            return Err(Illegal::Past(at));
+        }
+        if !self.wants_more() {
+            return Err(Illegal::Full);
+        }
+        self.read_to = at;
+        if !self.seen.insert(id, self.config.dedup) {
+            self.touched_to = at;
+            self.counts.duplicates += 1;
+            self.changes += 1;
+            return Ok(Taken::default());
+        }
+        let dropped = if self.is_full() { self.drop_oldest(now) } else { None };
+        let slot = self.hold(Item::new(at, key, 0, not_before.unwrap_or_default()), now);
+        let ready = self.held.get(slot).is_some_and(|item| item.place == Place::Ready);
+        Ok(Taken { held: true, ready, dropped })
+    }
+
     /// Takes in what happened.
     ///
     /// # Errors
     /// [`Illegal`] if it does not fit the state; nothing changed.
     pub fn step(&mut self, input: Input, now: Timestamp) -> Result<(), Illegal> {
         match input {
-            Input::Offered { at, id, key, not_before } => return self.offered(at, id, key, not_before, now),
             Input::Passed { to } => self.read_to = self.read_to.max(to),
             Input::Seen { id } => _ = self.seen.insert(id, self.config.dedup),
             Input::Joined { member, most } => self.members.join(member, most),
@@ -375,48 +413,22 @@ impl Group {
         Ok(())
     }
 
-    fn offered(
-        &mut self,
-        at: Position,
-        id: EventId,
-        key: Option<Key>,
-        not_before: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<(), Illegal> {
-        if at <= self.read_to {
-            return Err(Illegal::Past(at));
-        }
-        if !self.wants_more() {
-            return Err(Illegal::Full);
-        }
-        self.read_to = at;
-        if !self.seen.insert(id, self.config.dedup) {
-            self.touched_to = at;
-            self.counts.duplicates += 1;
-            self.changes += 1;
-            return Ok(());
-        }
-        if self.is_full() {
-            self.drop_oldest(now);
-        }
-        self.hold(Item::new(at, key, 0, not_before.unwrap_or_default()), now);
-        Ok(())
-    }
-
     /// Leaves out what has waited longest for a member.
-    fn drop_oldest(&mut self, now: Timestamp) {
-        let oldest = self.ready.pop_front().and_then(|slot| self.held.take(slot));
-        if let Some(item) = oldest {
-            self.counts.dropped += 1;
-            self.settled(&item, now);
-        }
+    fn drop_oldest(&mut self, now: Timestamp) -> Option<Position> {
+        let item = self.ready.pop_front().and_then(|slot| self.held.take(slot))?;
+        self.counts.dropped += 1;
+        self.settled(&item, now);
+        Some(item.at)
     }
 
     /// Takes an event in: it waits for its turn, if its key is taken.
-    fn hold(&mut self, item: Item, now: Timestamp) {
+    fn hold(&mut self, item: Item, now: Timestamp) -> Slot {
         let key = item.key;
         let slot = self.held.put(item);
-        let Some(key) = key else { return self.take_turn(slot, now) };
+        let Some(key) = key else {
+            self.take_turn(slot, now);
+            return slot;
+        };
         let line = self.keys.entry(key).or_default();
         if line.busy || line.parked > 0 {
             line.behind.push_back(slot);
@@ -424,6 +436,7 @@ impl Group {
             line.busy = true;
             self.take_turn(slot, now);
         }
+        slot
     }
 
     fn take_turn(&mut self, slot: Slot, now: Timestamp) {
@@ -503,6 +516,7 @@ impl Group {
         let Some(item) = self.held.take(slot) else { return };
         let Item { at, key, attempts, .. } = item;
         self.parked.insert(at, Parked { key, attempts, since: now, cause });
+        self.urgent += 1;
         if let Some(key) = key
             && self.config.parked_key == ParkedKey::Block
         {
@@ -543,6 +557,7 @@ impl Group {
     fn unpark(&mut self, at: Position) -> Result<Parked, Illegal> {
         let parked = self.parked.remove(&at).ok_or(Illegal::NotParked(at))?;
         self.changes += 1;
+        self.urgent += 1;
         if let Some(line) = parked.key.and_then(|key| self.keys.get_mut(&key)) {
             line.parked = line.parked.saturating_sub(1);
         }
@@ -598,6 +613,7 @@ impl Group {
         self.parked.retain(|at, _| *at <= after);
         (self.read_to, self.touched_to) = (after, after);
         self.changes += 1;
+        self.urgent += 1;
         self.block_parked_keys();
     }
 

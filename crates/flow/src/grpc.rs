@@ -4,6 +4,7 @@
 //! nobody. Every answer that could fail says why by a code of `docs/errors.md`.
 
 mod append_stream;
+pub(crate) mod bus;
 mod snapshots;
 mod status;
 mod wire;
@@ -124,7 +125,7 @@ impl EventStoreService for Served {
         let permit = self.store.stream_permit()?;
         let v1::SubscribeRequest { query, after } = request.into_inner();
         let query = rights.narrow(wire::query(&query.unwrap_or_default())?)?;
-        let feed = Feed::new(self.store.clone(), query, after.map(Position), permit);
+        let feed = Feed::new(self.store.clone(), query, after.map(Position), Some(permit));
         Ok(self.answers(stream::unfold(feed, |mut feed| async {
             let page = feed.next().await?;
             Some((page.map(subscribe_response).map_err(Status::from), feed))

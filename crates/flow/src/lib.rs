@@ -2,11 +2,13 @@
 //!
 //! - [`EventStore`]: users' streams, with expected versions, time travel and access, served over gRPC and HTTP.
 //!   Its topics: events by type, published and told as CloudEvents.
+//! - [`bus`]: subscriptions, which are groups of consumers over it, served over gRPC.
 //! - [`vault`]: payloads that can be forgotten.
 //!
 //! Left out on purpose: the rules (pure machines in crate `core`), the storage (crates `store` and `backends`), and
 //! finding out who calls (crate `control`, which hands it on with the request).
 
+pub mod bus;
 mod events;
 mod grpc;
 mod rest;
@@ -16,4 +18,5 @@ mod testing;
 mod topics;
 pub mod vault;
 
+pub use bus::{Bus, BusOptions};
 pub use events::{EventStore, EventStoreOptions};

@@ -1,8 +1,10 @@
 //! Everything that is served, as one router. Whoever serves it guards it, and notes with each request who calls.
 
+use crate::bus::Bus;
 use crate::events::EventStore;
 use crate::{grpc, rest};
 use axum::Router;
+use tenon_api::bus;
 use tenon_api::eventstore::PATHS;
 
 impl EventStore {
@@ -10,5 +12,13 @@ impl EventStore {
     /// one that does not is refused.
     pub fn router(&self) -> Router {
         rest::router(self.clone()).route_service(&format!("{PATHS}{{*call}}"), grpc::service(self.clone()))
+    }
+}
+
+impl Bus {
+    /// Serves subscriptions, to callers as those of [`EventStore::router`].
+    pub fn router(&self) -> Router {
+        let service = grpc::bus::service(self.store().clone(), self.clone());
+        Router::new().route_service(&format!("{}{{*call}}", bus::PATHS), service)
     }
 }

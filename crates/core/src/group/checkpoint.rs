@@ -79,6 +79,7 @@ impl Group {
             serial: 0,
             counts,
             changes: 0,
+            urgent: 0,
         };
         group.block_parked_keys();
         for Open { at, key, attempts, due } in open {

@@ -5,6 +5,7 @@ use crate::error::{Code, Refusal};
 use crate::fnv::Fnv;
 use crate::{EventType, Namespace, Position, ServiceRef, StreamName, SubscriptionName, Tag, Timestamp};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Bound;
 
 /// A named group of consumers over the events of its namespace.
@@ -24,6 +25,23 @@ pub struct Definition {
     pub config: Config,
     /// How events come to consumers.
     pub delivered: Delivered,
+}
+
+/// Which group: its subscription's namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupName {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The name there.
+    pub name: SubscriptionName,
+}
+
+/// `name`, or `name.namespace` outside the default namespace.
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)?;
+        if self.namespace == Namespace::default() { Ok(()) } else { write!(f, ".{}", self.namespace) }
+    }
 }
 
 /// Which events: the type is one of `types`, every one of `tags` is there, and the stream begins with `prefix`; what is
@@ -93,6 +111,11 @@ impl Definition {
             config: Config::default(),
             delivered: Delivered::default(),
         }
+    }
+
+    /// Its group's name.
+    pub fn group(&self) -> GroupName {
+        GroupName { namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
     /// Checks what the types do not.

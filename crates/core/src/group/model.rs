@@ -99,7 +99,7 @@ impl Model for Consumers {
                 let index = usize::try_from(next.group.read_to().0).ok()?;
                 let (at, key) = (Position(index as u64 + 1), Some(Key(*LOG.get(index)?)));
                 let id = EventId::from_bytes([index as u8; 16]);
-                next.step(Input::Offered { at, id, key, not_before: None })?;
+                next.group.offer(Offered { at, id, key, not_before: None }, ZERO).ok()?;
             }
             Action::Join(member) => next.step(Input::Joined { member, most: 1 })?,
             Action::Leave(member) => next.step(Input::Left { member })?,

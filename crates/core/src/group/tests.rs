@@ -31,8 +31,8 @@ fn group(config: Config) -> Group {
 }
 
 fn offer(group: &mut Group, at: u64, key: Option<u64>) {
-    let input = Input::Offered { at: Position(at), id: id(at), key: key.map(Key), not_before: None };
-    group.step(input, time(0)).unwrap();
+    let offered = Offered { at: Position(at), id: id(at), key: key.map(Key), not_before: None };
+    group.offer(offered, time(0)).unwrap();
 }
 
 fn given(group: &mut Group, now: u64) -> Vec<(u64, Ticket)> {
@@ -161,7 +161,7 @@ fn members_take_turns_and_have_no_more_than_they_have_room_for() {
 fn an_event_with_a_time_is_not_given_before() {
     let mut group = group(config());
     let (at, key, not_before) = (Position(1), None, Some(time(500)));
-    group.step(Input::Offered { at, id: id(1), key, not_before }, time(0)).unwrap();
+    group.offer(Offered { at, id: id(1), key, not_before }, time(0)).unwrap();
     offer(&mut group, 2, None);
     assert_eq!(positions(&given(&mut group, 0)), [2]);
     assert_eq!(group.wake_at(), Some(time(500)));
@@ -173,8 +173,8 @@ fn an_event_with_a_time_is_not_given_before() {
 fn a_second_event_with_an_id_of_the_window_is_left_out() {
     let mut group = group(Config { dedup: 2, ..config() });
     for (at, of) in [(1, 1), (2, 1), (3, 2), (4, 3), (5, 1)] {
-        let input = Input::Offered { at: Position(at), id: id(of), key: None, not_before: None };
-        group.step(input, time(0)).unwrap();
+        let offered = Offered { at: Position(at), id: id(of), key: None, not_before: None };
+        group.offer(offered, time(0)).unwrap();
     }
     assert_eq!(positions(&given(&mut group, 0)), [1, 3, 4, 5]);
     assert_eq!(group.status().counts.duplicates, 1);
@@ -186,8 +186,8 @@ fn a_full_group_reads_no_further_or_drops_what_waited_longest() {
     offer(&mut blocking, 1, None);
     offer(&mut blocking, 2, None);
     assert!(!blocking.wants_more());
-    let input = Input::Offered { at: Position(3), id: id(3), key: None, not_before: None };
-    assert_eq!(blocking.step(input, time(0)), Err(Illegal::Full));
+    let offered = Offered { at: Position(3), id: id(3), key: None, not_before: None };
+    assert_eq!(blocking.offer(offered, time(0)), Err(Illegal::Full));
 
     let mut dropping = group(Config { capacity: 2, when_full: WhenFull::DropOldest, ..config() });
     for at in 1..=3 {
@@ -303,13 +303,7 @@ impl World {
     }
 
     fn step(&mut self, input: Input) -> Result<(), Illegal> {
-        let held_before: BTreeSet<Position> = self.group.held.iter().map(|item| item.at).collect();
-        let dropped = self.group.counts.dropped;
         let result = self.group.step(input, time(self.now));
-        if self.group.counts.dropped > dropped {
-            let held: BTreeSet<Position> = self.group.held.iter().map(|item| item.at).collect();
-            self.done.extend(held_before.difference(&held));
-        }
         self.flying.retain(|delivery| self.group.held.is_flying(delivery.ticket));
         result
     }
@@ -320,7 +314,9 @@ impl World {
             && let Some((key, not_before)) = self.log.get(self.group.read_to().0 as usize).copied()
         {
             let at = Position(self.group.read_to().0 + 1);
-            self.step(Input::Offered { at, id: id(at.0), key, not_before }).unwrap();
+            let taken =
+                self.group.offer(Offered { at, id: id(at.0), key, not_before }, time(self.now)).unwrap();
+            self.done.extend(taken.dropped);
         }
     }
 

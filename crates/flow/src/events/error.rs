@@ -82,3 +82,13 @@ impl Error {
         text
     }
 }
+
+/// For those who need to know no more than a code and a sentence.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal,
+            other => Self::new(other.code(), other.detail()),
+        }
+    }
+}

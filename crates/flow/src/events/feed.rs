@@ -31,16 +31,16 @@ pub(crate) struct Feed {
     caught_up: bool,
     told_at: Instant,
     ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Feed {
-    /// Events after a position, or from now on.
+    /// Events after a position, or from now on. What serves itself needs no permit.
     pub(crate) fn new(
         store: EventStore,
         query: Query,
         after: Option<Position>,
-        permit: OwnedSemaphorePermit,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
         let position = after.unwrap_or_else(|| store.log().head());
         let told_at = Instant::now();

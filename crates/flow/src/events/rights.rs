@@ -37,7 +37,17 @@ impl Rights {
         }
     }
 
-    /// The namespace that snapshots of the caller are kept apart by.
+    /// Who is recorded with what they change.
+    pub(crate) fn actor(&self) -> Actor {
+        self.actor.clone()
+    }
+
+    /// The only namespace that the caller may see, if there is only one.
+    pub(crate) fn within(&self) -> Option<&Namespace> {
+        self.within.as_ref()
+    }
+
+    /// The namespace that a caller means who names none, and that snapshots are kept apart by.
     pub(crate) fn namespace(&self) -> Namespace {
         self.within.clone().unwrap_or_default()
     }
@@ -77,7 +87,8 @@ impl Rights {
         self.narrow(Query::stream(namespace, stream))
     }
 
-    fn check_namespace(&self, namespace: &Namespace) -> Result<(), Error> {
+    /// Whether the caller may see a namespace.
+    pub(crate) fn check_namespace(&self, namespace: &Namespace) -> Result<(), Error> {
         match &self.within {
             Some(own) if own != namespace => {
                 Err(forbidden(format!("events of namespace {namespace} are not served to one of {own}")))

@@ -22,7 +22,7 @@ pub(super) fn open<T: Serialize + 'static>(
     form: fn(Event) -> T,
 ) -> Reply {
     let permit = store.stream_permit()?;
-    let feed = Feed::new(store.clone(), query, Some(after), permit);
+    let feed = Feed::new(store.clone(), query, Some(after), Some(permit));
     let log = store.log().id();
     let pages = stream::unfold(feed, |mut feed| async {
         let page = feed.next().await?;

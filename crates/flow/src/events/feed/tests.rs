@@ -5,7 +5,8 @@ use tenon_store::Log;
 
 fn feed(fixture: &Fixture, stream: &str, after: u64) -> Feed {
     let query = Query::stream(Namespace::default(), name(stream));
-    Feed::new(fixture.store.clone(), query, Some(Position(after)), fixture.store.stream_permit().unwrap())
+    let permit = fixture.store.stream_permit().unwrap();
+    Feed::new(fixture.store.clone(), query, Some(Position(after)), Some(permit))
 }
 
 /// Takes pages until so many events came.
