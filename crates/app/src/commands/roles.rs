@@ -17,7 +17,7 @@ use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
 use tenon_core::availability::Locality;
 use tenon_flow::vault::{KeyRing, Vault, VaultError};
-use tenon_flow::{EventStore, EventStoreOptions};
+use tenon_flow::{Bus, BusOptions, EventStore, EventStoreOptions};
 use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::Log;
@@ -39,6 +39,9 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
     let log = OpenLog::open(&options.log, &data.log()).await?;
     let vault = open_vault(data, log.port()).await?;
     let events = EventStore::with_vault(vault, EventStoreOptions::default());
+    let driving = BusOptions { leases: log.leases(), ..BusOptions::default() };
+    let bus =
+        Bus::start(&events, driving).await.map_err(|refusal| Failure::new(refusal.code, refusal.detail))?;
     let config = ServerConfig {
         listen: options.listen,
         hosts: options.api_host.iter().cloned().collect(),
@@ -48,10 +51,11 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
         supervisor: options.supervisor.clone(),
         output: data.logs(),
         read_manifest: reader(options.gateway),
-        more: events.router(),
+        more: events.router().merge(bus.router()),
     };
     let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;
     told_to_end().await?;
+    bus.stop().await;
     events.stop();
     server.stop().await;
     log.close().await;

@@ -149,10 +149,7 @@ impl Ledger {
 
 /// An event of Tenon's own.
 pub(super) fn new_event(stream: &StreamName, event_type: &str, data: Bytes) -> NewEvent {
-    let event_type = match EventType::new(event_type) {
-        Ok(event_type) => event_type,
-        Err(_) => unreachable!("the type is a constant"),
-    };
+    let Ok(event_type) = EventType::new(event_type) else { unreachable!("the type is a constant") };
     NewEvent::new(Namespace::default(), stream.clone(), event_type, data)
 }
 

@@ -176,7 +176,7 @@ impl Registry {
                     }
                     Err(Error::Read(ReadError::Closed)) => return,
                     Err(error) => {
-                        tracing::warn!(error = error.detail(), "cannot read what subscriptions there are")
+                        tracing::warn!(error = error.detail(), "cannot read what subscriptions there are");
                     }
                 }
             }
@@ -198,7 +198,7 @@ impl Registry {
                 state.subscriptions.insert(name, Subscription { definition: *definition, from, id });
             }
             Record::Deleted { namespace, name } => {
-                _ = state.subscriptions.remove(&GroupName { namespace, name })
+                state.subscriptions.remove(&GroupName { namespace, name });
             }
             Record::Progress(_) => {}
         }

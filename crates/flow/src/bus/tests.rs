@@ -338,7 +338,7 @@ async fn members_that_fail_and_leave_lose_nothing_and_keep_the_order_of_streams(
     for positions in of_stream.values() {
         assert!(positions.is_sorted(), "the first time, in order");
     }
-    consumers.iter().for_each(|consumer| consumer.abort());
+    consumers.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test(start_paused = true)]
