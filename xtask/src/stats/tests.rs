@@ -44,6 +44,6 @@ fn a_typical_slice_is_not_moved_by_a_slow_one() {
     assert!(own.quantile(0.99).0 > Duration::from_micros(10_000));
     let twice: Vec<u64> = (1..=100).map(|it| it * 2).collect();
     let (ratio, [low, high]) =
-        slices(&vec![twice.as_slice(); 5]).typical_ratio(&slices(&vec![calm.as_slice(); 5]), 0.99);
+        slices(&[twice.as_slice(); 5]).typical_ratio(&slices(&[calm.as_slice(); 5]), 0.99);
     assert_eq!([ratio, low, high], [2.0; 3]);
 }
