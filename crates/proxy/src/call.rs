@@ -145,6 +145,7 @@ async fn try_carry(
     }
     let patience = Patience::new(&worker.shared.config.limits);
     let affinity = Affinity::of(&traffic.balance, outgoing);
+    outgoing.complete();
     let mut call = Call {
         worker,
         story,

@@ -90,6 +90,18 @@ impl Outgoing {
         if self.grpc { Protocol::Http2 } else { Protocol::Http1 }
     }
 
+    /// Puts in what belongs to every attempt, to be done before the first one: whom it is for, and room for the time that is left, so that the copies made for attempts need not grow.
+    pub(crate) fn complete(&mut self) {
+        if self.protocol() == Protocol::Http1
+            && let Ok(host) = HeaderValue::from_str(self.authority.as_str())
+        {
+            self.headers.insert(header::HOST, host);
+        }
+        if self.in_mesh {
+            self.headers.insert(TIMEOUT_MS, HeaderValue::from_static("0"));
+        }
+    }
+
     /// The request for the attempt with this number, counted from 1, which may take this long.
     pub(crate) fn attempt(&self, number: u32, remaining: Duration) -> Request<ReplayBody> {
         self.request(self.body.body(), number, remaining)
@@ -129,9 +141,6 @@ impl Outgoing {
         *request.uri_mut() = Uri::from(self.path.clone());
         let headers = request.headers_mut();
         headers::join_cookies(headers);
-        if let Ok(host) = HeaderValue::from_str(self.authority.as_str()) {
-            headers.insert(header::HOST, host);
-        }
         if let Some(upgrade) = &self.upgrade {
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, upgrade.protocol.clone());

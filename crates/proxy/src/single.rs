@@ -38,6 +38,7 @@ pub(crate) fn carry(
         if most.is_zero() {
             return story.refuse(&call::late(&address.to_string(), 0));
         }
+        outgoing.complete();
         let way = Way::plain(address);
         match attempt(&worker, &way, &outgoing, Terms { number: 1, most }).await {
             Ok(answer) => {
