@@ -23,7 +23,6 @@ mod deleted;
 mod failure;
 mod follow;
 mod leases;
-mod queue;
 mod read;
 mod rows;
 mod scavenge;
@@ -40,7 +39,6 @@ use connect::Target;
 use deleted::Sweeper;
 use failure::Failure;
 use follow::Follower;
-use queue::{Queue, Request};
 use read::NotRead;
 use seen::Seen;
 use sql::Walk;
@@ -51,6 +49,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tenon_core::{LogId, Position};
 use tenon_store::log::{MAX_APPEND_BYTES, MAX_PAGE_EVENTS};
+use tenon_store::queue::{Queue, Request};
 use tenon_store::{
     AppendError, Appended, BoxFuture, Clock, Condition, Direction, Log, NewEvent, Page, Query, ReadError,
     SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError, admission, new_log_id, system_clock,
@@ -61,6 +60,8 @@ use tokio::time::Instant;
 
 /// Why operations are refused after [`PostgresLog::close`].
 const SHUT_DOWN: &str = "it was shut down";
+/// The most events of one transaction.
+const MAX_GROUP_EVENTS: usize = 4_096;
 /// How long to wait before a read that failed is repeated.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -135,7 +136,7 @@ impl PostgresLog {
         tracing::info!(%log, head = head.last, "the log in {target} is open");
         let pool = target.pool(options.connections.max(1) + 1, options.patience);
         let seen = Arc::new(Seen::new(head));
-        let queue = Arc::new(Queue::new(options.queue_bytes.max(2 * MAX_APPEND_BYTES)));
+        let queue = Arc::new(Queue::new(options.queue_bytes.max(2 * MAX_APPEND_BYTES), MAX_GROUP_EVENTS));
         let follower = Follower::start(&pool, &seen, options.poll);
         let deleted = Arc::new(Notify::new());
         let committer = Committer {

@@ -16,6 +16,7 @@ pub mod log;
 pub mod memory;
 #[cfg(test)]
 mod model;
+pub mod queue;
 pub mod segment;
 
 pub use clock::{Clock, system_clock};

@@ -58,7 +58,7 @@
 //!
 //! **Subscriptions.** [`subscribe`] delivers every matching event after a
 //! position once and in order, first from history and then live, with no gap, duplicate or reordering. It
-//! holds one page at most; a slow subscriber delays nobody and reads on from where it is.
+//! holds two pages at most, one of them read ahead; a slow subscriber delays nobody and reads on from where it is.
 //!
 //! **Identity.** Every log has a [`LogId`]. A revision, a checkpoint or an ETag is a pair of it and a
 //! position. Another id means a full resynchronisation.
@@ -77,12 +77,14 @@
 //! Left out on purpose: the version number of an event within its stream (the position serves; whoever shows
 //! a stream may count).
 
+mod ahead;
 mod error;
 mod event;
 mod query;
 mod snapshot;
 mod subscription;
 
+pub use ahead::ReadAhead;
 pub use error::{
     AppendError, Changed, Damage, InvalidInput, OpenError, ReadError, SnapshotError, TruncateError,
 };

@@ -24,7 +24,6 @@ mod keys;
 mod lookup;
 pub mod offline;
 mod pages;
-mod queue;
 mod reader;
 mod reads;
 mod recovery;
@@ -47,8 +46,8 @@ use crate::log::{
     NewEvent, OpenError, Page, Query, REMEMBERED_IDS, ReadError, SchemaHash, Snapshot, SnapshotError,
     SnapshotKey, TruncateError,
 };
+use crate::queue::{Queue, Request};
 use committer::Committer;
-use queue::Queue;
 use reads::Reads;
 use recovery::Recovered;
 use segments::Segments;
@@ -61,7 +60,7 @@ use std::time::Duration;
 use tenon_core::retention::Retention;
 use tenon_core::{LogId, Position};
 use tokio::sync::watch;
-use writer::{Request, Writer};
+use writer::Writer;
 
 /// How a log in segment files behaves.
 #[derive(Clone)]
@@ -185,7 +184,7 @@ impl SegmentLog {
         let path = disk.path();
         let (writer, report) = Writer::open(disk, &options)?;
         let (segments, heads) = (Arc::clone(writer.segments()), writer.heads());
-        let queue = Arc::new(Queue::new(options.queue_bytes.max(2 * MAX_APPEND_BYTES)));
+        let queue = Arc::new(Queue::new(options.queue_bytes.max(2 * MAX_APPEND_BYTES), usize::MAX));
         let committer = Committer::start(writer, Arc::clone(&queue), options.clock, options.scrub_every)
             .map_err(|source| OpenError::Io { doing: "start the writer of", path, source })?;
         let inner = Inner {

@@ -2,8 +2,8 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{
-    DecodeContext, WireType, btree_map, bytes as bytes_field, encode_key, encode_varint, encoded_len_varint,
-    key_len, skip_field, string, uint64,
+    DecodeContext, WireType, btree_map, bytes as bytes_field, check_wire_type, decode_varint, encode_key,
+    encode_varint, encoded_len_varint, key_len, skip_field, string, uint64,
 };
 use prost::{DecodeError, Message};
 use std::borrow::Borrow;
@@ -126,6 +126,26 @@ impl Event {
         id.map_err(|_| self.note(field, &"must have the 16 bytes of a UUID")).ok()
     }
 
+    /// Takes a field that is a name, a text or an id.
+    fn take(&mut self, tag: u32, bytes: &[u8]) {
+        match tag {
+            tag::ID => self.id = self.id("id", bytes),
+            // An empty one is the default one.
+            tag::NAMESPACE if bytes.is_empty() => {}
+            tag::NAMESPACE => self.namespace = self.repeated("namespace", bytes, &NAMESPACE),
+            tag::STREAM => self.stream = self.name("stream", bytes),
+            tag::TYPE => self.event_type = self.repeated("event_type", bytes, &TYPE),
+            tag::TAGS => {
+                let tag = self.name("tags", bytes);
+                self.tags.extend(tag);
+            }
+            tag::ACTOR => self.actor = self.name("actor", bytes),
+            tag::TRACEPARENT => self.traceparent = self.text("traceparent", bytes),
+            tag::CAUSATION => self.causation = self.id("causation", bytes),
+            _ => self.correlation = self.text("correlation", bytes),
+        }
+    }
+
     fn text(&mut self, field: &'static str, bytes: &[u8]) -> Option<String> {
         let text = std::str::from_utf8(bytes).map(str::to_owned);
         text.map_err(|_| self.note(field, &"is not UTF-8")).ok()
@@ -195,24 +215,19 @@ impl Message for Event {
             tag::ID..=tag::CORRELATION => {}
             _ => return skip_field(wire_type, tag, buf, ctx),
         }
+        check_wire_type(WireType::LengthDelimited, wire_type)?;
+        // In place, as it nearly always is in one piece.
+        let mut rest = buf.chunk();
+        let length = decode_varint(&mut rest).ok().and_then(|length| usize::try_from(length).ok());
+        if let Some(bytes) = length.and_then(|length| rest.get(..length)) {
+            let read = buf.chunk().len() - rest.len() + bytes.len();
+            self.take(tag, bytes);
+            buf.advance(read);
+            return Ok(());
+        }
         let mut bytes = Bytes::new();
         bytes_field::merge(wire_type, &mut bytes, buf, ctx)?;
-        match tag {
-            tag::ID => self.id = self.id("id", &bytes),
-            // An empty one is the default one.
-            tag::NAMESPACE if bytes.is_empty() => {}
-            tag::NAMESPACE => self.namespace = self.repeated("namespace", &bytes, &NAMESPACE),
-            tag::STREAM => self.stream = self.name("stream", &bytes),
-            tag::TYPE => self.event_type = self.repeated("event_type", &bytes, &TYPE),
-            tag::TAGS => {
-                let tag = self.name("tags", &bytes);
-                self.tags.extend(tag);
-            }
-            tag::ACTOR => self.actor = self.name("actor", &bytes),
-            tag::TRACEPARENT => self.traceparent = self.text("traceparent", &bytes),
-            tag::CAUSATION => self.causation = self.id("causation", &bytes),
-            _ => self.correlation = self.text("correlation", &bytes),
-        }
+        self.take(tag, &bytes);
         Ok(())
     }
 

@@ -7,13 +7,13 @@
 
 use super::connect::Target;
 use super::failure::Failure;
-use super::queue::{Queue, Queued, Request};
 use super::seen::Seen;
 use super::write;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, raw_sql};
 use std::sync::Arc;
 use std::time::Duration;
+use tenon_store::queue::{Queue, Queued, Request};
 use tenon_store::{AppendError, Appended, Clock, Event};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -58,7 +58,7 @@ type Answers = Result<Vec<Result<Appended, AppendError>>, AppendError>;
 impl Committer {
     /// Runs until the queue is closed and empty.
     pub(super) async fn run(mut self) {
-        while let Some(group) = self.queue.take().await {
+        while let Some(group) = self.queue.next_group().await {
             self.commit(group).await;
         }
         if let Some(connection) = self.connection.take() {

@@ -5,7 +5,6 @@
 //! after the lock was had; the rules themselves are those of every engine ([`Admission`]).
 
 use super::failure::Failure;
-use super::queue::Request;
 use super::rows;
 use super::schema::Head;
 use super::sql::{Walk, number};
@@ -13,6 +12,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{QueryBuilder, Row, raw_sql};
 use tenon_core::{EventId, Position, Tag, Timestamp};
 use tenon_store::admission::{Admission, Past, Verdict};
+use tenon_store::queue::Request;
 use tenon_store::{
     AppendError, Appended, Condition, Direction, Event, NewEvent, Query, ReadError, STREAM_DELETED, Scope,
 };

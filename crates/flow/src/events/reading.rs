@@ -3,9 +3,8 @@
 use super::past::At;
 use std::sync::Arc;
 use tenon_core::Position;
-use tenon_store::log::{END, MAX_PAGE_EVENTS};
+use tenon_store::log::{END, MAX_PAGE_EVENTS, ReadAhead};
 use tenon_store::{Direction, Log, Page, Query, ReadError};
-use tokio::task::JoinSet;
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -21,14 +20,11 @@ pub(crate) struct Wanted {
 
 /// A read that is under way.
 pub(crate) struct Reading {
-    log: Arc<dyn Log>,
-    query: Query,
+    pages: ReadAhead,
     from: Position,
     direction: Direction,
     left: u64,
     until: Position,
-    /// The next page, when it is being read already.
-    ahead: JoinSet<Result<Page, ReadError>>,
     ended: bool,
 }
 
@@ -39,8 +35,8 @@ impl Reading {
             Direction::Forward => from.unwrap_or(Position::START),
             Direction::Backward => from.unwrap_or(END).min(Position(until.0.saturating_add(1))),
         };
-        let left = limit.unwrap_or(u64::MAX);
-        Self { log, query, from, direction, left, until, ahead: JoinSet::new(), ended: false }
+        let pages = ReadAhead::new(log, query, direction);
+        Self { pages, from, direction, left: limit.unwrap_or(u64::MAX), until, ended: false }
     }
 
     /// The next page; none after one that is at the end.
@@ -48,29 +44,19 @@ impl Reading {
         if self.ended {
             return None;
         }
-        if self.ahead.is_empty() {
-            self.begin();
-        }
-        let page = match self.ahead.join_next().await {
-            Some(Ok(page)) => page,
-            Some(Err(_)) | None => Err(ReadError::Closed),
-        };
-        let page = page.map(|page| self.cut(page));
+        let page = self.pages.page(self.from, self.limit()).await.map(|page| self.cut(page));
         match &page {
             Ok(page) if !page.at_end && self.left > 0 => {
                 self.from = page.next;
-                self.begin();
+                self.pages.begin(page.next, self.limit());
             }
             _ => self.ended = true,
         }
         Some(page)
     }
 
-    fn begin(&mut self) {
-        let (log, query, from, direction) =
-            (Arc::clone(&self.log), self.query.clone(), self.from, self.direction);
-        let limit = usize::try_from(self.left).unwrap_or(usize::MAX).min(MAX_PAGE_EVENTS);
-        self.ahead.spawn(async move { log.read(query, from, direction, limit).await });
+    fn limit(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX).min(MAX_PAGE_EVENTS)
     }
 
     /// What of a page is within the bounds.

@@ -4,7 +4,7 @@
 //! seam at which an event could be lost, repeated or reordered, and nothing to overflow when a subscriber is
 //! slow. What it costs is a read for each wake-up, which takes all events that have come since.
 
-use super::{Direction, Event, Log, MAX_PAGE_EVENTS, Page, Query, ReadError};
+use super::{Direction, Event, Log, MAX_PAGE_EVENTS, Page, Query, ReadAhead, ReadError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tenon_core::Position;
@@ -12,9 +12,8 @@ use tokio::sync::watch;
 
 /// A subscription; see [the contract](super). Dropping it ends it.
 pub struct Subscription {
-    log: Arc<dyn Log>,
     heads: watch::Receiver<Position>,
-    query: Query,
+    pages: ReadAhead,
     /// Everything up to here has been read, though some of it may still be in `buffer`.
     read_to: Position,
     buffer: VecDeque<Event>,
@@ -23,7 +22,8 @@ pub struct Subscription {
 impl Subscription {
     pub(crate) fn new(log: Arc<dyn Log>, query: Query, from: Position) -> Self {
         let heads = log.heads();
-        Self { log, heads, query, read_to: from, buffer: VecDeque::new() }
+        let pages = ReadAhead::new(log, query, Direction::Forward);
+        Self { heads, pages, read_to: from, buffer: VecDeque::new() }
     }
 
     /// The position up to which everything has been delivered, matching or not: subscribing again from here
@@ -66,8 +66,11 @@ impl Subscription {
     async fn read_page(&mut self) -> Result<Page, ReadError> {
         let read_to = self.read_to;
         self.heads.wait_for(|head| *head > read_to).await.map_err(|_| ReadError::Closed)?;
-        let page = self.log.read(self.query.clone(), read_to, Direction::Forward, MAX_PAGE_EVENTS).await?;
+        let page = self.pages.page(read_to, MAX_PAGE_EVENTS).await?;
         self.read_to = page.next;
+        if !page.at_end {
+            self.pages.begin(page.next, MAX_PAGE_EVENTS);
+        }
         Ok(page)
     }
 }

@@ -1,11 +1,11 @@
 //! The committer: the thread that drains the commit queue into the writer, and answers.
 
 use super::compact;
-use super::queue::{Queue, Queued, Work};
 use super::segments::Segments;
 use super::upkeep;
 use super::writer::Writer;
 use crate::clock::Clock;
+use crate::queue::{Queue, Queued, Work};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -46,6 +46,31 @@ pub(crate) fn raw(payload: &[u8]) -> impl Iterator<Item = Result<Raw<'_>, &'stat
     })
 }
 
+/// The same of one stream; those of others are passed over without being looked at any further.
+pub(crate) fn raw_of<'a>(
+    payload: &'a [u8],
+    stream: &'a [u8],
+) -> impl Iterator<Item = Result<Raw<'a>, &'static str>> {
+    Fields(payload).filter_map(move |field| match field {
+        Some((BATCH_EVENT, Field::Bytes(message))) if is_of_other(message, stream) => None,
+        Some((BATCH_EVENT, Field::Bytes(message))) => {
+            Some(Raw::parse(message).ok_or("an event of the batch has an invalid field"))
+        }
+        Some(_) => None,
+        None => Some(Err("the batch does not hold events")),
+    })
+}
+
+/// Whether an event is surely of another stream.
+fn is_of_other(message: &[u8], stream: &[u8]) -> bool {
+    let of = Fields(message).find_map(|field| match field {
+        Some((5, Field::Bytes(name))) => Some(Some(name)),
+        Some(_) => None,
+        None => Some(None),
+    });
+    of.flatten().is_some_and(|name| name != stream)
+}
+
 /// An event that is read in place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Raw<'a> {
@@ -85,6 +110,23 @@ pub(crate) struct Names {
     actors: Vec<Actor>,
 }
 
+/// The fields of an event with their wire types, as they are written.
+mod key {
+    pub(super) const POSITION: u8 = 1 << 3;
+    pub(super) const TIME: u8 = 2 << 3;
+    pub(super) const ID: u8 = 3 << 3 | 2;
+    pub(super) const NAMESPACE: u8 = 4 << 3 | 2;
+    pub(super) const STREAM: u8 = 5 << 3 | 2;
+    pub(super) const TYPE: u8 = 6 << 3 | 2;
+    pub(super) const TAG: u8 = 7 << 3 | 2;
+    pub(super) const DATA: u8 = 8 << 3 | 2;
+    pub(super) const ACTOR: u8 = 9 << 3 | 2;
+    pub(super) const TRACEPARENT: u8 = 10 << 3 | 2;
+    pub(super) const CAUSATION: u8 = 11 << 3 | 2;
+    pub(super) const CORRELATION: u8 = 12 << 3 | 2;
+    pub(super) const OTHER: u8 = 13 << 3 | 2;
+}
+
 impl<'a> Raw<'a> {
     fn parse(message: &'a [u8]) -> Option<Self> {
         let mut raw = Self {
@@ -104,27 +146,38 @@ impl<'a> Raw<'a> {
             message,
         };
         let mut identified = false;
-        for field in Fields(message) {
-            match field? {
-                (1, Field::Number(position)) => raw.position = Position(position),
-                (2, Field::Number(micros)) => raw.time = Timestamp::from_micros(micros),
-                (3, Field::Bytes(bytes)) => {
-                    raw.id = event_id(bytes)?;
+        let mut fields = Fields(message);
+        // By the key as it is written, since this is done for every event that is looked at.
+        while let Some(key) = fields.key() {
+            match key {
+                key::POSITION => raw.position = Position(fields.number()?),
+                key::TIME => raw.time = Timestamp::from_micros(fields.number()?),
+                key::ID => {
+                    raw.id = event_id(fields.bytes()?)?;
                     identified = true;
                 }
-                (4, Field::Bytes(bytes)) => raw.namespace = bytes,
-                (5, Field::Bytes(bytes)) => raw.stream = bytes,
-                (6, Field::Bytes(bytes)) => raw.event_type = bytes,
-                (7, Field::Bytes(_)) => raw.has_tags = true,
-                (8, Field::Bytes(bytes)) => raw.data = bytes,
-                (9, Field::Bytes(bytes)) => raw.actor = Some(bytes),
-                (10, Field::Bytes(bytes)) => raw.traceparent = Some(bytes),
-                (11, Field::Bytes(bytes)) => raw.causation = Some(event_id(bytes)?),
-                (12, Field::Bytes(bytes)) => raw.correlation = Some(bytes),
-                (13, Field::Bytes(_)) => raw.has_other = true,
-                (1..=13, _) => return None,
-                // What a later version added.
-                _ => {}
+                key::NAMESPACE => raw.namespace = fields.bytes()?,
+                key::STREAM => raw.stream = fields.bytes()?,
+                key::TYPE => raw.event_type = fields.bytes()?,
+                key::TAG => {
+                    fields.bytes()?;
+                    raw.has_tags = true;
+                }
+                key::DATA => raw.data = fields.bytes()?,
+                key::ACTOR => raw.actor = Some(fields.bytes()?),
+                key::TRACEPARENT => raw.traceparent = Some(fields.bytes()?),
+                key::CAUSATION => raw.causation = Some(event_id(fields.bytes()?)?),
+                key::CORRELATION => raw.correlation = Some(fields.bytes()?),
+                key::OTHER => {
+                    fields.bytes()?;
+                    raw.has_other = true;
+                }
+                // What a later version added. Those that are known have no other form.
+                _ => {
+                    if let (1..=13, _) = fields.next()?? {
+                        return None;
+                    }
+                }
             }
         }
         identified.then_some(raw)

@@ -22,6 +22,8 @@ use tenon_core::{EventId, EventType, Position};
 const NEAR: u64 = 16 << 10;
 /// How much is read for them.
 const TOGETHER: usize = 64 << 10;
+/// Hardly an event takes less.
+const SMALLEST: u64 = 100;
 /// How often a page is tried while indexes are found damaged, or segments change under it.
 const TRIES: usize = 8;
 
@@ -159,6 +161,7 @@ impl Segments {
         wanted: &mut Wanted<'_>,
     ) -> Result<(), SegmentError> {
         let scavenged = scan.part().header().end != 0;
+        wanted.reserve(scan.part().end().saturating_sub(at));
         let mut last = Position(scan.part().header().first.0.saturating_sub(1));
         while at < scan.part().end() {
             let batch = scan.batch(at, last, ahead)?;
@@ -408,7 +411,18 @@ impl<'a> Wanted<'a> {
 
     /// Takes of a batch what matches, oldest first, until the page is full.
     fn take_forward(&mut self, payload: &[u8], data: Data<'_>) -> Result<(), &'static str> {
-        for raw in envelope::raw(payload) {
+        match self.only_stream() {
+            Some(stream) => self.take_each(envelope::raw_of(payload, stream), data),
+            None => self.take_each(envelope::raw(payload), data),
+        }
+    }
+
+    fn take_each<'b>(
+        &mut self,
+        events: impl Iterator<Item = Result<Raw<'b>, &'static str>>,
+        data: Data<'_>,
+    ) -> Result<(), &'static str> {
+        for raw in events {
             let raw = raw?;
             if self.matches(&raw) {
                 self.bytes += raw.size();
@@ -419,6 +433,20 @@ impl<'a> Wanted<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The stream, if there is only one whose events can match.
+    fn only_stream(&self) -> Option<&'a [u8]> {
+        let query: &'a Query = self.query;
+        let [item] = query.items.as_slice() else { return None };
+        let (stream, 1) = (item.streams.first()?, item.streams.len()) else { return None };
+        Some(stream.as_str().as_bytes())
+    }
+
+    /// Makes room for what so many bytes of batches may hold.
+    fn reserve(&mut self, bytes: u64) {
+        let most = usize::try_from(bytes / SMALLEST).unwrap_or(usize::MAX);
+        self.events.reserve(most.min(self.limit - self.events.len().min(self.limit)));
     }
 
     /// Adds of a batch what matches to a list.

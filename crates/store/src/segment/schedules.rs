@@ -6,12 +6,13 @@ use super::disk::{SimDisk, SimFaults};
 use super::format::checksums;
 use super::scavenge;
 use super::upkeep;
-use super::writer::{Request, Writer};
+use super::writer::Writer;
 use super::{OpenReport, SegmentOptions};
 use crate::log::{
     AppendError, Condition, Direction, Event, NewEvent, OpenError, Page, Query, QueryItem, ReadError,
 };
 use crate::model::{Model, Violation, seeds};
+use crate::queue::Request;
 use bytes::Bytes;
 use fastrand::Rng;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ use super::upkeep;
 use crate::admission::{Admission, Mark, Past, Verdict};
 use crate::deleted::MOST_DELETED;
 use crate::log::{AppendError, Appended, Condition, Direction, Event, InvalidInput, NewEvent, ReadError};
+use crate::queue::Request;
 use std::io;
 use std::sync::Arc;
 use tenon_core::retention::{Retention, Stretch};
@@ -28,13 +29,6 @@ use tenon_core::{EventId, Position, Timestamp};
 use tokio::sync::watch;
 
 mod open;
-
-/// An append as it comes to the writer; its bounds have been checked.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) events: Vec<NewEvent>,
-    pub(crate) condition: Option<Condition>,
-}
 
 /// The one writer of a log.
 #[derive(Debug)]

@@ -1,5 +1,8 @@
 //! As much of protobuf's wire format as envelopes need: varints and what has a length.
 
+/// How many bytes a number has at most.
+const MOST_VARINT: usize = 10;
+
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field<'a> {
@@ -29,6 +32,27 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The first byte of the next field, which is its whole key if the field's number is below 16; none at the end.
+    #[inline]
+    pub(super) fn key(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
+    /// The number that a field of a one-byte key holds.
+    #[inline]
+    pub(super) fn number(&mut self) -> Option<u64> {
+        self.take(1)?;
+        self.varint()
+    }
+
+    /// The bytes that a field of a one-byte key holds.
+    #[inline]
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+        self.take(1)?;
+        let length = self.varint()?;
+        self.take(usize::try_from(length).ok()?)
+    }
+
     #[inline]
     fn field(&mut self) -> Option<(u32, Field<'a>)> {
         let key = self.varint()?;
@@ -67,13 +91,15 @@ impl<'a> Fields<'a> {
 
     fn longer(&mut self, first: u8) -> Option<u64> {
         let mut value = u64::from(first & 0x7f);
-        for shift in (7..70).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        let (mut shift, mut read) = (7, 0);
+        for byte in self.0.iter().take(MOST_VARINT - 1) {
+            read += 1;
+            value |= u64::from(byte & 0x7f) << shift;
             if *byte < 0x80 {
+                self.0 = self.0.get(read..)?;
                 return Some(value);
             }
+            shift += 7;
         }
         None
     }

@@ -1,42 +1,60 @@
-//! The commit queue: bounded by bytes, reserved streams first.
+//! The commit queue: bounded by bytes, reserved streams first; a committer takes all that waits at once.
 //!
-//! Each of the two lines has its own bound, so that users who fill theirs do not hold up Tenon's own events.
+//! Each of the two lines has its own bound, so that users who fill theirs do not hold up Tenon's own events. There is one
+//! committer: a thread ([`Queue::take`]), or a task ([`Queue::next_group`]).
+//!
+//! Public for engines outside of this crate; whoever uses a log needs nothing of it.
 
-use super::writer::Request;
-use crate::log::{AppendError, Appended, NewEvent};
+use crate::log::{AppendError, Appended, Condition, NewEvent};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tenon_core::Position;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The unit in which the bound is counted, in bytes.
 const UNIT: usize = 1_024;
 /// A group is closed when it has this many bytes.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 
+/// An append as it was asked for; its bounds have been checked.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The events.
+    pub events: Vec<NewEvent>,
+    /// What must hold.
+    pub condition: Option<Condition>,
+}
+
 /// What waits for the committer.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub struct Queue {
     lines: Mutex<Lines>,
+    most_events: usize,
+    /// For a thread that waits, and for a task.
     filled: Condvar,
+    told: Notify,
     reserved_room: Arc<Semaphore>,
     user_room: Arc<Semaphore>,
 }
 
 /// A group of appends, or a mark.
 #[derive(Debug)]
-pub(crate) enum Work {
+pub enum Work {
+    /// Appends, to be committed together.
     Appends(Vec<Queued>),
+    /// A mark, and where the answer goes.
     Mark(Position, oneshot::Sender<Result<(), AppendError>>),
 }
 
 /// An append, and where its answer goes.
 #[derive(Debug)]
-pub(crate) struct Queued {
-    pub(crate) request: Request,
-    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+pub struct Queued {
+    /// The append.
+    pub request: Request,
+    /// Where its answer goes.
+    pub answer: oneshot::Sender<Result<Appended, AppendError>>,
     /// Its room in the queue, given back when it is answered.
-    pub(crate) room: OwnedSemaphorePermit,
+    pub room: OwnedSemaphorePermit,
 }
 
 #[derive(Debug, Default)]
@@ -48,19 +66,24 @@ struct Lines {
 }
 
 impl Queue {
-    /// A queue whose two lines hold this many bytes each.
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// A queue whose two lines hold this many bytes each. A group is closed when it has so many events.
+    pub fn new(bytes: usize, most_events: usize) -> Self {
         let room = || Arc::new(Semaphore::new((bytes / UNIT).max(1)));
         Self {
             lines: Mutex::new(Lines::default()),
+            most_events,
             filled: Condvar::new(),
+            told: Notify::new(),
             reserved_room: room(),
             user_room: room(),
         }
     }
 
     /// Puts an append in its line, when there is room, and waits for its answer.
-    pub(crate) async fn append(&self, request: Request) -> Result<Appended, AppendError> {
+    ///
+    /// # Errors
+    /// [`AppendError`]: the committer's, or that there is none any more.
+    pub async fn append(&self, request: Request) -> Result<Appended, AppendError> {
         let reserved = request.events.iter().any(|event| event.stream.is_reserved());
         let room = if reserved { &self.reserved_room } else { &self.user_room };
         let units = size(&request).div_ceil(UNIT) as u32;
@@ -74,12 +97,15 @@ impl Queue {
             let queued = Queued { request, answer, room };
             if reserved { lines.reserved.push_back(queued) } else { lines.user.push_back(queued) }
         }
-        self.filled.notify_one();
+        self.wake();
         answered.await.unwrap_or(Err(AppendError::Unknown("the writer ended")))
     }
 
     /// Asks for a mark and waits until it is set.
-    pub(crate) async fn set_mark(&self, first: Position) -> Result<(), AppendError> {
+    ///
+    /// # Errors
+    /// As [`Queue::append`].
+    pub async fn set_mark(&self, first: Position) -> Result<(), AppendError> {
         let (answer, answered) = oneshot::channel();
         {
             let mut lines = self.lines();
@@ -88,20 +114,20 @@ impl Queue {
             }
             lines.marks.push_back((first, answer));
         }
-        self.filled.notify_one();
+        self.wake();
         answered.await.unwrap_or(Err(AppendError::Unknown("the writer ended")))
     }
 
     /// Accepts nothing more. What is queued is still done.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.lines().closed = true;
         self.reserved_room.close();
         self.user_room.close();
-        self.filled.notify_one();
+        self.wake();
     }
 
     /// Forgets what is queued; whoever waits for it learns that the answer was lost.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         let mut lines = self.lines();
         lines.marks.clear();
         lines.reserved.clear();
@@ -109,14 +135,43 @@ impl Queue {
     }
 
     /// What is to be done next; blocks until there is something. None when the queue is closed and empty.
-    pub(crate) fn take(&self) -> Option<Work> {
+    pub fn take(&self) -> Option<Work> {
         let waiting = |lines: &mut Lines| lines.is_empty() && !lines.closed;
         let mut lines = self.filled.wait_while(self.lines(), waiting).unwrap_or_else(PoisonError::into_inner);
         if let Some((first, answer)) = lines.marks.pop_front() {
             return Some(Work::Mark(first, answer));
         }
-        let group = lines.take_group();
+        let group = lines.take_group(self.most_events);
         if group.is_empty() { None } else { Some(Work::Appends(group)) }
+    }
+
+    /// The appends that are to be committed next, together; waits until there are some. None when the queue is closed and
+    /// empty.
+    pub async fn next_group(&self) -> Option<Vec<Queued>> {
+        loop {
+            {
+                let mut lines = self.lines();
+                let group = lines.take_group(self.most_events);
+                if !group.is_empty() {
+                    return Some(group);
+                }
+                if lines.closed {
+                    return None;
+                }
+            }
+            // A permit that was left while nobody waited wakes this at once.
+            self.told.notified().await;
+        }
+    }
+
+    /// Whether nothing more is accepted.
+    pub fn is_closed(&self) -> bool {
+        self.lines().closed
+    }
+
+    fn wake(&self) {
+        self.filled.notify_one();
+        self.told.notify_one();
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -130,13 +185,15 @@ impl Lines {
         self.marks.is_empty() && self.reserved.is_empty() && self.user.is_empty()
     }
 
-    fn take_group(&mut self) -> Vec<Queued> {
+    fn take_group(&mut self, most_events: usize) -> Vec<Queued> {
         let mut group = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut events) = (0, 0);
         while bytes < MAX_GROUP_BYTES
+            && events < most_events
             && let Some(queued) = self.reserved.pop_front().or_else(|| self.user.pop_front())
         {
             bytes += size(&queued.request);
+            events += queued.request.events.len();
             group.push(queued);
         }
         group

@@ -27,7 +27,7 @@ fn streams(work: Option<Work>) -> Vec<String> {
 
 #[test]
 fn reserved_streams_go_first() {
-    let queue = Queue::new(1 << 20);
+    let queue = Queue::new(1 << 20, usize::MAX);
     let mut user = pin!(queue.append(request("a", 1)));
     let mut reserved = pin!(queue.append(request("$tenon/b", 1)));
     assert!(poll(user.as_mut()).is_pending() && poll(reserved.as_mut()).is_pending());
@@ -36,7 +36,7 @@ fn reserved_streams_go_first() {
 
 #[test]
 fn a_full_line_holds_back_its_own_and_nobody_else() {
-    let queue = Queue::new(4_096);
+    let queue = Queue::new(4_096, usize::MAX);
     let mut first = pin!(queue.append(request("a", 3_000)));
     let mut second = pin!(queue.append(request("b", 3_000)));
     let mut reserved = pin!(queue.append(request("$tenon/c", 3_000)));
@@ -52,7 +52,7 @@ fn a_full_line_holds_back_its_own_and_nobody_else() {
 
 #[test]
 fn closing_refuses_what_waits_for_room_and_finishes_what_is_queued() {
-    let queue = Queue::new(4_096);
+    let queue = Queue::new(4_096, usize::MAX);
     let mut queued = pin!(queue.append(request("a", 3_000)));
     let mut waiting = pin!(queue.append(request("b", 3_000)));
     assert!(poll(queued.as_mut()).is_pending() && poll(waiting.as_mut()).is_pending());
@@ -64,9 +64,30 @@ fn closing_refuses_what_waits_for_room_and_finishes_what_is_queued() {
 
 #[test]
 fn what_is_forgotten_is_answered_as_unknown() {
-    let queue = Queue::new(4_096);
+    let queue = Queue::new(4_096, usize::MAX);
     let mut queued = pin!(queue.append(request("a", 1)));
     assert!(poll(queued.as_mut()).is_pending());
     queue.clear();
     assert!(matches!(poll(queued.as_mut()), Poll::Ready(Err(AppendError::Unknown(_)))));
+}
+
+#[test]
+fn a_task_takes_groups_of_so_many_events_until_the_queue_is_closed() {
+    let queue = Queue::new(1 << 20, 2);
+    let mut appends = ["a", "b", "c"].map(|stream| Box::pin(queue.append(request(stream, 1))));
+    let mut early = pin!(queue.next_group());
+    assert!(poll(early.as_mut()).is_pending());
+    for append in &mut appends {
+        assert!(poll(append.as_mut()).is_pending());
+    }
+    let taken = |group: Poll<Option<Vec<Queued>>>| match group {
+        Poll::Ready(group) => group.map(|group| streams(Some(Work::Appends(group)))),
+        Poll::Pending => panic!("nothing is queued"),
+    };
+    assert_eq!(taken(poll(early.as_mut())).unwrap(), ["a", "b"]);
+    queue.close();
+    assert_eq!(taken(poll(pin!(queue.next_group()))).unwrap(), ["c"]);
+    assert_eq!(taken(poll(pin!(queue.next_group()))), None);
+    // What the committer drops is unknown.
+    assert!(matches!(poll(appends[2].as_mut()), Poll::Ready(Err(AppendError::Unknown(_)))));
 }
