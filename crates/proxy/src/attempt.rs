@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tenon_core::outlier::Reason;
 use tenon_core::retry::Outcome;
@@ -93,6 +94,10 @@ async fn exchange(worker: &Worker, way: &Way, outgoing: &Outgoing, terms: Terms)
     }
     let mut collecting = pin!(incoming.collect());
     let collected = poll_fn(|cx| {
+        // A short body has mostly come with its head.
+        if let Poll::Ready(collected) = collecting.as_mut().poll(cx) {
+            return Poll::Ready(collected);
+        }
         lease.iter_mut().for_each(|lease| lease.drive(cx));
         collecting.as_mut().poll(cx)
     });

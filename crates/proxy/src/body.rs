@@ -75,8 +75,12 @@ impl Stream {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        self.lease.iter_mut().for_each(|lease| lease.drive(cx));
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if polled.is_pending() {
+            self.lease.iter_mut().for_each(|lease| lease.drive(cx));
+            polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        }
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle = None;
                 self.passed(&frame);

@@ -185,14 +185,19 @@ impl Sender {
     /// Whether it can take a request, as far as is known without asking the other side.
     pub(crate) fn is_ready(&mut self) -> bool {
         if !self.requests.is_ready() {
-            self.drive(&mut Context::from_waker(Waker::noop()));
+            self.rest();
         }
         self.requests.is_ready()
     }
 
+    /// Lets go of whoever has driven it: the next one's request would wake them.
+    pub(crate) fn rest(&mut self) {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// Whether the other side has closed it. To be asked of one that is idle.
     pub(crate) fn has_ended(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.rest();
         self.is_closed()
     }
 

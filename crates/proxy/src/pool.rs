@@ -301,7 +301,8 @@ impl Lease {
     }
 
     /// Returns the connection for the next request. To be called when the response has been read to its end.
-    pub(crate) fn give_back(self) {
+    pub(crate) fn give_back(mut self) {
+        self.sender.rest();
         let Some(pool) = self.pool.upgrade().filter(|_| !self.sender.is_closed()) else { return };
         let mut http1 = pool.http1.borrow_mut();
         let idle = match http1.get_mut(&self.way) {
