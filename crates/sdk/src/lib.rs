@@ -15,6 +15,7 @@ pub mod events;
 pub mod kit;
 pub mod projection;
 pub mod remote;
+pub mod subscriber;
 
 #[cfg(test)]
 mod testing;
@@ -37,3 +38,4 @@ pub use decider::{Decider, Fold};
 pub use decision::{Decision, Decisions, Part};
 pub use events::{Events, Fact, Json};
 pub use projection::{Projection, Projector, SqliteModels};
+pub use subscriber::{Subscriber, SubscriberOptions};

@@ -12,11 +12,11 @@
 //! Left out on purpose: trying again. Whoever appends knows whether its ids make that harmless.
 
 mod appends;
-mod error;
+pub(crate) mod error;
 mod follow;
 mod pages;
 mod snapshots;
-mod wire;
+pub(crate) mod wire;
 
 pub use error::ConnectError;
 pub use pages::Pages;
@@ -66,6 +66,31 @@ impl fmt::Debug for RemoteOptions {
     }
 }
 
+impl RemoteOptions {
+    /// A connection, which is made when it is needed, and what its calls carry.
+    pub(crate) fn channel(&self) -> Result<(Channel, Credentials), ConnectError> {
+        let mut authorization: MetadataValue<Ascii> = format!("Bearer {}", self.token)
+            .parse()
+            .map_err(|_| self.invalid("the token holds characters that a header may not"))?;
+        authorization.set_sensitive(true);
+        let endpoint = Endpoint::from_shared(self.address.clone())
+            .map_err(|_| self.invalid("it is not a URL such as http://127.0.0.1:7420"))?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        Ok((channel, Credentials { authorization, log: None }))
+    }
+
+    fn invalid(&self, problem: &str) -> ConnectError {
+        ConnectError::Invalid { address: self.address.clone(), problem: problem.to_owned() }
+    }
+}
+
 /// A log that a server keeps. Clones share the connection.
 #[derive(Clone)]
 pub struct RemoteLog {
@@ -83,7 +108,7 @@ type Client = EventStoreServiceClient<InterceptedService<Channel, Credentials>>;
 
 /// What every call carries.
 #[derive(Clone)]
-struct Credentials {
+pub(crate) struct Credentials {
     authorization: MetadataValue<Ascii>,
     log: Option<MetadataValue<Ascii>>,
 }
@@ -105,25 +130,9 @@ impl RemoteLog {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(options: &RemoteOptions) -> Result<Self, ConnectError> {
-        let invalid = |problem: &str| ConnectError::Invalid {
-            address: options.address.clone(),
-            problem: problem.to_owned(),
-        };
-        let mut authorization: MetadataValue<Ascii> = format!("Bearer {}", options.token)
-            .parse()
-            .map_err(|_| invalid("the token holds characters that a header may not"))?;
-        authorization.set_sensitive(true);
-        let endpoint = Endpoint::from_shared(options.address.clone())
-            .map_err(|_| invalid("it is not a URL such as http://127.0.0.1:7420"))?;
-        let channel = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
-        let of = |log| client(channel.clone(), Credentials { authorization: authorization.clone(), log });
+        let invalid = |problem: &str| options.invalid(problem);
+        let (channel, credentials) = options.channel()?;
+        let of = |log| client(channel.clone(), Credentials { log, ..credentials.clone() });
         let refused =
             |status| ConnectError::Refused { address: options.address.clone(), status: Box::new(status) };
         let head = of(None).head(v1::HeadRequest {}).await.map_err(refused)?.into_inner();

@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// It is noted, too, how far a group has looked, when it passed by so much that is not its own.
+const NOTE_PASSED: u64 = 100_000;
+
 /// What ought to be kept at once is kept so often at most.
 const KEEP_AT_MOST: Duration = Duration::from_millis(100);
 
@@ -98,6 +101,7 @@ struct Kept {
     noted: u64,
     kept: u64,
     urgent: u64,
+    read_to: Position,
     noted_at: Instant,
     kept_at: Instant,
 }
@@ -150,6 +154,14 @@ impl Driver {
             subscription: Arc::clone(subscription),
             query,
             page_to: group.read_to(),
+            kept: Kept {
+                noted: 0,
+                kept: 0,
+                urgent: 0,
+                read_to: group.read_to(),
+                noted_at: now,
+                kept_at: now,
+            },
             group,
             ledger,
             feed,
@@ -162,7 +174,6 @@ impl Driver {
             waits_for_room: false,
             full,
             clock,
-            kept: Kept { noted: 0, kept: 0, urgent: 0, noted_at: now, kept_at: now },
         }
     }
 
@@ -413,7 +424,9 @@ impl Driver {
     /// Keeps the group's progress, if it is time.
     async fn keep(&mut self) -> Result<(), LedgerError> {
         let (changes, urgent) = (self.group.changes(), self.group.urgent());
-        if changes == self.kept.noted && urgent == self.kept.urgent && changes == self.kept.kept {
+        // Where little is this group's, it is noted how far it has looked.
+        let passed = self.group.read_to().0.saturating_sub(self.kept.read_to.0) > NOTE_PASSED;
+        if changes == self.kept.noted && urgent == self.kept.urgent && changes == self.kept.kept && !passed {
             return Ok(());
         }
         let now = Instant::now();
@@ -429,18 +442,18 @@ impl Driver {
                 }
                 Ok(()) => {}
             }
-        } else if changes != self.kept.noted && now >= self.kept.noted_at + NOTE_EVERY {
+        } else if (changes != self.kept.noted || passed) && now >= self.kept.noted_at + NOTE_EVERY {
             self.ledger.note(self.group.checkpoint()).await;
-            (self.kept.noted, self.kept.noted_at) = (changes, now);
+            (self.kept.noted, self.kept.noted_at, self.kept.read_to) = (changes, now, self.group.read_to());
         }
         Ok(())
     }
 
     async fn keep_now(&mut self) -> Result<(), LedgerError> {
         self.ledger.keep(self.group.checkpoint()).await?;
-        let (changes, now) = (self.group.changes(), Instant::now());
-        self.kept =
-            Kept { noted: changes, kept: changes, urgent: self.group.urgent(), noted_at: now, kept_at: now };
+        let (changes, urgent) = (self.group.changes(), self.group.urgent());
+        let (read_to, now) = (self.group.read_to(), Instant::now());
+        self.kept = Kept { noted: changes, kept: changes, urgent, read_to, noted_at: now, kept_at: now };
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The end of the log, read once for all who follow it.
 //!
 //! One task reads what comes and puts it into the mailboxes of those that it matches, found by stream where a query
-//! names streams. So a thousand subscribers cost one read of each event, and a wake-up only for whom it concerns.
+//! names streams, and by type where it names types. So a thousand subscribers cost one read of each event, and a wake-up only for whom it concerns.
 //!
 //! A mailbox is bounded. When it is full it is emptied, and its owner reads the log from where it was: nothing is lost,
 //! and a slow subscriber delays nobody. Everything up to what mail says is in the mailboxes, so that whoever has read the
@@ -9,9 +9,10 @@
 //!
 //! Life cycle: the task starts with the first mailbox, and ends after the last one or with the store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tenon_core::{Position, StreamName};
+use tenon_core::{EventType, Position, StreamName};
 use tenon_store::{Event, Log, Query};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -38,10 +39,14 @@ struct State {
     /// Whether the task runs.
     runs: bool,
     next: u64,
-    /// The mailboxes whose queries name streams, by each of them; and the others.
-    by_stream: HashMap<StreamName, BTreeMap<u64, Arc<Mailbox>>>,
-    others: BTreeMap<u64, Arc<Mailbox>>,
+    /// The mailboxes whose queries name streams, by each of them; those that name types, likewise; and the others.
+    by_stream: HashMap<StreamName, Mailboxes>,
+    by_type: HashMap<EventType, Mailboxes>,
+    others: Mailboxes,
 }
+
+/// Mailboxes by their numbers.
+type Mailboxes = BTreeMap<u64, Arc<Mailbox>>;
 
 struct Mailbox {
     query: Query,
@@ -84,20 +89,11 @@ impl Tail {
 
     /// A mailbox for what matches, and comes from now on.
     pub(crate) fn open(&self, query: Query) -> Post {
-        let streams: Vec<StreamName> = match query.items.iter().all(|item| !item.streams.is_empty()) {
-            true => query.items.iter().flat_map(|item| item.streams.iter().cloned()).collect(),
-            false => Vec::new(),
-        };
         let mailbox = Arc::new(Mailbox { query, inbox: Mutex::default(), filled: Notify::new() });
         let mut state = self.shared.lock();
         let number = state.next;
         state.next += 1;
-        if streams.is_empty() {
-            state.others.insert(number, Arc::clone(&mailbox));
-        }
-        for stream in streams {
-            state.by_stream.entry(stream).or_default().insert(number, Arc::clone(&mailbox));
-        }
+        state.put(number, &mailbox);
         if !std::mem::replace(&mut state.runs, true) {
             state.up_to = self.log.head();
             let (log, shared) = (Arc::clone(&self.log), Arc::downgrade(&self.shared));
@@ -140,16 +136,7 @@ impl Post {
 impl Drop for Post {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.others.remove(&self.number);
-        let named = self.mailbox.query.items.iter().flat_map(|item| &item.streams);
-        for stream in named {
-            if let Some(mailboxes) = state.by_stream.get_mut(stream) {
-                mailboxes.remove(&self.number);
-                if mailboxes.is_empty() {
-                    state.by_stream.remove(stream);
-                }
-            }
-        }
+        state.remove(self.number, &self.mailbox.query);
     }
 }
 
@@ -160,24 +147,91 @@ impl Shared {
     }
 }
 
+/// What a query names in each of its items, so that its mailbox is found by it.
+enum Names<'a> {
+    Streams(BTreeSet<&'a StreamName>),
+    Types(BTreeSet<&'a EventType>),
+    Neither,
+}
+
+impl<'a> Names<'a> {
+    fn of(query: &'a Query) -> Self {
+        let items = &query.items;
+        match () {
+            () if items.is_empty() => Self::Neither,
+            () if items.iter().all(|item| !item.streams.is_empty()) => {
+                Self::Streams(items.iter().flat_map(|item| &item.streams).collect())
+            }
+            () if items.iter().all(|item| !item.types.is_empty()) => {
+                Self::Types(items.iter().flat_map(|item| &item.types).collect())
+            }
+            () => Self::Neither,
+        }
+    }
+}
+
+fn take_out<N: Hash + Eq>(all: &mut HashMap<N, Mailboxes>, name: &N, number: u64) {
+    if let Some(mailboxes) = all.get_mut(name) {
+        mailboxes.remove(&number);
+        if mailboxes.is_empty() {
+            all.remove(name);
+        }
+    }
+}
+
 impl State {
+    fn put(&mut self, number: u64, mailbox: &Arc<Mailbox>) {
+        match Names::of(&mailbox.query) {
+            Names::Streams(streams) => {
+                for stream in streams {
+                    let named = self.by_stream.entry(stream.clone()).or_default();
+                    named.insert(number, Arc::clone(mailbox));
+                }
+            }
+            Names::Types(types) => {
+                for of_type in types {
+                    let typed = self.by_type.entry(of_type.clone()).or_default();
+                    typed.insert(number, Arc::clone(mailbox));
+                }
+            }
+            Names::Neither => _ = self.others.insert(number, Arc::clone(mailbox)),
+        }
+    }
+
+    fn remove(&mut self, number: u64, query: &Query) {
+        match Names::of(query) {
+            Names::Streams(streams) => {
+                for stream in streams {
+                    take_out(&mut self.by_stream, stream, number);
+                }
+            }
+            Names::Types(types) => {
+                for of_type in types {
+                    take_out(&mut self.by_type, of_type, number);
+                }
+            }
+            Names::Neither => _ = self.others.remove(&number),
+        }
+    }
+
     /// Puts events into the mailboxes. Answers whether there are any.
     fn deliver(&mut self, events: Vec<Event>, up_to: Position) -> bool {
         for event in events {
             let event = Arc::new(event);
             let named = self.by_stream.get(&event.stream).into_iter().flat_map(BTreeMap::values);
-            for mailbox in named.chain(self.others.values()) {
+            let typed = self.by_type.get(&event.event_type).into_iter().flat_map(BTreeMap::values);
+            for mailbox in named.chain(typed).chain(self.others.values()) {
                 mailbox.put(&event);
             }
         }
         self.up_to = self.up_to.max(up_to);
-        let needed = !self.by_stream.is_empty() || !self.others.is_empty();
+        let needed = !self.by_stream.is_empty() || !self.by_type.is_empty() || !self.others.is_empty();
         self.runs = needed;
         needed
     }
 
     fn close(&mut self) {
-        let named = self.by_stream.values().flat_map(BTreeMap::values);
+        let named = self.by_stream.values().chain(self.by_type.values()).flat_map(BTreeMap::values);
         for mailbox in named.chain(self.others.values()) {
             mailbox.lock().closed = true;
             mailbox.filled.notify_one();

@@ -41,7 +41,7 @@ impl ConnectError {
 }
 
 /// What the server of the log, or the way to it, says.
-pub(super) fn code_of(status: &Status) -> Code {
+pub(crate) fn code_of(status: &Status) -> Code {
     let stated = status.metadata().get(headers::ERROR).and_then(|value| value.to_str().ok());
     // Tonic's own statuses have no code: the connection failed, or a message was none.
     stated.and_then(Code::parse).unwrap_or(match status.code() {

@@ -77,7 +77,8 @@ fn new_event(event: NewEvent) -> api::Event {
     }
 }
 
-fn event(event: api::Event) -> Option<Event> {
+/// An event as it came, if it is one.
+pub(crate) fn event(event: api::Event) -> Option<Event> {
     event.check().ok()?;
     let api::Event { actor, traceparent, causation, correlation, other, .. } = event;
     Some(Event {

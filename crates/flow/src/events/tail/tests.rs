@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{Fixture, event, name};
 use tenon_core::Namespace;
-use tenon_store::Log;
+use tenon_store::{Log, QueryItem};
 
 fn stream(stream: &str) -> Query {
     Query::stream(Namespace::default(), name(stream))
@@ -45,6 +45,28 @@ async fn what_comes_is_put_where_it_matches_and_nowhere_else() {
     let again = tail.open(stream("a"));
     fixture.append(&["a"]).await;
     assert_eq!(take(&fixture, &again).await.last(), Some(&7));
+}
+
+#[tokio::test]
+async fn what_comes_is_found_by_its_type() {
+    let fixture = Fixture::new();
+    let tail = tail(&fixture);
+    let of = |types: &[&str]| {
+        let types = types.iter().map(|of_type| of_type.parse().unwrap()).collect();
+        Query::user().or(QueryItem { types, ..QueryItem::default() })
+    };
+    let (one, both) =
+        (tail.open(of(&["a.v1"])), tail.open(of(&["a.v1", "b.v1"]).or(of(&["c.v1"]).items.remove(0))));
+    let events = ["a.v1", "b.v1", "c.v1", "d.v1"].map(|of_type| {
+        let mut event = event("x");
+        event.event_type = of_type.parse().unwrap();
+        event
+    });
+    fixture.log.append(events.to_vec(), None).await.unwrap();
+    assert_eq!(take(&fixture, &one).await, [1]);
+    assert_eq!(take(&fixture, &both).await, [1, 2, 3]);
+    drop((one, both));
+    assert!(tail.shared.lock().by_type.is_empty());
 }
 
 #[tokio::test]
