@@ -118,7 +118,8 @@ impl Stream {
     }
 
     fn complete(&mut self) {
-        if let Some(lease) = self.lease.take() {
+        if let Some(mut lease) = self.lease.take() {
+            lease.rest();
             lease.give_back();
         }
         if let Some(ending) = self.ending.take() {

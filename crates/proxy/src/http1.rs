@@ -24,7 +24,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tenon_core::http1::Scanner;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -157,10 +157,20 @@ impl Sender {
     ) -> Result<Response<Incoming>, SendError> {
         let mut answer = pin!(self.requests.try_send_request(request));
         let driver = &mut self.driver;
+        let mut woken = false;
         let answered = poll_fn(|cx| {
-            drive(driver, cx);
             // Nobody else can bring the answer, so nobody else need wake for it.
-            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            let nobody = &mut Context::from_waker(Waker::noop());
+            // Who is at work on what has come need not be woken again by the library's passing it on.
+            if woken {
+                drive(driver, nobody);
+                if let Poll::Ready(answered) = answer.as_mut().poll(nobody) {
+                    return Poll::Ready(answered);
+                }
+            }
+            woken = true;
+            drive(driver, cx);
+            answer.as_mut().poll(nobody)
         });
         let response = answered.await.map_err(|mut error| match error.take_message() {
             Some(request) => SendError::Unsent(Box::new(request)),

@@ -295,14 +295,19 @@ impl Lease {
         self.sender.drive(cx);
     }
 
+    /// Lets go of whoever drove it.
+    pub(crate) fn rest(&mut self) {
+        self.sender.rest();
+    }
+
     /// Leaves the connection to itself: it is to speak another protocol.
     pub(crate) fn run_apart(&mut self) {
         self.sender.run_apart();
     }
 
-    /// Returns the connection for the next request. To be called when the response has been read to its end.
-    pub(crate) fn give_back(mut self) {
-        self.sender.rest();
+    /// Returns the connection for the next request. To be called when the response has been read to its end; whoever
+    /// [drove](Self::drive) it since its head came has it [rest](Self::rest) first, or is woken by the next request.
+    pub(crate) fn give_back(self) {
         let Some(pool) = self.pool.upgrade().filter(|_| !self.sender.is_closed()) else { return };
         let mut http1 = pool.http1.borrow_mut();
         let idle = match http1.get_mut(&self.way) {
