@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod bare;
+mod consume;
 mod events;
 mod peers;
 mod remote;
@@ -88,6 +89,19 @@ enum Task {
     RemoteReplay {
         folder: PathBuf,
     },
+    /// Consume through a server, a process of its own, and acknowledge one by one
+    RemoteConsume {
+        folder: PathBuf,
+        seconds: f64,
+    },
+    /// Subscribe to many types through a server, a process of its own, and append to them
+    RemoteFanOut {
+        folder: PathBuf,
+        types: usize,
+        each: usize,
+        per_second: u64,
+        seconds: f64,
+    },
     /// Open a log
     TenonOpen {
         folder: PathBuf,
@@ -139,6 +153,10 @@ async fn run(Cli { streams, task }: Cli) -> Outcome<report::Report> {
             remote::append(&folder, callers, span(seconds), streams).await
         }
         Task::RemoteReplay { folder } => remote::replay(&folder).await,
+        Task::RemoteConsume { folder, seconds } => consume::consume(&folder, span(seconds)).await,
+        Task::RemoteFanOut { folder, types, each, per_second, seconds } => {
+            consume::fan_out(&folder, types, each, per_second, span(seconds)).await
+        }
         Task::TenonOpen { folder } => tenon::open(&folder).await,
         Task::TenonStreams { folder, warm } => tenon::streams(&folder, streams, warm).await,
     }

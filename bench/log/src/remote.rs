@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tenon_api::caller::Caller;
 use tenon_core::{Actor, Position};
-use tenon_flow::{EventStore, EventStoreOptions};
+use tenon_flow::{Bus, BusOptions, EventStore, EventStoreOptions};
 use tenon_sdk::remote::{RemoteLog, RemoteOptions};
 use tenon_store::{Direction, Query, SegmentLog};
 
@@ -21,13 +21,15 @@ pub(crate) fn serve(folder: &Path) -> Outcome<()> {
     runtime.block_on(async {
         let (log, _) = SegmentLog::open(folder)?;
         let store = EventStore::new(log.clone().into_log(), EventStoreOptions::default());
-        let router = store.router().layer(Extension(Caller::Admin(Actor::new("bench")?)));
+        let bus = Bus::start(&store, BusOptions::default()).await?;
+        let router = store.router().merge(bus.router()).layer(Extension(Caller::Admin(Actor::new("bench")?)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("http://{}", listener.local_addr()?);
         // As the server of Tenon does it.
         let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+        bus.stop().await;
         serving.abort();
         log.close().await;
         Ok(())
@@ -56,13 +58,13 @@ pub(crate) async fn replay(folder: &Path) -> Outcome<Report> {
 }
 
 /// A server, which ends with this.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
 }
 
 impl Server {
-    fn start(folder: &Path) -> Outcome<Self> {
+    pub(crate) fn start(folder: &Path) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("tenon-serve").arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
@@ -72,9 +74,12 @@ impl Server {
         Ok(Self { child, address: address.trim().to_owned() })
     }
 
-    async fn connect(&self) -> Outcome<RemoteLog> {
-        let options = RemoteOptions { address: self.address.clone(), token: "bench".into() };
-        Ok(RemoteLog::connect(&options).await?)
+    pub(crate) fn options(&self) -> RemoteOptions {
+        RemoteOptions { address: self.address.clone(), token: "bench".into() }
+    }
+
+    pub(crate) async fn connect(&self) -> Outcome<RemoteLog> {
+        Ok(RemoteLog::connect(&self.options()).await?)
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     figures.extend(bench.large()?);
     figures.extend(bench.bytes()?);
     figures.extend(bench.consumers()?);
+    figures.extend(bench.fan_out()?);
     figures.extend(bench.commands()?);
     Ok(figures)
 }
@@ -225,12 +226,37 @@ impl<'a> Bench<'a> {
         }
         let jetstream = JetStream::start(&self.folder)?;
         self.ask(&["jetstream-append", jetstream.url(), "1024", self.seconds()])?;
-        let rates: Outcome<Vec<f64>> = (0..self.rounds())
-            .map(|_| {
-                Ok(number(&self.ask(&["jetstream-consume", jetstream.url(), self.seconds()])?, "per_second"))
-            })
-            .collect();
-        Ok(vec![Figure::plain(format!("{row}, JetStream"), 0.0, "/s").over_rounds(rates?)])
+        let folder = self.fresh("consume")?;
+        let count = (self.many() / 5).to_string();
+        self.ask(&["tenon-fill", &folder, &count, "--each", "100", "--in-flight", "16"])?;
+        let mut rates = ["Tenon, over gRPC", "JetStream"].map(|name| (name, Vec::new()));
+        for _ in 0..self.rounds() {
+            let turns = [
+                ["remote-consume", &folder, self.seconds()],
+                ["jetstream-consume", jetstream.url(), self.seconds()],
+            ];
+            for ((_, rates), turn) in rates.iter_mut().zip(turns) {
+                rates.push(number(&self.ask(&turn)?, "per_second"));
+            }
+        }
+        remove(Path::new(&folder))?;
+        Ok(of_rounds(row, &rates, &[("JetStream", 2.0)]))
+    }
+
+    /// From an append until a live subscriber to its type has the event.
+    fn fan_out(&self) -> Outcome<Vec<Figure>> {
+        let row = "fan-out, 10 k subscribers on 1 k topics, 5 k events/s, p99";
+        if !self.wants(row) {
+            return Ok(Vec::new());
+        }
+        let round = || -> Outcome<f64> {
+            let folder = self.fresh("fan-out")?;
+            let report = self.ask(&["remote-fan-out", &folder, "1000", "10", "5000", self.seconds()])?;
+            remove(Path::new(&folder))?;
+            Ok(number(&report, "p99_micros") / 1_000.0)
+        };
+        let taken: Outcome<Vec<f64>> = (0..self.rounds()).map(|_| round()).collect();
+        Ok(vec![Figure::at_most(row, 0.0, "ms", 20.0).over_rounds(taken?)])
     }
 
     /// Commands through a decider, by the SDK's own example.
