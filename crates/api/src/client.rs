@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod sse;
 mod store;
+mod subscriptions;
 mod topics;
 mod transport;
 

@@ -14,6 +14,7 @@ mod events;
 mod logs;
 mod registry;
 mod service;
+mod subscriptions;
 mod system;
 mod topics;
 
@@ -32,6 +33,11 @@ pub use registry::{
     InstanceList, InstanceOrigin, RegisterInstance, SidecarListeners,
 };
 pub use service::{ScaleService, ServiceList, ServiceSummary, ServiceView};
+pub use subscriptions::{
+    DefinedSubscription, DeletedSubscription, DeliveredEvent, ParkedCause, ParkedEvent, ParkedList,
+    RefusedDelivery, SeekSubscription, SettleDeliveries, SettledDeliveries, SoughtSubscription,
+    SubscriptionList, SubscriptionStatus, SubscriptionSummary, SubscriptionView, Unparked, WhichParked,
+};
 pub use system::{
     ApplyManifest, ApplyOutcome, DataPlaneStatus, DutyStatus, Finding, InstanceCounts, Liveness, Severity,
     Status, SystemView,

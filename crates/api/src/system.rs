@@ -11,6 +11,7 @@ mod balancing;
 mod policy;
 mod security;
 mod service;
+mod subscription;
 pub(crate) mod telemetry;
 mod traffic;
 
@@ -23,6 +24,9 @@ pub use security::{
 pub use service::{
     CheckDoc, DataStoreDoc, DirectionDoc, EndpointDoc, HealthDoc, InterfaceDoc, ProcessDoc, ProtocolDoc,
     ResourcesDoc, ServiceDoc, WorkloadDoc,
+};
+pub use subscription::{
+    BackoffDoc, ParkedKeyDoc, PushDoc, SubscriptionDoc, WhenFullDoc, parse_ordering, parse_start,
 };
 pub use telemetry::{AccessLogDoc, TelemetryDoc};
 pub use traffic::{
@@ -40,8 +44,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
-use tenon_core::ServiceName;
+use tenon_core::group::Definition;
 use tenon_core::manifest::{ConfigEntry, ConfigKey, Mesh, System};
+use tenon_core::{Namespace, ServiceName, SubscriptionName};
 
 /// A whole system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +72,9 @@ pub struct SystemDoc {
     /// What holds for the whole mesh; the defaults if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<MeshDoc>,
+    /// Subscriptions, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subscriptions: BTreeMap<String, SubscriptionDoc>,
     /// Initial configuration, by service and key.
     pub config: BTreeMap<String, BTreeMap<String, ConfigEntryDoc>>,
 }
@@ -100,6 +108,11 @@ impl From<&System> for SystemDoc {
             egress: system.egress.into(),
             telemetry: (&system.telemetry).into(),
             mesh: (system.mesh != Mesh::default()).then(|| system.mesh.into()),
+            subscriptions: system
+                .subscriptions
+                .iter()
+                .map(|(name, definition)| (name.to_string(), definition.into()))
+                .collect(),
             config: system.config.iter().map(entries).collect(),
         }
     }
@@ -115,9 +128,15 @@ impl TryFrom<&SystemDoc> for System {
     type Error = InvalidMessage;
     fn try_from(doc: &SystemDoc) -> Checked<Self> {
         let entries = |entries: &BTreeMap<String, ConfigEntryDoc>| keyed("", entries, |_, it| it.try_into());
+        let namespace: Namespace = parsed("namespace", &doc.namespace)?;
+        let subscription = |name: &SubscriptionName, doc: &SubscriptionDoc| {
+            let definition = doc.to_definition(namespace.clone(), name.clone())?;
+            Ok(Definition { declared: true, ..definition })
+        };
         Ok(Self {
             name: parsed("name", &doc.name)?,
-            namespace: parsed("namespace", &doc.namespace)?,
+            subscriptions: keyed("subscriptions", &doc.subscriptions, subscription)?,
+            namespace: namespace.clone(),
             services: keyed("services", &doc.services, |name: &ServiceName, doc| {
                 doc.to_service(name.clone())
             })?,

@@ -1,6 +1,8 @@
 //! Arbitrary values of the types of `core`, for round trips. Spans are whole milliseconds, the coarsest that any
 //! form keeps.
 
+mod subscriptions;
+
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -575,7 +577,19 @@ pub(crate) fn system() -> impl Strategy<Value = System> {
     let rest = (telemetry(), policies());
     (name(), name(), services, rules, option::of(gateway()), (egress(), mesh), rest, config).prop_map(
         |(name, namespace, services, traffic, gateway, (egress, mesh), (telemetry, policies), config)| {
-            System { policies, name, namespace, services, traffic, gateway, egress, telemetry, mesh, config }
+            System {
+                policies,
+                name,
+                subscriptions: subscriptions::two(&namespace),
+                namespace,
+                services,
+                traffic,
+                gateway,
+                egress,
+                telemetry,
+                mesh,
+                config,
+            }
         },
     )
 }

@@ -4,9 +4,14 @@
 //! else to standard error.
 
 mod events;
+mod subscriptions;
 mod topics;
 
 pub(crate) use events::{Append, Delete, EventsCommand, Forget, Read, Streams, Watch, Which};
+pub(crate) use subscriptions::{
+    CreateSubscription, ListParked, ListSubscriptions, NamedSubscription, OneParked, ParkedCommand, Pull,
+    SomeParked, SubscriptionsCommand,
+};
 pub(crate) use topics::{ListTopics, Publish, TopicsCommand, WatchTopic};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -113,6 +118,16 @@ pub(crate) enum Command {
     Topics {
         #[command(subcommand)]
         command: TopicsCommand,
+    },
+    /// Groups of consumers that events are given to until they are acknowledged
+    Subscriptions {
+        #[command(subcommand)]
+        command: SubscriptionsCommand,
+    },
+    /// Events that no consumer dealt with, however often they were given
+    Parked {
+        #[command(subcommand)]
+        command: ParkedCommand,
     },
     /// Look at the files of a log, check and copy them, make a log of a copy; needs no server
     Log {

@@ -13,6 +13,7 @@ pub(crate) mod services;
 pub(crate) mod sidecar;
 pub(crate) mod status;
 mod streaming;
+pub(crate) mod subscriptions;
 mod text;
 pub(crate) mod topics;
 pub(crate) mod trace;
@@ -73,6 +74,8 @@ fn asking(screen: Screen, command: Command, global: &Global) -> Outcome {
             Command::Scale(options) => services::scale(screen, client, &options).await,
             Command::Config { command } => config::config(screen, client, command).await,
             Command::Events { command } => events::events(screen, client, command).await,
+            Command::Subscriptions { command } => subscriptions::subscriptions(screen, client, command).await,
+            Command::Parked { command } => subscriptions::parked(screen, client, command).await,
             Command::Topics { command } => topics::topics(screen, client, command).await,
             Command::Logs(options) => logs::logs(screen, client, &options).await,
             other => Err(Failure::new(tenon_core::Code::Internal, format!("{other:?} asks no server"))),

@@ -1,5 +1,6 @@
 //! The one binary: CLI, roles and wiring. It holds no rules; see `ARCHITECTURE.md` for where they live.
 
+mod bus;
 mod cli;
 mod clock;
 mod commands;

@@ -8,7 +8,7 @@ use crate::writer::Handle;
 use tenon_api::identity::{Holder, IdentityService, Issue, Issued};
 use tenon_api::proto::identity::v1;
 use tenon_core::identity::Workload;
-use tenon_core::platform::State;
+use tenon_core::platform::{self, State};
 use tenon_core::{InstanceId, ServiceName, ServiceRef};
 use tonic::{Request, Response, Status};
 
@@ -18,15 +18,18 @@ pub(crate) struct Identities {
     writer: Handle,
     clock: Clock,
     ca: Ca,
+    /// The server itself, when it calls.
+    own: InstanceId,
 }
 
 impl Identities {
-    pub(crate) fn new(writer: Handle, clock: Clock, ca: Ca) -> Self {
-        Self { writer, clock, ca }
+    pub(crate) fn new(writer: Handle, clock: Clock, ca: Ca, own: InstanceId) -> Self {
+        Self { writer, clock, ca, own }
     }
 
     fn answer(&self, issue: &Issue) -> Result<Issued, Status> {
-        let (system, workload, ttl) = self.writer.read(|view| known(&view.state, &issue.holder))?;
+        let (system, workload, ttl) =
+            self.writer.read(|view| known(&view.state, &issue.holder, &self.own))?;
         let issued = self.ca.issue(&system, workload, &issue.signing_request, ttl, self.clock.now());
         let issued = issued.map_err(|error| match &error {
             CaError::Request(cause) => Status::invalid_argument(format!("{error}: {cause}")),
@@ -54,7 +57,11 @@ impl IdentityService for Identities {
 }
 
 /// Whose certificate it is, and for how long.
-fn known(state: &State, holder: &Holder) -> Result<(ServiceName, Workload, std::time::Duration), Status> {
+fn known(
+    state: &State,
+    holder: &Holder,
+    own: &InstanceId,
+) -> Result<(ServiceName, Workload, std::time::Duration), Status> {
     let system = state.catalog.system().ok_or_else(|| {
         Status::failed_precondition("no manifest has been applied yet, so there are no workloads")
     })?;
@@ -63,6 +70,7 @@ fn known(state: &State, holder: &Holder) -> Result<(ServiceName, Workload, std::
             return Err(Status::not_found("the manifest has no gateway"));
         }
         Holder::Gateway => Workload::Gateway,
+        Holder::Instance(id) if id == own => Workload::Service(platform::pusher()),
         Holder::Instance(id) => Workload::Service(service_of(state, id).ok_or_else(|| {
             Status::not_found(format!("no instance `{id}` with a sidecar is registered or run here"))
         })?),

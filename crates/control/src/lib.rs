@@ -21,6 +21,7 @@ mod error;
 mod identities;
 mod keys;
 mod logs;
+mod own;
 mod past;
 mod ports;
 mod probe;
@@ -34,6 +35,7 @@ mod testing;
 mod writer;
 
 pub use keys::{API_TOKEN_FILE, KeyError, Keys, MESH_KEY_FILE};
+pub use own::OwnSidecar;
 pub use runtime::STOP_GRACE;
-pub use server::{Manifest, ReadManifest, Server, ServerConfig, StartError};
+pub use server::{Manifest, ReadManifest, Server, ServerConfig, StartError, Subscriptions};
 pub use writer::ReplayError;

@@ -396,7 +396,7 @@ fn free_id(state: &State, service: &ServiceRef, slot: u32) -> Option<InstanceId>
 }
 
 /// Ports that the log gives to somebody, whether they listen at the moment or not.
-fn taken_ports(state: &State) -> BTreeSet<u16> {
+pub(crate) fn taken_ports(state: &State) -> BTreeSet<u16> {
     let registered = state.registry.all().map(|it| it.registration.address.port());
     state.runtime.used_ports().into_iter().chain(registered).collect()
 }

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::duties::{self, OnDuty};
 use crate::identities::Identities;
 use crate::keys::Keys;
+use crate::own::OwnSidecar;
 use crate::past::PastConfig;
 use crate::rest::{self, App};
 use crate::runtime::{self, Supervised};
@@ -14,7 +15,7 @@ use crate::schema::Schemas;
 use crate::snapshots::Snapshots;
 use crate::writer::{self, ReplayError};
 use axum::Router;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -23,10 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::http::Finding;
 use tenon_core::duty::Duty;
+use tenon_core::group::Definition;
 use tenon_core::manifest::System;
-use tenon_core::{Code, Revision, ServerId};
+use tenon_core::{Code, Position, Revision, ServerId, SubscriptionName};
 use tenon_store::{Leases, Log};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -80,6 +83,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// There is no port for the sidecar by which the server calls services.
+    #[error("cannot find a port for a sidecar")]
+    Ports(#[source] io::Error),
     /// The state cannot be folded from the log.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -89,7 +95,7 @@ impl StartError {
     /// The stable code.
     pub fn code(&self) -> Code {
         match self {
-            Self::Listen { .. } => Code::ServerUnavailable,
+            Self::Listen { .. } | Self::Ports(_) => Code::ServerUnavailable,
             Self::Replay(error) => error.code(),
         }
     }
@@ -99,6 +105,7 @@ impl StartError {
 pub struct Server {
     address: SocketAddr,
     writer: writer::Handle,
+    own: OwnSidecar,
     stop_api: CancellationToken,
     stop_writer: CancellationToken,
     drivers: JoinSet<()>,
@@ -120,6 +127,8 @@ impl Server {
         let clock = Clock::start();
         let (stop_api, stop_writer) = (CancellationToken::new(), CancellationToken::new());
         let (writer, writing) = writer::start(Arc::clone(&log), clock.clone(), stop_writer.clone()).await?;
+        let taken = writer.read(|view| runtime::taken_ports(&view.state));
+        let own = OwnSidecar::new(&keys, &taken).map_err(StartError::Ports)?;
         let mut drivers = JoinSet::new();
         let server = ServerId::from_time(clock.now().as_millis(), std::array::from_fn(|_| fastrand::u8(..)));
         let mut on_duty = |duty| match &leases {
@@ -151,8 +160,19 @@ impl Server {
             }
         };
         let app = App {
-            identities: Identities::new(writer.clone(), clock.clone(), Ca::new(keys.folder())),
-            snapshots: Snapshots::new(writer.clone(), keys.clone(), clock.clone(), stop_api.clone()),
+            identities: Identities::new(
+                writer.clone(),
+                clock.clone(),
+                Ca::new(keys.folder()),
+                own.instance.clone(),
+            ),
+            snapshots: Snapshots::new(
+                writer.clone(),
+                keys.clone(),
+                clock.clone(),
+                Some(own.clone()),
+                stop_api.clone(),
+            ),
             access: Access::new(keys, address, hosts),
             past: PastConfig::new(Arc::clone(&log)),
             log,
@@ -171,12 +191,22 @@ impl Server {
         };
         drivers.spawn(rest::serve(listener, rest::router(Arc::new(app), more), stop_api.clone()));
         tracing::info!(%address, revision = %writer.read(|view| view.state.revision), "the server has started");
-        Ok(Self { address, writer, stop_api, stop_writer, drivers, writing })
+        Ok(Self { address, writer, own, stop_api, stop_writer, drivers, writing })
     }
 
     /// Where the API listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How the server itself calls services.
+    pub fn sidecar(&self) -> &OwnSidecar {
+        &self.own
+    }
+
+    /// The subscriptions of the manifest that is applied, if one is; and a wake-up for each time that something changes.
+    pub fn subscriptions(&self) -> Subscriptions {
+        Subscriptions { writer: self.writer.clone(), folded: self.writer.folded() }
     }
 
     /// How far the log has been folded.
@@ -197,6 +227,31 @@ impl Server {
         if tokio::time::timeout(STOP_TIMEOUT, ending).await.is_err() {
             tracing::warn!("the server did not end in time and is cut off");
         }
+    }
+}
+
+/// What the applied manifest says of subscriptions.
+pub struct Subscriptions {
+    writer: writer::Handle,
+    folded: watch::Receiver<Position>,
+}
+
+impl Subscriptions {
+    /// Those of the manifest that is applied; none if none is.
+    pub fn declared(&mut self) -> Option<BTreeMap<SubscriptionName, Definition>> {
+        self.folded.borrow_and_update();
+        self.writer.read(|view| view.state.catalog.system().map(|system| system.subscriptions.clone()))
+    }
+
+    /// Waits until something has changed since they were asked for. Whether the server goes on.
+    pub async fn changed(&mut self) -> bool {
+        self.folded.changed().await.is_ok()
+    }
+}
+
+impl fmt::Debug for Subscriptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriptions").finish_non_exhaustive()
     }
 }
 

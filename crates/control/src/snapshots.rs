@@ -8,6 +8,7 @@
 
 use crate::clock::Clock;
 use crate::keys::Keys;
+use crate::own::OwnSidecar;
 use crate::writer::{Handle, View};
 use futures_util::Stream;
 use futures_util::stream;
@@ -34,6 +35,8 @@ pub(crate) struct Snapshots {
     clock: Clock,
     stop: CancellationToken,
     connected: Connected,
+    /// The server's own sidecar, if it has one.
+    own: Option<OwnSidecar>,
     /// How many data planes there are, those included that went away a moment ago.
     planes: watch::Sender<u32>,
 }
@@ -47,9 +50,15 @@ type Connected = Arc<Mutex<BTreeMap<u64, DataPlaneStatus>>>;
 
 impl Snapshots {
     /// A service whose streams end with `stop`.
-    pub(crate) fn new(writer: Handle, keys: Keys, clock: Clock, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        writer: Handle,
+        keys: Keys,
+        clock: Clock,
+        own: Option<OwnSidecar>,
+        stop: CancellationToken,
+    ) -> Self {
         let planes = watch::Sender::new(0);
-        Self { writer, keys, clock, stop, connected: Connected::default(), planes }
+        Self { writer, keys, clock, stop, connected: Connected::default(), own, planes }
     }
 
     /// The data planes that are connected.
@@ -147,6 +156,8 @@ impl Feed {
             of_this_log.map(|it| it.position)
         };
         let presence = of.note(&watch.node);
+        // The server's own sidecar is another one each time that it starts.
+        let is_new = of.own.is_some() && watch.instances.is_empty();
         Self {
             folded: of.writer.folded(),
             presence,
@@ -155,7 +166,7 @@ impl Feed {
             of,
             routes: known(watch.routes),
             endpoints: known(watch.endpoints),
-            sidecars: known(watch.sidecars),
+            sidecars: known(watch.sidecars).filter(|_| !is_new),
             told: None,
             instances: watch.instances.clone(),
             ready: VecDeque::new(),
@@ -194,7 +205,10 @@ impl Feed {
         if changed(view, self.sidecars, |changes| changes.sidecars || own && !changes.instances.is_empty()) {
             let credential = |id: &_| self.of.keys.instance_credential(id);
             let sidecars = if self.instances.is_empty() {
-                platform::sidecars(&view.state, credential)
+                let mut sidecars = platform::sidecars(&view.state, credential);
+                let own = self.of.own.as_ref();
+                sidecars.sidecars.extend(own.map(|own| (own.instance.clone(), own.sidecar(&view.state))));
+                sidecars
             } else {
                 platform::own_sidecars(&view.state, &self.instances, credential)
             };

@@ -52,6 +52,7 @@ pub(crate) fn system(services: impl IntoIterator<Item = Service>) -> System {
         egress: Egress::Deny,
         telemetry: Default::default(),
         mesh: Default::default(),
+        subscriptions: BTreeMap::new(),
         config: BTreeMap::new(),
     }
 }

@@ -84,6 +84,7 @@ pub(crate) fn system(services: Vec<Service>) -> System {
         egress: Egress::Deny,
         telemetry: Default::default(),
         mesh: Default::default(),
+        subscriptions: BTreeMap::new(),
         config: BTreeMap::new(),
     }
 }

@@ -42,6 +42,7 @@ pub mod policy;
 pub mod priority;
 pub mod projection;
 pub mod proxy_protocol;
+pub mod push;
 pub mod quantile;
 pub mod rate;
 pub mod registry;

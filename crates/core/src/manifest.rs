@@ -21,7 +21,8 @@ pub use telemetry::{AccessLog, Ratio, Telemetry};
 pub use traffic::{Egress, Gateway, Traffic};
 
 use crate::config::Value;
-use crate::id::{InvalidName, Namespace, ServiceName, ServiceRef};
+use crate::group::Definition;
+use crate::id::{InvalidName, Namespace, ServiceName, ServiceRef, SubscriptionName};
 use crate::policy::Policies;
 use std::collections::BTreeMap;
 
@@ -95,6 +96,8 @@ pub struct System {
     pub telemetry: Telemetry,
     /// What holds for the whole mesh.
     pub mesh: Mesh,
+    /// Who is given which events. Their namespace is the system's.
+    pub subscriptions: BTreeMap<SubscriptionName, Definition>,
     /// Initial configuration of services, with the JSON Schemas that values must satisfy.
     pub config: BTreeMap<ServiceName, BTreeMap<ConfigKey, ConfigEntry>>,
 }

@@ -20,6 +20,7 @@ mod ledger;
 mod manager;
 mod member;
 mod payloads;
+pub mod push;
 mod registry;
 
 pub use member::{Delivery, Member, Settled, Settler};
@@ -133,7 +134,15 @@ impl Bus {
         let manager =
             Manager::start(store.clone(), registry.clone(), on_duty.clone(), options.server, stop.clone());
         let store = store.clone();
-        Ok(Self { shared: Arc::new(Shared { store, registry, manager, on_duty, stop }) })
+        let bus = Self { shared: Arc::new(Shared { store, registry, manager, on_duty, stop }) };
+        // The store must not keep the bus, which keeps the store.
+        let weak = Arc::downgrade(&bus.shared);
+        let room = move |event: &NewEvent| match weak.upgrade() {
+            Some(shared) => Self { shared }.check_room(event),
+            None => Ok(()),
+        };
+        bus.shared.store.refuse_by(Box::new(room));
+        Ok(bus)
     }
 
     /// Keeps how far everything is, and ends.

@@ -19,10 +19,10 @@ mod tail;
 
 use crate::vault::Vault;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tenon_core::{Code, Refusal};
 use tenon_store::log::END;
-use tenon_store::{Direction, Event, Log, Query};
+use tenon_store::{Direction, Event, Log, NewEvent, Query};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,12 @@ struct Shared {
     streams: Arc<Semaphore>,
     tail: Tail,
     stop: CancellationToken,
+    /// Whether there is room for what is to be published, if anybody minds.
+    room: OnceLock<Room>,
 }
+
+/// Refuses an event that there is no room for.
+pub(crate) type Room = Box<dyn Fn(&NewEvent) -> Result<(), Refusal> + Send + Sync>;
 
 impl EventStore {
     /// An event store on a log. Subjects cannot be forgotten there.
@@ -76,7 +81,18 @@ impl EventStore {
         let streams = Arc::new(Semaphore::new(options.most_streams));
         let stop = CancellationToken::new();
         let tail = Tail::new(Arc::clone(&log), stop.clone());
-        Self { shared: Arc::new(Shared { log, vault, options, streams, tail, stop }) }
+        let room = OnceLock::new();
+        Self { shared: Arc::new(Shared { log, vault, options, streams, tail, stop, room }) }
+    }
+
+    /// Lets somebody refuse what is to be published. The first to ask has it.
+    pub(crate) fn refuse_by(&self, room: Room) {
+        _ = self.shared.room.set(room);
+    }
+
+    /// Whether there is room for an event that is to be published.
+    pub(crate) fn check_room(&self, event: &NewEvent) -> Result<(), Refusal> {
+        self.shared.room.get().map_or(Ok(()), |room| room(event))
     }
 
     /// Ends all streams of answers.

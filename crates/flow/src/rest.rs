@@ -7,6 +7,7 @@ mod form;
 mod list;
 mod reply;
 mod sse;
+pub(crate) mod subscriptions;
 mod topics;
 
 use crate::events::EventStore;

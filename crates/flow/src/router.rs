@@ -19,6 +19,7 @@ impl Bus {
     /// Serves subscriptions, to callers as those of [`EventStore::router`].
     pub fn router(&self) -> Router {
         let service = grpc::bus::service(self.store().clone(), self.clone());
-        Router::new().route_service(&format!("{}{{*call}}", bus::PATHS), service)
+        let rest = rest::subscriptions::router(self.store().clone(), self.clone());
+        rest.route_service(&format!("{}{{*call}}", bus::PATHS), service)
     }
 }

@@ -30,6 +30,7 @@ impl EventStore {
         rights: &Rights,
         events: Vec<NewEvent>,
     ) -> Result<Vec<Outcome>, Error> {
+        events.iter().try_for_each(|event| self.check_room(event))?;
         let ids: Vec<_> = events.iter().map(|event| event.id).collect();
         let mut seen = HashSet::new();
         let distinct: Vec<_> = events.into_iter().filter(|event| seen.insert(event.id)).collect();

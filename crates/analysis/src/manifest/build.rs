@@ -8,6 +8,7 @@ mod gateway;
 pub(super) mod policy;
 mod security;
 mod service;
+mod subscription;
 mod telemetry;
 mod traffic;
 
@@ -29,6 +30,7 @@ pub(super) fn system(root: &Node) -> System {
         egress: egress(root.get("egress")),
         telemetry: telemetry::telemetry(root.get("telemetry")),
         mesh: security::mesh(root.get("mesh")),
+        subscriptions: subscription::subscriptions(root.get("subscriptions"), &namespace),
         config: config(root.get("config")),
         namespace,
     }

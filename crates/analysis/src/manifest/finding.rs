@@ -74,7 +74,7 @@ findings! {
         "An endpoint is listed twice; or an endpoint of a gRPC interface is not of the form \
          `/package.Service/Method`, or has a method other than `POST` (gRPC always uses POST).";
     UnknownService = "manifest.unknown-service", Error, "There is no such service",
-        "`depends_on`, `traffic`, `gateway` and `config` speak of services by the names under `services`.";
+        "`depends_on`, `traffic`, `gateway`, `config` and `subscriptions` speak of services by the names under `services`.";
     UnknownPolicy = "manifest.unknown-policy", Error, "There is no such policy",
         "`traffic` and routes of the gateway attach policies by the names under `policies`.";
     PolicyContradiction = "manifest.policy-contradiction", Error, "A policy's words do not fit together",

@@ -10,6 +10,7 @@ mod policy;
 mod record;
 mod security;
 mod service;
+mod subscription;
 mod system;
 mod telemetry;
 mod texts;

@@ -12,7 +12,7 @@ use tenon_core::{Namespace, Position, Timestamp};
 
 impl From<&Definition> for v1::Definition {
     fn from(definition: &Definition) -> Self {
-        let Definition { namespace, name, filter, start, ordering, config, delivered } = definition;
+        let Definition { namespace, name, filter, start, ordering, config, delivered, declared } = definition;
         let push = match delivered {
             Delivered::Pull => None,
             Delivered::Push { service, path, structured } => {
@@ -31,6 +31,7 @@ impl From<&Definition> for v1::Definition {
             ordering: Some(ordering.into()),
             settings: Some(config.into()),
             push,
+            declared: *declared,
         }
     }
 }
@@ -39,7 +40,7 @@ impl TryFrom<v1::Definition> for Definition {
     type Error = InvalidMessage;
 
     fn try_from(message: v1::Definition) -> Checked<Self> {
-        let v1::Definition { namespace, name, filter, start, ordering, settings, push } = message;
+        let v1::Definition { namespace, name, filter, start, ordering, settings, push, declared } = message;
         let v1::Filter { types, tags, prefix } = filter.unwrap_or_default();
         let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
         Ok(Self {
@@ -54,6 +55,7 @@ impl TryFrom<v1::Definition> for Definition {
             ordering: ordering.unwrap_or_default().into(),
             config: nested("settings", Some(settings.unwrap_or_default()))?,
             delivered: push.map_or(Ok(Delivered::Pull), pushed)?,
+            declared,
         })
     }
 }

@@ -39,6 +39,7 @@ fn definition() -> Definition {
             path: "/events".to_owned(),
             structured: true,
         },
+        declared: false,
     }
 }
 

@@ -2,7 +2,12 @@
 
 use super::table::{ACTOR, LAST_EVENT_ID, PLAIN, in_header, in_path, in_query, of};
 use super::{Access, Answer, Endpoint, Parameter};
-use crate::http::{CloudEventDocument, Published, ToldOfTopic, TopicList};
+use crate::http::{
+    CloudEventDocument, DefinedSubscription, DeletedSubscription, DeliveredEvent, ParkedList, Published,
+    SeekSubscription, SettleDeliveries, SettledDeliveries, SoughtSubscription, SubscriptionList,
+    SubscriptionView, ToldOfTopic, TopicList, Unparked, WhichParked,
+};
+use crate::system::SubscriptionDoc;
 use http::Method;
 use tenon_core::Code;
 
@@ -30,8 +35,19 @@ const IDEMPOTENCY_KEY: Parameter = in_header(
 const LIMIT: Parameter = in_query("limit", "The most events: 100 unless stated, 1,000 at most.", of::<u32>());
 
 const READING: &[Code] = &[Code::RequestInvalid, Code::LogInvalid, Code::LogTruncated, Code::LogOther];
+const NAME: Parameter = in_path("name", "The subscription.");
+const KNOWN: &[Code] = &[Code::RequestInvalid, Code::SubscriptionUnknown];
+/// Of what is asked of whoever drives a subscription.
+const DRIVEN: &[Code] = &[
+    Code::RequestInvalid,
+    Code::SubscriptionUnknown,
+    Code::SubscriptionEnded,
+    Code::ServerOffDuty,
+    Code::ServerTimeout,
+];
 const PUBLISHING: &[Code] = &[
     Code::RequestInvalid,
+    Code::SubscriptionFull,
     Code::RequestTooLarge,
     Code::LogInvalid,
     Code::SubjectForgotten,
@@ -103,6 +119,146 @@ pub const BUS: &[Endpoint] = &[
         request: Some(of::<CloudEventDocument>()),
         answers: &[Answer::Json(of::<Published>())],
         errors: PUBLISHING,
+        ..PLAIN
+    },
+    Endpoint {
+        path: "/v1/subscriptions",
+        operation: "listSubscriptions",
+        summary: "The subscriptions that the caller may see",
+        access: Access::Instance,
+        parameters: &[NAMESPACE],
+        answers: &[Answer::Json(of::<SubscriptionList>())],
+        errors: &[Code::RequestInvalid],
+        ..PLAIN
+    },
+    Endpoint {
+        path: "/v1/subscriptions/{name}",
+        operation: "getSubscription",
+        summary: "A subscription and how it fares",
+        access: Access::Instance,
+        parameters: &[NAME, NAMESPACE],
+        answers: &[Answer::Json(of::<SubscriptionView>())],
+        errors: DRIVEN,
+        ..PLAIN
+    },
+    Endpoint {
+        method: Method::PUT,
+        path: "/v1/subscriptions/{name}",
+        operation: "defineSubscription",
+        summary: "Make a subscription, or change how one that is there behaves: it goes on where it is",
+        access: Access::Instance,
+        parameters: &[NAME, NAMESPACE, ACTOR],
+        request: Some(of::<SubscriptionDoc>()),
+        answers: &[Answer::Json(of::<DefinedSubscription>())],
+        errors: &[
+            Code::RequestInvalid,
+            Code::RequestTooLarge,
+            Code::SubscriptionInvalid,
+            Code::LogFull,
+            Code::LogClosed,
+        ],
+        ..PLAIN
+    },
+    Endpoint {
+        method: Method::DELETE,
+        path: "/v1/subscriptions/{name}",
+        operation: "deleteSubscription",
+        summary: "Delete a subscription with its progress",
+        access: Access::Instance,
+        parameters: &[NAME, NAMESPACE, ACTOR],
+        answers: &[Answer::Json(of::<DeletedSubscription>())],
+        errors: KNOWN,
+        ..PLAIN
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/v1/subscriptions/{name}/seek",
+        operation: "seekSubscription",
+        summary: "Give everything from somewhere on again, or leave out what comes before",
+        access: Access::Instance,
+        parameters: &[NAME, NAMESPACE, ACTOR],
+        request: Some(of::<SeekSubscription>()),
+        answers: &[Answer::Json(of::<SoughtSubscription>())],
+        errors: DRIVEN,
+        ..PLAIN
+    },
+    Endpoint {
+        path: "/v1/subscriptions/{name}/pull",
+        operation: "pullSubscription",
+        summary: "Be given events, as server-sent events, until the stream ends; each is to be acknowledged",
+        access: Access::Instance,
+        parameters: &[
+            NAME,
+            NAMESPACE,
+            in_query(
+                "most",
+                "How many events may be given and not settled: 32 unless stated, 1,024 at most.",
+                of::<u32>(),
+            ),
+        ],
+        answers: &[Answer::Events(of::<DeliveredEvent>())],
+        errors: DRIVEN,
+        ..PLAIN
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/v1/subscriptions/{name}/acks",
+        operation: "settleDeliveries",
+        summary: "Say of deliveries whether they were dealt with, by their tickets",
+        access: Access::Instance,
+        parameters: &[NAME, NAMESPACE, ACTOR],
+        request: Some(of::<SettleDeliveries>()),
+        answers: &[Answer::Json(of::<SettledDeliveries>())],
+        errors: DRIVEN,
+        ..PLAIN
+    },
+    Endpoint {
+        path: "/v1/subscriptions/{name}/parked",
+        operation: "listParked",
+        summary: "The events that were given as often as they may be, and wait for somebody",
+        access: Access::Instance,
+        parameters: &[
+            NAME,
+            NAMESPACE,
+            in_query("after", "Only those after this position.", of::<u64>()),
+            LIMIT,
+        ],
+        answers: &[Answer::Json(of::<ParkedList>())],
+        errors: DRIVEN,
+        ..PLAIN
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/v1/subscriptions/{name}/parked/retry",
+        operation: "retryParked",
+        summary: "Give parked events again, as often as at first",
+        access: Access::Instance,
+        parameters: &[NAME, NAMESPACE, ACTOR],
+        request: Some(of::<WhichParked>()),
+        answers: &[Answer::Json(of::<Unparked>())],
+        errors: &[
+            Code::RequestInvalid,
+            Code::SubscriptionUnknown,
+            Code::SubscriptionNotParked,
+            Code::ServerOffDuty,
+        ],
+        ..PLAIN
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/v1/subscriptions/{name}/parked/drop",
+        operation: "dropParked",
+        summary: "Leave parked events out, for good",
+        access: Access::Instance,
+        parameters: &[NAME, NAMESPACE, ACTOR],
+        request: Some(of::<WhichParked>()),
+        answers: &[Answer::Json(of::<Unparked>())],
+        errors: &[
+            Code::RequestInvalid,
+            Code::SubscriptionUnknown,
+            Code::SubscriptionNotParked,
+            Code::ServerOffDuty,
+        ],
         ..PLAIN
     },
 ];

@@ -1,5 +1,6 @@
 //! `tenon server` and `tenon proxy`: the two roles, each a process of its own.
 
+use crate::bus::{Mesh, follow_manifest};
 use crate::cli::{self, Global};
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, Outcome, chain};
@@ -16,12 +17,14 @@ use tenon_api::http::{Finding, Severity};
 use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
 use tenon_core::availability::Locality;
+use tenon_flow::bus::push::push;
 use tenon_flow::vault::{KeyRing, Vault, VaultError};
 use tenon_flow::{Bus, BusOptions, EventStore, EventStoreOptions};
 use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::Log;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// How long requests in hand may take when a data plane ends.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);
@@ -54,7 +57,13 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
         more: events.router().merge(bus.router()),
     };
     let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;
+    let ending = CancellationToken::new();
+    let services = Mesh::new(server.sidecar())
+        .map_err(|error| Failure::new(Code::Internal, format!("cannot call services: {}", chain(&error))))?;
+    tokio::spawn(push(bus.clone(), Arc::new(services), ending.clone()));
+    tokio::spawn(follow_manifest(bus.clone(), server.subscriptions(), ending.clone()));
     told_to_end().await?;
+    ending.cancel();
     bus.stop().await;
     events.stop();
     server.stop().await;

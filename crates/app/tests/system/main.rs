@@ -7,6 +7,7 @@
 
 mod access;
 mod again;
+mod bus;
 mod changes;
 mod clients;
 mod commands;

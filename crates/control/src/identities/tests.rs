@@ -12,7 +12,12 @@ async fn asking(holder: Holder, has_sidecar: bool) -> Result<Issued, Code> {
     instance.sidecar = has_sidecar.then_some(registry::Sidecar { inbound: listener, outbound: listener });
     fixture.run(Command::Registry(registry::Command::Register(instance))).await;
     let folder = tempfile::tempdir().unwrap();
-    let service = Identities::new(fixture.writer.clone(), fixture.clock.clone(), Ca::new(folder.path()));
+    let service = Identities::new(
+        fixture.writer.clone(),
+        fixture.clock.clone(),
+        Ca::new(folder.path()),
+        "tenon-bus".parse().unwrap(),
+    );
     let key = rcgen::KeyPair::generate().unwrap();
     let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
     let issue = Issue { holder, signing_request: request.der().to_vec() };

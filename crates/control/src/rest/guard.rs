@@ -13,8 +13,8 @@ use http::Method;
 use http::header::CONTENT_TYPE;
 use std::sync::Arc;
 use tenon_api::caller::Caller;
-use tenon_api::eventstore;
 use tenon_api::openapi::{self, Access, Endpoint};
+use tenon_api::{bus, eventstore};
 use tenon_core::{Code, InstanceId, Refusal, Revision, ServiceRef};
 
 /// The endpoint that administrators may call when the table has none.
@@ -56,7 +56,7 @@ fn admit(app: &App, request: &mut Request) -> Result<(), Refusal> {
         }
         (Caller::Admin(_), None) => {}
         // What an instance may do there is decided by events, not by paths.
-        (Caller::Instance { .. }, None) if request.uri().path().starts_with(eventstore::PATHS) => {}
+        (Caller::Instance { .. }, None) if is_of_events(request.uri().path()) => {}
         (Caller::Instance { id, .. }, None) => {
             let detail = format!("instance {id} may not use {UNLISTED}");
             return Err(Refusal::new(Code::AccessForbidden, detail));
@@ -64,6 +64,11 @@ fn admit(app: &App, request: &mut Request) -> Result<(), Refusal> {
     }
     request.extensions_mut().insert(caller);
     Ok(())
+}
+
+/// Whether a path is one of the event store's or of the bus's over gRPC.
+fn is_of_events(path: &str) -> bool {
+    [eventstore::PATHS, bus::PATHS].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// The endpoint of the table that a request is for, and what its path says. A literal segment goes before a

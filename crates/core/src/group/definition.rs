@@ -25,6 +25,8 @@ pub struct Definition {
     pub config: Config,
     /// How events come to consumers.
     pub delivered: Delivered,
+    /// Whether it is the manifest's: then it changes and goes with that, and is changed in no other way.
+    pub declared: bool,
 }
 
 /// Which group: its subscription's namespace and name.
@@ -110,6 +112,7 @@ impl Definition {
             ordering: Ordering::default(),
             config: Config::default(),
             delivered: Delivered::default(),
+            declared: false,
         }
     }
 

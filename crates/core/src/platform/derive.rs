@@ -3,7 +3,7 @@
 use super::State;
 use crate::address::Address;
 use crate::health;
-use crate::id::{InstanceId, ServiceRef};
+use crate::id::{InstanceId, Namespace, ServiceName, ServiceRef};
 use crate::manifest::{Egress, Service, Workload};
 use crate::registry::{self, Origin};
 use crate::runtime;
@@ -62,6 +62,35 @@ pub fn sidecars(state: &State, credential: impl Fn(&InstanceId) -> [u8; 32]) -> 
     };
     Sidecars { revision: state.revision, sidecars: state.runtime.instances().map(of).collect() }
 }
+
+/// Who calls when the server calls services itself: when it pushes events to them.
+pub fn pusher() -> ServiceRef {
+    let (Ok(name), Ok(namespace)) = (ServiceName::new("bus"), Namespace::new("tenon")) else {
+        unreachable!("both names are DNS labels")
+    };
+    ServiceRef { name, namespace }
+}
+
+/// The server's own sidecar, by which it calls services. It listens at `outbound`; nobody calls the server by `inbound`.
+pub fn own_sidecar(
+    state: &State,
+    (outbound, inbound): (SocketAddr, SocketAddr),
+    credential_sha256: [u8; 32],
+) -> Sidecar {
+    Sidecar {
+        service: pusher(),
+        outbound,
+        inbound,
+        application: Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, NOBODY))),
+        credential_sha256,
+        // It calls whom a subscription names, and those are made by operators.
+        depends_on: state.catalog.services().map(|(name, _)| name).collect(),
+        callers: BTreeSet::new(),
+    }
+}
+
+/// A port at which nothing listens (RFC 863, which nobody runs any more).
+const NOBODY: u16 = 9;
 
 /// The sidecars of these instances, which registered themselves with the listeners of their own data plane.
 pub fn own_sidecars(
@@ -132,7 +161,8 @@ fn sidecar(
 /// The services whose declaration names this one as a dependency.
 fn callers(state: &State, service: &ServiceRef) -> BTreeSet<ServiceRef> {
     let of_namespace = state.catalog.services().filter(|(name, _)| name.namespace == service.namespace);
-    of_namespace.filter(|(_, it)| it.depends_on.contains(&service.name)).map(|(name, _)| name).collect()
+    let declared = of_namespace.filter(|(_, it)| it.depends_on.contains(&service.name));
+    declared.map(|(name, _)| name).chain([pusher()]).collect()
 }
 
 fn depends_on(state: &State, service: &ServiceRef) -> BTreeSet<ServiceRef> {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use tenon_api::bus::{BusService, BusServiceServer, MAX_MESSAGE_BYTES, v1};
 use tenon_api::caller::Caller;
-use tenon_core::group::{Definition, GroupName};
+use tenon_core::group::{Definition, Delivered, GroupName};
 use tenon_core::{Code, Namespace, Position, Refusal};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -75,6 +75,7 @@ impl BusService for Served {
             definition.namespace = rights.namespace();
         }
         rights.check_namespace(&definition.namespace)?;
+        check_definition(&rights, &self.bus, &mut definition)?;
         let defined = self.bus.define(definition, Some(rights.actor())).await.map_err(refused)?;
         Ok(Response::new(v1::DefineResponse { changed: defined.changed, from: defined.from.0 }))
     }
@@ -115,6 +116,7 @@ impl BusService for Served {
         let rights = rights(&request)?;
         let v1::DeleteRequest { namespace, name } = request.into_inner();
         let name = named(&rights, &namespace, &name)?;
+        check_free(&self.bus, &name)?;
         self.bus.delete(&name, Some(rights.actor())).await.map_err(refused)?;
         Ok(Response::new(v1::DeleteResponse {}))
     }
@@ -172,6 +174,26 @@ impl BusService for Served {
         let name = named(&rights, &join.namespace, &join.name)?;
         let member = self.bus.join(&name, first.most.unwrap_or(0)).await.map_err(refused)?;
         Ok(Response::new(Pulling::answers(member, requests, self.store.stopped(), permit)))
+    }
+}
+
+/// Whether a caller may define a subscription.
+pub(crate) fn check_definition(rights: &Rights, bus: &Bus, definition: &mut Definition) -> Result<(), Error> {
+    definition.declared = false;
+    if definition.delivered != Delivered::Pull {
+        // Every service lets in whoever pushes.
+        rights.check_operator("having a service called")?;
+    }
+    check_free(bus, &definition.group())
+}
+
+/// Whether a subscription is another one's than the manifest's, or none.
+pub(crate) fn check_free(bus: &Bus, name: &GroupName) -> Result<(), Error> {
+    match bus.get(name) {
+        Ok(found) if found.definition.declared => {
+            Err(invalid(format_args!("subscription {name} is in the manifest; change or remove it there")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -291,3 +291,28 @@ fn identities_and_tls_are_as_stated() {
     let listen = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 8_081));
     assert_eq!(tls.plain, Some(PlainListener { listen, redirect: false }));
 }
+
+#[test]
+fn subscriptions_are_built_over_their_defaults_and_are_the_manifests() {
+    use tenon_core::group::{Config, Definition, Delivered, Ordering, ParkedKey, Start, WhenFull};
+    let system = every_key();
+    let of = |name: &str| system.subscriptions.get(name).unwrap();
+    let plain = Definition::of_types(system.namespace.clone(), "all-by-default".parse().unwrap(), [].into());
+    assert_eq!(*of("all-by-default"), Definition { declared: true, ..plain });
+    let two = of("to-two");
+    assert_eq!((two.filter.types.len(), two.filter.tags.len()), (2, 1));
+    assert_eq!(two.start, Start::Time(tenon_core::Timestamp::from_millis(1_772_366_400_000)));
+    assert_eq!(two.ordering, Ordering::Tag("order:".to_owned()));
+    let service = "two.tenant-1".parse().unwrap();
+    assert_eq!(two.delivered, Delivered::Push { service, path: "/events".to_owned(), structured: true });
+    let Config { ack_deadline, in_flight, deliveries, backoff, dedup, capacity, .. } = two.config.clone();
+    assert_eq!((ack_deadline, in_flight, deliveries), (Duration::from_secs(5), 16, 3));
+    assert_eq!(
+        (backoff.delay, backoff.jitter),
+        (retry::Delay::Fixed(Duration::from_secs(2)), retry::Jitter::None)
+    );
+    assert_eq!((backoff.max_delay, dedup, capacity), (Duration::from_secs(10), 100, 500));
+    assert_eq!((two.config.when_full, two.config.parked_key), (WhenFull::DropOldest, ParkedKey::Continue));
+    assert_eq!(two.config.most_parked, 50);
+    assert!(system.subscriptions.values().all(|it| it.check().is_ok()));
+}

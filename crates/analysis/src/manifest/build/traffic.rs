@@ -59,7 +59,7 @@ fn retry(policy: &mut retry::Policy, node: &Node) {
     set(&mut policy.retry_after, boolean(node.get("retry_after")));
 }
 
-fn delay(node: &Node) -> Option<retry::Delay> {
+pub(super) fn delay(node: &Node) -> Option<retry::Delay> {
     if let Some(fixed) = node.get("fixed") {
         return Some(retry::Delay::Fixed(duration(Some(fixed))?));
     }
@@ -72,7 +72,7 @@ fn delay(node: &Node) -> Option<retry::Delay> {
     Some(retry::Delay::Exponential { base: duration(exponential.get("base"))?, factor })
 }
 
-fn jitter(node: &Node) -> Option<retry::Jitter> {
+pub(super) fn jitter(node: &Node) -> Option<retry::Jitter> {
     match node.text()? {
         "full" => Some(retry::Jitter::Full),
         "none" => Some(retry::Jitter::None),

@@ -15,6 +15,7 @@ pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
     names.of_traffic(root);
     names.of_gateway(root);
     names.of_config(root);
+    names.of_subscriptions(root);
 }
 
 struct Names<'a, 'b, 'c> {
@@ -68,6 +69,16 @@ impl Names<'_, '_, '_> {
     fn of_config(&mut self, root: &Node) {
         for entry in root.get("config").map(Node::entries).unwrap_or_default() {
             self.name_must_be_known(&entry.key, entry.key_span, &format!("config.{}", entry.key));
+        }
+    }
+
+    /// A service of another namespace is another system's.
+    fn of_subscriptions(&mut self, root: &Node) {
+        for entry in root.get("subscriptions").map(Node::entries).unwrap_or_default() {
+            let service = entry.value.get("push").and_then(|push| push.get("service"));
+            if let Some(service) = service.filter(|it| it.text().is_some_and(|name| !name.contains('.'))) {
+                self.must_be_known(service, &format!("subscriptions.{}.push.service", entry.key));
+            }
         }
     }
 

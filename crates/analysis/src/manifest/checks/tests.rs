@@ -27,7 +27,7 @@ const NONE: [&str; 0] = [];
 #[test]
 fn an_unknown_service_is_found_wherever_it_is_named() {
     let text = services(&[("order", &["paymnt"]), ("payment", &[])])
-        + "traffic: {ordr: {}}\nconfig: {pay: {a: 1}}\n"
+        + "traffic: {ordr: {}}\nconfig: {pay: {a: 1}}\nsubscriptions: {a: {push: {service: odrer, path: /}}, b: {push: {service: x.y, path: /}}}\n"
         + &gateway(&["{name: a, backends: [{service: orders}]}"]);
     let (_, report) = read(&text, "tenon.yaml");
     let found: Vec<_> =
@@ -38,6 +38,7 @@ fn an_unknown_service_is_found_wherever_it_is_named() {
             ("manifest.unknown-service", "services.order.depends_on[0]", Some("payment")),
             ("manifest.unknown-service", "traffic.ordr", Some("order")),
             ("manifest.unknown-service", "config.pay", None),
+            ("manifest.unknown-service", "subscriptions.a.push.service", Some("order")),
             ("manifest.unknown-service", "gateway.routes[0].backends[0].service", Some("order")),
         ]
     );

@@ -4,6 +4,7 @@ use super::gateway::GATEWAY;
 use super::policy::POLICY;
 use super::security::MESH;
 use super::service::SERVICE;
+use super::subscription::{SUBSCRIPTION, SUBSCRIPTION_NAME};
 use super::telemetry::TELEMETRY;
 use super::traffic::TRAFFIC;
 use super::{Field, Record, Shape, Word, texts};
@@ -47,6 +48,17 @@ pub(crate) static SYSTEM: Record = Record {
             Shape::Record(&GATEWAY),
             "The entry from outside. Without it there is none.",
         ),
+        Field::optional(
+            "subscriptions",
+            Shape::Map {
+                key: &SUBSCRIPTION_NAME,
+                value: &Shape::Record(&SUBSCRIPTION),
+                least: 0,
+                most: 1_000,
+            },
+            "Who is given which events, by name. One that is taken out of the manifest is deleted, with its progress.",
+        )
+        .elsewhere(&["consumers", "consumer_groups", "topics"]),
         Field::optional(
             "config",
             Shape::Map {

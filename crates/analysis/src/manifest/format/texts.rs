@@ -340,7 +340,7 @@ pub(crate) static MEMORY: Quantity = Quantity {
 
 // `map_err` gives the error away.
 #[allow(clippy::needless_pass_by_value)]
-fn problem(invalid: InvalidName) -> String {
+pub(super) fn problem(invalid: InvalidName) -> String {
     invalid.problem.to_owned()
 }
 

@@ -107,14 +107,7 @@ static RETRY: Record = Record {
         .elsewhere(&["backoff", "wait"]),
         Field::with_default(
             "jitter",
-            Shape::Choice(&[
-                Word { word: "full", doc: "anything from nothing to the whole delay" },
-                Word {
-                    word: "decorrelated",
-                    doc: "anything from the first delay to three times the wait before",
-                },
-                Word { word: "none", doc: "always the whole delay" },
-            ]),
+            JITTER,
             "full",
             "How the delay varies, so that calls that failed together do not return together.",
         ),
@@ -165,6 +158,13 @@ retry_on: [connect-failure, reset, 503]
 ",
 };
 
+/// How a delay varies.
+pub(crate) const JITTER: Shape = Shape::Choice(&[
+    Word { word: "full", doc: "anything from nothing to the whole delay" },
+    Word { word: "decorrelated", doc: "anything from the first delay to three times the wait before" },
+    Word { word: "none", doc: "always the whole delay" },
+]);
+
 const REASONS: &[Word] = &[
     Word { word: "connect-failure", doc: "no connection, or refused before it was processed" },
     Word { word: "reset", doc: "the connection broke before an answer came" },
@@ -193,7 +193,7 @@ pub(crate) fn grpc_status(word: &str) -> Option<u8> {
     })
 }
 
-static DELAY: Record = Record {
+pub(crate) static DELAY: Record = Record {
     anchor: "traffic-retry-delay",
     title: "Delay",
     doc: "How long to wait before each retry, in one of three ways.",

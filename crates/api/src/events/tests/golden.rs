@@ -198,6 +198,7 @@ fn runtime_cases() -> Vec<(&'static str, runtime::Event)> {
 fn system() -> System {
     let services = [managed(), external()];
     System {
+        subscriptions: Default::default(),
         name: "shop".parse().unwrap(),
         namespace: "bank".parse().unwrap(),
         services: services.into_iter().map(|it| (it.name.clone(), it)).collect(),
