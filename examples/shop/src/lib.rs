@@ -5,7 +5,7 @@
 //! SIGTERM. Each owns its data, a [`ledger`] of its own that the replicas of that one service share.
 //!
 //! The modules [`order`], [`payment`] and [`inventory`] never import each other; what they say to each other
-//! goes over HTTP.
+//! goes over HTTP, and what they tell everybody by the platform ([`news`]).
 
 pub mod call;
 pub mod faults;
@@ -13,6 +13,7 @@ pub mod id;
 pub mod inventory;
 pub mod ledger;
 pub mod money;
+pub mod news;
 pub mod order;
 pub mod payment;
 pub mod problem;

@@ -10,6 +10,7 @@ mod orders;
 mod place;
 mod saga;
 mod sales;
+mod steps;
 
 use crate::call::{Context, Peer, client};
 use crate::id::{Customer, IdempotencyKey, OrderId};
@@ -116,6 +117,7 @@ fn own_routes(saga: Saga) -> Router {
         .route("/orders/{id}/deliver", post(deliver))
         .route("/orders/{id}/cancel", post(cancel))
         .route("/sales", get(sales))
+        .route("/events", post(steps::take))
         .with_state(saga)
 }
 

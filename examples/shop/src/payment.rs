@@ -7,6 +7,7 @@ mod book;
 use crate::id::{Card, IdempotencyKey, OrderId, PaymentId};
 use crate::ledger::Ledger;
 use crate::money::Money;
+use crate::news::{Item, News};
 use crate::problem::Problem;
 use crate::service::{Settings, routes};
 use axum::extract::{Path, Query, State};
@@ -15,6 +16,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use book::{Book, Payment, Request};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// Opens the service's ledger and makes its routes.
 ///
@@ -24,6 +26,7 @@ pub fn start(settings: &Settings) -> Result<Router, Problem> {
     let service = Service {
         ledger: Ledger::open(settings.data.as_deref(), "payment")?,
         instance: settings.instance.clone(),
+        news: News::of(settings)?,
     };
     let own = Router::new()
         .route("/payments", post(charge))
@@ -39,6 +42,7 @@ pub fn start(settings: &Settings) -> Result<Router, Problem> {
 struct Service {
     ledger: Ledger<Book>,
     instance: String,
+    news: News,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +66,11 @@ async fn charge(
         .decide(move |book| book.charge(&id, request), move |book| book.payment(&shown))
         .await??;
     tracing::info!(payment = %payment.id, state = ?payment.state, "charge");
+    if let Some(request) = payment.charged() {
+        let data = json!({"payment": payment.id, "order": request.order, "amount": request.amount});
+        let item = Item { topic: "payment.completed", id: payment.id.as_str(), order: &request.order, data };
+        service.news.tell(&item).await?;
+    }
     Ok((StatusCode::CREATED, Json(payment)))
 }
 

@@ -75,8 +75,22 @@ impl Orders {
         command: &Command,
         expected: Option<Position>,
     ) -> Result<Versioned, Problem> {
-        let call = Call { expected, ..Call::default() };
-        let done = self.aggregates.execute(id.as_str(), command, &call).await;
+        self.execute(id, command, &Call { expected, ..Call::default() }).await
+    }
+
+    /// Gives a command to an order which counts once, however often it is given with this key.
+    pub(super) async fn command_once(
+        &self,
+        id: &OrderId,
+        command: &Command,
+        key: &str,
+    ) -> Result<Versioned, Problem> {
+        let key = Key::new(key).map_err(unavailable)?;
+        self.execute(id, command, &Call::once(key)).await
+    }
+
+    async fn execute(&self, id: &OrderId, command: &Command, call: &Call) -> Result<Versioned, Problem> {
+        let done = self.aggregates.execute(id.as_str(), command, call).await;
         let done = done.map_err(|error| refused(error).about(id))?;
         let state = done.state.as_ref().map(|order| order.stage);
         tracing::info!(order = %id, ?state, events = done.events.len(), version = %done.version, "order");

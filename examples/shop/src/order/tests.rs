@@ -242,3 +242,49 @@ async fn a_command_may_name_the_version_that_it_is_for() {
     assert_eq!(ship(&tag).await.1["state"], "Shipped");
     assert_eq!(code(&ship(&tag).await), (412, "order.changed"));
 }
+
+fn news(topic: &str, id: &str, order: &str) -> Value {
+    json!({
+        "specversion": "1.0", "type": topic, "source": "/services/payment", "id": id, "data": {"order": order}})
+}
+
+/// As the platform sends an event, in structured mode.
+async fn push(order: &Running, event: &Value) -> (u16, Value) {
+    let headers = [("content-type", "application/cloudevents+json")];
+    order.send(reqwest::Method::POST, "/events", &headers, Some(event.clone())).await
+}
+
+#[tokio::test]
+async fn news_take_an_order_on_whose_answer_does_not_come_and_count_once() {
+    let silent = Router::new().route("/payments", post(std::future::pending::<()>));
+    let payment = Running::serve(silent).await;
+    let order = order(&peers(payment.base(), NOBODY, NOBODY)).await;
+    let url = format!("{}/orders", order.base());
+    tokio::spawn(crate::testing::client().post(url).json(&draft("saw", 1, "1.00", "card-bob")).send());
+    let id = loop {
+        if let Some(id) = order.get("/orders").await.1["orders"][0]["id"].as_str() {
+            break id.to_owned();
+        }
+    };
+    let path = format!("/orders/{id}");
+    assert_eq!(order.get(&path).await.1["state"], "Created");
+    for _ in 0..2 {
+        assert_eq!(push(&order, &news("payment.completed", "p-1", &id)).await.0, 204);
+        assert_eq!(order.get(&path).await.1["state"], "Paid");
+    }
+    assert_eq!(push(&order, &news("payment.completed", "p-2", &id)).await.0, 204, "it is paid already");
+    let history = order.get(&format!("{path}/history")).await.1;
+    assert_eq!(history["events"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn news_that_are_none_of_the_shops_are_passed_over_and_those_of_others_refused() {
+    let order = order(&peers(NOBODY, NOBODY, NOBODY)).await;
+    assert_eq!(push(&order, &news("payment.completed", "p-1", "unknown")).await.0, 204);
+    let other = push(&order, &news("weather.changed", "w-1", "unknown")).await;
+    assert_eq!(code(&other), (422, "order.invalid-event"));
+    assert_eq!(
+        code(&push(&order, &json!({"type": "payment.completed"})).await),
+        (422, "order.invalid-event")
+    );
+}

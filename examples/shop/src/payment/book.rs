@@ -37,6 +37,13 @@ pub(super) struct Payment {
     pub(super) request: Option<Request>,
 }
 
+impl Payment {
+    /// What was charged, unless it was given back.
+    pub(super) fn charged(&self) -> Option<&Request> {
+        self.request.as_ref().filter(|_| self.state == State::Charged)
+    }
+}
+
 /// One recorded decision.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
