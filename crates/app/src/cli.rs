@@ -364,6 +364,15 @@ pub(crate) enum LogCommand {
         #[arg(value_name = "TARGET")]
         target: PathBuf,
     },
+    /// Copy a whole log that nobody uses from a folder to a PostgreSQL database, or back: id, positions, ids and times stay
+    Migrate {
+        /// Where it is: a folder, or postgres://…
+        #[arg(value_name = "SOURCE")]
+        source: String,
+        /// Where it goes: a folder, or postgres://…; there must be no log yet
+        #[arg(value_name = "TARGET")]
+        target: String,
+    },
     /// Make a log of a copy
     Restore {
         /// The folder of the copy

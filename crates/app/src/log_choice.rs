@@ -37,6 +37,16 @@ impl LogUrl {
         Ok(url.map(Self))
     }
 
+    /// A database's URL that was typed; none if it is a folder.
+    pub(crate) fn given(text: &str) -> Result<Option<Self>, Failure> {
+        if !text.contains("://") {
+            return Ok(None);
+        }
+        let refused = "the URL holds a password, which everybody sees who may list processes; say it by PGPASSWORD or ~/.pgpass";
+        check_without_password(text).map_err(|_| Failure::new(Code::RequestInvalid, refused.to_owned()))?;
+        Ok(Some(Self(text.to_owned())))
+    }
+
     /// The URL itself.
     pub(crate) fn secret(&self) -> &str {
         &self.0

@@ -23,6 +23,7 @@ mod deleted;
 mod failure;
 mod follow;
 mod leases;
+pub mod migrate;
 mod read;
 mod rows;
 mod scavenge;

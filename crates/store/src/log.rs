@@ -83,6 +83,7 @@ mod event;
 mod query;
 mod snapshot;
 mod subscription;
+pub mod whole;
 
 pub use ahead::ReadAhead;
 pub use error::{

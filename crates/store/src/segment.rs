@@ -19,6 +19,7 @@ pub mod disk;
 mod envelope;
 mod files;
 mod format;
+pub mod import;
 mod index_file;
 mod keys;
 mod lookup;

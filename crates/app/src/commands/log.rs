@@ -3,15 +3,19 @@
 use crate::cli::{Global, LogCommand, LogFolder};
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, Outcome, chain};
+use crate::log_choice::{LogUrl, OpenLog};
 use crate::render::{Screen, Tone, plain, toned};
 use crate::session;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tenon_backends::postgres::migrate;
+use tenon_backends::{PostgresLog, PostgresOptions};
 use tenon_core::{Code, Position};
 use tenon_store::segment::backup::{self, Copied};
+use tenon_store::segment::import::{self, ImportError};
 use tenon_store::segment::offline::{Archive, Verified};
-use tenon_store::{DirectoryDisk, Event, OpenError, new_log_id};
+use tenon_store::{DirectoryDisk, Event, OpenError, SegmentLog, new_log_id};
 
 /// Carries out a command on a log's files.
 pub(crate) fn log(screen: Screen, global: &Global, command: &LogCommand) -> Outcome {
@@ -22,6 +26,11 @@ pub(crate) fn log(screen: Screen, global: &Global, command: &LogCommand) -> Outc
             dump(screen, &find(global, folder)?, Position(*after), *limit, stream.as_deref())
         }
         LogCommand::Backup { folder, target } => back_up(screen, &find(global, folder)?, target),
+        LogCommand::Migrate { source, target } => {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+            runtime.block_on(migrate(screen, source, target))
+        }
         LogCommand::Restore { source, target, same_id } => restore(screen, source, target, *same_id),
     }
 }
@@ -170,6 +179,39 @@ fn restore(screen: Screen, source: &Path, target: &Path, same_id: bool) -> Outco
     let id = if same_id { archive.log() } else { new_log_id() };
     let copied = backup::restore(&archive, &target, id)?;
     show(screen, &id.to_string(), &copied)
+}
+
+/// Copies a whole log between folders and databases.
+async fn migrate(screen: Screen, source: &str, target: &str) -> Outcome {
+    let opened = match LogUrl::given(source)? {
+        Some(url) => {
+            let options = PostgresOptions::default();
+            let log = PostgresLog::open(url.secret(), options).await;
+            OpenLog::Postgres(log.map_err(|error| Failure::new(error.code(), chain(&error)))?)
+        }
+        None => {
+            open(Path::new(source))?;
+            OpenLog::Segments(SegmentLog::open(Path::new(source))?.0)
+        }
+    };
+    let log = opened.port();
+    let imported = match LogUrl::given(target)? {
+        Some(url) => {
+            let migrated = migrate::migrate(&log, url.secret()).await;
+            migrated.map_err(|error| Failure::new(error.code(), chain(&error)))?
+        }
+        None => {
+            let disk = DirectoryDisk::open(Path::new(target))?;
+            import::import(&log, &disk).await.map_err(|error| match error {
+                ImportError::Read(error) => Failure::new(error.code(), chain(&error)),
+                ImportError::Write(error) => error.into(),
+            })?
+        }
+    };
+    let value = json!({ "log": log.id().to_string(), "events": imported.events, "head": imported.head.0 });
+    drop(log);
+    opened.close().await;
+    Ok(screen.result(&value, pairs)?)
 }
 
 fn show(screen: Screen, log: &str, copied: &Copied) -> Outcome {

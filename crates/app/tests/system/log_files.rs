@@ -3,6 +3,7 @@
 use crate::support::{Folder, System, Tenon, eventually};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use tenon_backends::testing;
 use tenon_sdk::remote::{RemoteLog, RemoteOptions};
 use tenon_store::{Direction, NewEvent, Query, ReadError};
 
@@ -90,4 +91,26 @@ async fn what_is_more_than_is_kept_is_forgotten_and_the_system_stays() {
     tenon.run(&["log", "verify"]).await.succeeded();
     let refused = ["server", "--log", "postgres://nowhere/none", "--keep-size", "1Mi"];
     tenon.run(&refused).await.exited(3);
+}
+
+#[tokio::test]
+async fn a_log_is_taken_to_a_database_and_back() {
+    let system = System::begin(Folder::with(MANIFEST), &[]).await;
+    let tenon = system.tenon();
+    for number in ["1", "2", "3"] {
+        tenon.run(&["events", "append", "order/1", "shop.Noted.v1", number]).await.succeeded();
+    }
+    let folders = ["copy", "files", "again"].map(|name| system.folder.path().join(name));
+    let [copy, files, again] = [0, 1, 2].map(|at: usize| folders[at].to_str().unwrap());
+    tenon.run(&["log", "backup", copy]).await.succeeded();
+    tenon.run(&["log", "restore", copy, files, "--same-id"]).await.succeeded();
+    let expected = dump(&tenon, &folders[1]).await;
+    let database = testing::shared().database();
+    let migrated = tenon.json(&["log", "migrate", files, &database]).await;
+    assert_eq!(migrated["events"], expected.len());
+    tenon.run(&["log", "migrate", files, &database]).await.exited(3);
+    tenon.run(&["log", "migrate", &database, again]).await.succeeded();
+    assert_eq!(dump(&tenon, &folders[2]).await, expected);
+    tenon.run(&["log", "migrate", "postgres://ada:secret@db/shop", again]).await.exited(3);
+    tenon.run(&["log", "migrate", "nowhere", again]).await.exited(4);
 }

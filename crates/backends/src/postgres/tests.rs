@@ -1,5 +1,6 @@
 mod adversary;
 mod failures;
+mod migrate;
 mod servers;
 
 use super::*;

@@ -47,13 +47,12 @@ pub fn back_up(log: &Archive, target: &dyn Disk) -> Result<Copied, OpenError> {
 pub fn restore(copy_of: &Archive, target: &dyn Disk, id: LogId) -> Result<Copied, OpenError> {
     begin_restoring(target).map_err(|source| failed(target, source))?;
     let copied = copy(copy_of, target, id)?;
-    let ended = target.remove(RESTORING).and_then(|()| target.sync_directory());
-    ended.map_err(|source| failed(target, source))?;
+    end_restoring(target).map_err(|source| failed(target, source))?;
     Ok(copied)
 }
 
 /// Notes that what is there is no log yet, after what an interrupted run left was removed.
-fn begin_restoring(target: &dyn Disk) -> io::Result<()> {
+pub(super) fn begin_restoring(target: &dyn Disk) -> io::Result<()> {
     let names = target.list()?;
     let segments = names.iter().filter(|name| files::form(name).is_some());
     if names.iter().any(|name| name == RESTORING) {
@@ -63,6 +62,12 @@ fn begin_restoring(target: &dyn Disk) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a log already"));
     }
     target.create(RESTORING)?.sync_data()?;
+    target.sync_directory()
+}
+
+/// From now on it is one.
+pub(super) fn end_restoring(target: &dyn Disk) -> io::Result<()> {
+    target.remove(RESTORING)?;
     target.sync_directory()
 }
 
@@ -135,7 +140,8 @@ fn is_there(from: &Archive, at: usize, target: &dyn Disk, id: LogId) -> io::Resu
     Ok(same && file.size()? == whole)
 }
 
-fn put(target: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file as a whole, durably.
+pub(super) fn put(target: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{name}{TEMPORARY}");
     let file = target.create(&temporary)?;
     file.write_at(bytes, 0)?;
@@ -155,7 +161,7 @@ fn remove_scavenged(from: &Archive, target: &dyn Disk) {
     }
 }
 
-fn failed(target: &dyn Disk, source: io::Error) -> OpenError {
+pub(super) fn failed(target: &dyn Disk, source: io::Error) -> OpenError {
     if is_full(&source) {
         return OpenError::Full;
     }
