@@ -1,6 +1,7 @@
 //! Two members and three events of two keys, in every order of delivery, failure, leaving and crash.
 
 use super::*;
+use crate::EventId;
 use crate::retry::{Backoff, Delay, Jitter};
 use stateright::{Checker, Model, Property};
 
@@ -18,6 +19,7 @@ struct World {
     handled: [bool; 3],
     deliveries: u32,
     crashes: u32,
+    leaves: u32,
     repeated: bool,
     out_of_order: bool,
 }
@@ -72,6 +74,7 @@ impl Model for Consumers {
             handled: [false; 3],
             deliveries: 0,
             crashes: 0,
+            leaves: 0,
             repeated: false,
             out_of_order: false,
         }]
@@ -102,7 +105,10 @@ impl Model for Consumers {
                 next.group.offer(Offered { at, id, key, not_before: None }, ZERO).ok()?;
             }
             Action::Join(member) => next.step(Input::Joined { member, most: 1 })?,
-            Action::Leave(member) => next.step(Input::Left { member })?,
+            Action::Leave(member) => {
+                next.leaves += 1;
+                next.step(Input::Left { member })?;
+            }
             Action::Deliver => {
                 let delivery = next.group.poll_delivery(ZERO)?;
                 next.deliveries += 1;
@@ -130,11 +136,14 @@ impl Model for Consumers {
                 next.step(Input::Retry { at })?;
             }
         }
+        // What is only counted makes no difference.
+        (next.group.counts, next.saved.counts) = (Counts::default(), Counts::default());
+        (next.group.changes, next.group.urgent) = (0, 0);
         (next != *world).then_some(next)
     }
 
     fn within_boundary(&self, world: &World) -> bool {
-        world.deliveries <= 4 && world.crashes <= 1
+        world.deliveries <= 4 && world.crashes <= 1 && world.leaves <= 1
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

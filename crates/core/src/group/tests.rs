@@ -1,6 +1,6 @@
 use super::*;
 use crate::retry::{Backoff, Delay, Jitter};
-use crate::{Namespace, StreamName, Tag};
+use crate::{EventId, Namespace, StreamName, Tag};
 use proptest::prelude::*;
 
 const ADA: MemberId = MemberId(1);
