@@ -18,6 +18,9 @@ use tokio::time::Instant;
 /// How often a subscriber for whom nothing comes is told how far the log has been looked at.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
+/// How long to wait for the mailbox of a subscriber that has not caught up.
+const BEHIND: Duration = Duration::from_millis(1);
+
 /// One subscriber's events.
 pub(crate) struct Feed {
     store: EventStore,
@@ -117,11 +120,21 @@ impl Feed {
     async fn mail(&mut self) -> Result<Page, Error> {
         let Some(post) = &self.post else { return self.read().await };
         let mut mail = post.take();
-        if self.caught_up && matches!(&mail, Mail::Events { events, .. } if events.is_empty()) {
-            // The usual case: wait for something, or until it is time to tell how far it is.
-            let due = self.told_at + CHECKPOINT_EVERY;
-            let _ = tokio::time::timeout_at(due, post.filled()).await;
-            mail = post.take();
+        if let Mail::Events { events, up_to } = &mail
+            && events.is_empty()
+        {
+            let due = if self.caught_up {
+                // The usual case: wait for something, or until it is time to tell how far it is.
+                Some(self.told_at + CHECKPOINT_EVERY)
+            } else {
+                // Who fills the mailboxes is not yet where the log ends, and must get its turn.
+                let is_behind = self.position.max(*up_to) < self.store.log().head();
+                is_behind.then(|| Instant::now() + BEHIND)
+            };
+            if let Some(due) = due {
+                let _ = tokio::time::timeout_at(due, post.filled()).await;
+                mail = post.take();
+            }
         }
         match mail {
             Mail::Events { events, up_to } => {
