@@ -6,7 +6,7 @@
 //! dropped. [`Bus::stop`] keeps how far everything is.
 //!
 //! Who is given what, and when again, is decided by `core::group`; a driver offers it what comes from the log, carries
-//! out what it answers, and keeps its checkpoints ([`ledger`]).
+//! out what it answers, and keeps its checkpoints.
 //!
 //! At least once: what was settled since the last checkpoint is given again after a crash; one is kept every second, and
 //! on disk for certain every minute, at once when something is parked, and when the bus stops.
