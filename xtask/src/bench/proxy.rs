@@ -134,11 +134,11 @@ impl<'a> Bench<'a> {
         row.contains(self.only)
     }
 
-    /// The proxies in the order of their turns in a round: each is first as often as the others.
+    /// The proxies in the order of their turns in a round.
     fn turns(&self, round: usize) -> impl Iterator<Item = (usize, &'a Proxy)> {
-        let count = self.proxies.len();
-        let place = move |turn| (round + turn) % count;
-        (0..count).map(place).filter_map(|place| Some((place, *self.proxies.get(place)?)))
+        order(round, self.proxies.len())
+            .into_iter()
+            .filter_map(|place| Some((place, *self.proxies.get(place)?)))
     }
 
     /// The proxy's time on its core for each request, and the ratios that have goals.
@@ -184,7 +184,7 @@ impl<'a> Bench<'a> {
             .collect();
         let mut slices = vec![Slices::default(); ways.len()];
         for round in 0..if self.quick { 4 } else { SLICES } {
-            for place in (0..ways.len()).map(|turn| (round + turn) % ways.len()) {
+            for place in order(round, ways.len()) {
                 let took = latencies_of(ways[place].0, ways[place].1).await?;
                 let began = took.iter().map(|(due, _)| *due).min().ok_or("nothing was asked")?;
                 let counts = took.into_iter().filter(|(due, _)| *due >= began + WARM_UP);
@@ -260,6 +260,14 @@ impl<'a> Bench<'a> {
         };
         of.chain(goals.iter().filter_map(ratio)).collect()
     }
+}
+
+/// The order of as many turns in a round, drawn by lot, the same in each run: in an order with a period somebody would meet
+/// again and again with what disturbs the machine at a period of its own.
+fn order(round: usize, turns: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..turns).collect();
+    fastrand::Rng::with_seed(round as u64).shuffle(&mut order);
+    order
 }
 
 /// The time on its core that a proxy needs for each request, in microseconds.
