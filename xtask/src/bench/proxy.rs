@@ -212,9 +212,11 @@ impl<'a> Bench<'a> {
             let (ratio, interval) = own.typical_ratio(peer, 0.99);
             let name = format!("p99 {LATENCY}, Tenon / HAProxy");
             figures.push(Figure { spread: Some(interval), ..Figure::at_most(name, ratio, "×", 1.1) });
-            let (ratio, interval) = own.ratio(peer, 0.99);
-            let name = format!("{POOLED} {LATENCY}, Tenon / HAProxy");
-            figures.push(Figure { spread: Some(interval), ..Figure::plain(name, ratio, "×") });
+            for (kind, share) in [("p50", 0.5), ("p90", 0.9), (POOLED, 0.99)] {
+                let (ratio, interval) = own.ratio(peer, share);
+                let name = format!("{kind} {LATENCY}, Tenon / HAProxy");
+                figures.push(Figure { spread: Some(interval), ..Figure::plain(name, ratio, "×") });
+            }
         }
         Ok(figures)
     }
