@@ -192,8 +192,9 @@ impl<'a> Bench<'a> {
             }
         }
         type Quantile = fn(&Slices, f64) -> (Duration, [Duration; 2]);
-        let kinds: [(&str, f64, Quantile); 3] = [
+        let kinds: [(&str, f64, Quantile); 4] = [
             ("p50", 0.5, Slices::quantile),
+            ("p90", 0.9, Slices::quantile),
             ("p99", 0.99, Slices::typical),
             (POOLED, 0.99, Slices::quantile),
         ];
