@@ -35,6 +35,8 @@ struct Gather<I> {
     buffer: Vec<u8>,
     /// So much of the buffer has been written.
     written: usize,
+    /// Whether the connection may keep back something that was written to it, as TLS does.
+    kept_back: bool,
     /// The task that writes.
     waits: Option<Waker>,
     /// Why writing failed, until that task has been told.
@@ -43,8 +45,14 @@ struct Gather<I> {
 
 /// Gathers what is written to a connection. Whoever polls what writes does so by the second.
 pub(super) fn gather<I>(io: I) -> (Gathered<I>, Gathering<I>) {
-    let shared =
-        Rc::new(RefCell::new(Gather { io, buffer: Vec::new(), written: 0, waits: None, failed: None }));
+    let shared = Rc::new(RefCell::new(Gather {
+        io,
+        buffer: Vec::new(),
+        written: 0,
+        kept_back: false,
+        waits: None,
+        failed: None,
+    }));
     (Gathered(Rc::clone(&shared)), Gathering(shared))
 }
 
@@ -79,7 +87,7 @@ where
 impl<I: AsyncWrite + Unpin> Gather<I> {
     /// Writes as much as there is room for. The task that writes is woken when there is more room, or to be told of a failure.
     fn write_out(&mut self) {
-        if self.buffer.is_empty() {
+        if !self.has_more() {
             return;
         }
         let Some(waker) = self.waits.take() else { return };
@@ -97,24 +105,39 @@ impl<I: AsyncWrite + Unpin> Gather<I> {
     /// Writes all there is.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.buffer.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, rest)) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => self.written += count,
+            let written = match ready!(Pin::new(&mut self.io).poll_write(cx, rest)) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                written => written,
+            };
+            match written {
+                Ok(count) => {
+                    self.written += count;
+                    self.kept_back = true;
+                }
                 Err(error) => {
                     self.let_go();
+                    self.kept_back = false;
                     return Poll::Ready(Err(error));
                 }
             }
         }
         self.let_go();
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.kept_back = flushed.is_pending();
+        flushed
+    }
+
+    fn has_more(&self) -> bool {
+        !self.buffer.is_empty() || self.kept_back
     }
 
     /// Gives the room back.
     fn let_go(&mut self) {
         self.buffer.clear();
         self.written = 0;
-        ROOM.set(std::mem::take(&mut self.buffer));
+        if self.buffer.capacity() > 0 {
+            ROOM.set(std::mem::take(&mut self.buffer));
+        }
     }
 
     /// Gathers as much of these as there is room for.
@@ -177,7 +200,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Gathered<I> {
     /// What was written goes out when the task has done what it can.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut gather = self.0.borrow_mut();
-        if !gather.buffer.is_empty() {
+        if gather.has_more() {
             gather.remember(cx);
         }
         Poll::Ready(gather.failed.take().map_or(Ok(()), Err))

@@ -9,6 +9,9 @@ struct Peer {
     room: VecDeque<Option<usize>>,
     broken: bool,
     calls: Vec<Vec<u8>>,
+    /// So often it keeps back what it took, as TLS may.
+    kept_back: u32,
+    flushed: bool,
     shut: bool,
 }
 
@@ -32,8 +35,14 @@ impl AsyncWrite for Peer {
         Poll::Ready(Ok(count))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flushed = self.kept_back == 0;
+        if self.flushed {
+            return Poll::Ready(Ok(()));
+        }
+        self.kept_back -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -87,6 +96,17 @@ async fn a_peer_that_does_not_read_holds_back_who_writes() {
     assert!(matches!(written, (Poll::Ready(Ok(true)), true)), "{written:?}");
     gathered.write_all(b"x").await.unwrap();
     assert_eq!(gathered.0.borrow().io.calls.concat().len(), FULL);
+}
+
+#[tokio::test]
+async fn what_a_connection_keeps_back_goes_out_when_there_is_room() {
+    let (mut gathered, gathering) = gather(Peer { kept_back: 2, ..Peer::default() });
+    polled(&gathering, gathered.write_all(b"a record")).await.unwrap();
+    assert!(!gathered.0.borrow().io.flushed);
+    for _ in 0..2 {
+        polled(&gathering, gathered.flush()).await.unwrap();
+    }
+    assert!(gathered.0.borrow().io.flushed);
 }
 
 #[tokio::test]
