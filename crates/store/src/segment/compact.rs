@@ -56,7 +56,7 @@ pub(crate) fn pass(segments: &Segments, stop: &AtomicBool) -> Result<bool, Segme
     let view = segments.view();
     let Some(through) = view.sealed.last().map(|sealed| sealed.last) else { return Ok(true) };
     segments.compacted.store(view.end(), Ordering::Relaxed);
-    let Some(concerned) = concerned(segments, &view, through)? else { return Ok(false) };
+    let Some(concerned) = concerned(segments, through, stop)? else { return Ok(false) };
     let mut whole = true;
     for at in concerned {
         if stop.load(Ordering::Relaxed) {
@@ -72,14 +72,32 @@ pub(crate) fn pass(segments: &Segments, stop: &AtomicBool) -> Result<bool, Segme
     }
     if whole {
         let _one_at_a_time = upkeep::lock(segments);
-        note(segments, through)?;
+        // Another pass may have come further meanwhile.
+        if done(segments).is_none_or(|done| done.through < through) {
+            note(segments, through)?;
+        }
         segments.update(|view| Arc::make_mut(&mut view.deleted).forget(through));
     }
     Ok(whole)
 }
 
-/// Which segments hold events of streams that were deleted; none if the keys of some were lost, and have been made anew.
+/// Which segments hold events of streams that were deleted; none if it is to stop.
 fn concerned(
+    segments: &Segments,
+    through: Position,
+    stop: &AtomicBool,
+) -> Result<Option<BTreeSet<usize>>, SegmentError> {
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(concerned) = look_up(segments, &segments.view(), through)? {
+            return Ok(Some(concerned));
+        }
+    }
+    Ok(None)
+}
+
+/// Which those are as one view has it; none if the keys of some were lost, and have been made anew, or if they were merged
+/// with others meanwhile and their file is gone. Either way a newer view has them.
+fn look_up(
     segments: &Segments,
     view: &View,
     through: Position,
@@ -154,7 +172,8 @@ fn note(segments: &Segments, through: Position) -> Result<(), SegmentError> {
     let file = disk.create(&temporary)?;
     file.write_at(&bytes, 0)?;
     file.sync_data()?;
-    Ok(disk.rename(&temporary, NOTE)?)
+    disk.rename(&temporary, NOTE)?;
+    Ok(disk.sync_directory()?)
 }
 
 /// What the segments up to a position are: that they are not those of an older copy.
