@@ -80,7 +80,10 @@ fn base64(text: &str) -> String {
     encoded
 }
 
-/// A process that nobody supervises: it answers everything with `noted`.
+/// What [`ledger`] answers with 503.
+pub(crate) const FAILING: &str = "/failing";
+
+/// A process that nobody supervises: it answers everything else with `noted`.
 pub(crate) async fn ledger() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -89,8 +92,13 @@ pub(crate) async fn ledger() -> String {
             let (mut stream, _) = listener.accept().await.unwrap();
             tokio::spawn(async move {
                 let mut buffer = [0; 4096];
-                while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nnoted";
+                let failing = format!("GET {FAILING} ");
+                while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                    let answer: &[u8] = if buffer[..count].starts_with(failing.as_bytes()) {
+                        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 7\r\n\r\nfailing"
+                    } else {
+                        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nnoted"
+                    };
                     if stream.write_all(answer).await.is_err() {
                         return;
                     }

@@ -4,7 +4,7 @@
 //!
 //! Only in long runs (`cargo xtask test --long`, which sets `TENON_TEST_LONG`): 10 minutes, or `TENON_SOAK_SECONDS`.
 
-use crate::sidecar::{Sidecar, ledger};
+use crate::sidecar::{FAILING, Sidecar, ledger};
 use crate::support::process::{Signal, send};
 use crate::support::{
     Http, Load, System, eventually, one_at_a_time, payment, quote_route, system_of, worker,
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const QUOTE: &str = "/quote?amount=100.00";
 const LEDGER: &str =
     "{name: ledger, matches: [{path: {type: PathPrefix, value: /ledger}}], backends: [{service: ledger}]}";
+const FAIL: &str =
+    "{name: failing, matches: [{path: {type: PathPrefix, value: /failing}}], backends: [{service: failing}]}";
 const CALL: &str =
     "{name: call, matches: [{path: {type: Exact, value: /call}}], backends: [{service: caller}]}";
 
@@ -23,8 +25,8 @@ const MOST_GROWTH: f64 = 1.0;
 const WORTH_MEASURING: Duration = Duration::from_secs(300);
 
 /// Three times as many as are remembered, in all.
-const REFUSED_CONNECTIONS: usize = 100;
-const REFUSED_EACH: usize = 300;
+const FAILING_CONNECTIONS: usize = 100;
+const FAILING_EACH: usize = 300;
 
 /// How long to run, if at all.
 fn duration() -> Option<Duration> {
@@ -37,7 +39,8 @@ fn duration() -> Option<Duration> {
 async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
     let Some(duration) = duration() else { return };
     let _turn = one_at_a_time().await;
-    let services = [payment(3), worker("caller", &["depends_on: [payment]"]), elsewhere()];
+    let services =
+        [payment(3), worker("caller", &["depends_on: [payment]"]), elsewhere("ledger"), elsewhere("failing")];
     let system = System::start(&system_of(&services, &rest())).await;
     // A data plane of its own, to which calls go by mutual TLS.
     let sidecar = Sidecar::start(&system, "ledger", &ledger().await).await;
@@ -57,22 +60,23 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
     let begun = Instant::now();
 
     // The first fifth warms up. It begins by renewing the data plane; the last of these processes then fills its memory of
-    // requests, which is bounded: the loads do that for those that go well, and `be_refused` for those that do not, of which
+    // requests, which is bounded: the loads do that for those that go well, and `fail` for those that do not, of which
     // there would be a few with each change.
     let (renewed, warm) = (begun + duration / 15, begun + duration / 5);
-    for round in 0.. {
+    let mut rounds = 0..;
+    for round in rounds.by_ref().take_while(|_| Instant::now() < renewed) {
         soak.round(round).await;
-        if round % 4 == 0 && Instant::now() < renewed {
+        if round % 4 == 0 {
             system.tenon().run(&["renew"]).await.succeeded();
             soak.done[4] += 1;
         }
-        if Instant::now() > warm {
-            break;
-        }
     }
-    be_refused(&system).await;
+    fail(&system).await;
+    for round in rounds.by_ref().take_while(|_| Instant::now() < warm) {
+        soak.round(round).await;
+    }
     let mut memory = Vec::new();
-    for round in 0.. {
+    for round in rounds {
         soak.round(round).await;
         memory.push((begun.elapsed().as_secs_f64(), proportional_memory(&system) as f64));
         if begun.elapsed() > duration {
@@ -97,33 +101,48 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
     assert!(duration < WORTH_MEASURING || growth < MOST_GROWTH, "memory grew by {growth:.2} %: {memory:?}");
 }
 
-/// Asks for what there is not, over many connections, so that every worker has as many of these to remember as it may.
-async fn be_refused(system: &System) {
-    let url = format!("{}/nowhere", system.urls.gateway);
-    let asking = (0..REFUSED_CONNECTIONS).map(|_| {
+/// Calls what fails, and fails again when it is called again, over many connections, so that every worker has as many of
+/// these to remember as it may, each as long as those that the changes cause.
+async fn fail(system: &System) {
+    let sidecar = Sidecar::start(system, "failing", &ledger().await).await;
+    let url = format!("{}{FAILING}", system.urls.gateway);
+    eventually("what fails is reached", async || {
+        (system.http.get(&url).await.text == "failing").then_some(())
+    })
+    .await;
+    let asking = (0..FAILING_CONNECTIONS).map(|_| {
         let (client, url) = (Http::new(), url.clone());
         tokio::spawn(async move {
-            for _ in 0..REFUSED_EACH {
-                assert_eq!(client.get(&url).await.status, 404);
+            for _ in 0..FAILING_EACH {
+                assert_eq!(client.get(&url).await.status, 503);
             }
         })
     });
     for done in asking.collect::<Vec<_>>() {
         done.await.unwrap();
     }
+    sidecar.end().await;
 }
 
 /// A service of which Tenon runs nothing.
-fn elsewhere() -> String {
-    "  ledger:
+fn elsewhere(name: &str) -> String {
+    format!(
+        "  {name}:
     command: [shop-payment]
     replicas: 0
-    interfaces: [{name: api, endpoints: [{path: /}]}]"
-        .to_owned()
+    interfaces: [{{name: api, endpoints: [{{path: /}}]}}]"
+    )
 }
 
+/// Calls that fail at `failing` are tried once more, however many they are.
 fn rest() -> String {
-    format!("mesh: {{certificate_ttl: 5s}}\n{}", quote_route(&[CALL, LEDGER]))
+    format!(
+        "  failing:
+    breaker: {{mode: disabled}}
+    retry: {{max_retries: 1, delay: {{fixed: 1ms}}, budget: {{percent: 1000}}}}
+mesh: {{certificate_ttl: 5s}}\n{}",
+        quote_route(&[CALL, LEDGER, FAIL])
+    )
 }
 
 struct Soak<'a> {

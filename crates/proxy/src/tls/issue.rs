@@ -1,5 +1,7 @@
 //! Gets certificates for the workloads that live here, and new ones in time. The private key is made here for each, and
 //! never leaves: the server is shown that we have it.
+//!
+//! What came is used at once and kept on disk beside that: a disk that stands still for seconds delays no renewal.
 
 use super::identities::Identity;
 use super::keep;
@@ -8,23 +10,38 @@ use crate::pool::chain;
 use crate::subscribe::{self, Ended, Server};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tenon_api::identity::{Holder, IdentityServiceClient, Issue, Issued};
 use tenon_api::proto::identity::v1;
 use tenon_core::Timestamp;
 use tenon_core::identity::Workload;
 use tenon_core::identity::renewal::{Input, Next, Renewal};
+use tokio::sync::Notify;
 
 /// How often the workloads are looked at, should nothing else happen.
 const LONGEST_SLEEP: Duration = Duration::from_secs(600);
+
+/// Certificates that are not on disk yet.
+#[derive(Default)]
+struct Unsaved {
+    latest: Mutex<BTreeMap<Workload, Identity>>,
+    more: Notify,
+}
 
 /// The time that certificates are compared with.
 pub(crate) fn wall_clock() -> Timestamp {
     Timestamp::ZERO.after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Keeps the plane's certificates fresh. Does not end.
+/// Keeps the plane's certificates fresh, and those on disk. Does not end.
 pub(crate) async fn follow(plane: &Plane, server: &Server) {
+    let unsaved = Unsaved::default();
+    tokio::join!(renew_in_time(plane, server, &unsaved), unsaved.save(plane.identities_folder()));
+}
+
+async fn renew_in_time(plane: &Plane, server: &Server, unsaved: &Unsaved) {
     let mut renewals: BTreeMap<Workload, Renewal> = BTreeMap::new();
     // Those that were read from disk are renewed in time, as if they had just been given out.
     for (workload, until) in plane.identities().ends() {
@@ -43,7 +60,7 @@ pub(crate) async fn follow(plane: &Plane, server: &Server) {
         for (workload, holder) in &holders {
             let renewal = renewals.entry(workload.clone()).or_insert_with(|| Renewal::new(wall_clock()));
             if renewal.next(wall_clock()) == Next::Ask {
-                let input = renew(plane, server, workload, holder).await;
+                let input = renew(plane, server, workload, holder, unsaved).await;
                 *renewal = renewal.step(input, wall_clock());
             }
             if let Next::Wait(at) = renewal.next(wall_clock()) {
@@ -65,11 +82,19 @@ fn holders(plane: &Plane) -> BTreeMap<Workload, Holder> {
     services.chain(gateway).collect()
 }
 
-async fn renew(plane: &Plane, server: &Server, workload: &Workload, holder: &Holder) -> Input {
+async fn renew(
+    plane: &Plane,
+    server: &Server,
+    workload: &Workload,
+    holder: &Holder,
+    unsaved: &Unsaved,
+) -> Input {
     let random = fastrand::u64(..);
     match ask(plane, server, holder).await {
-        Ok(until) => {
+        Ok(identity) => {
+            let until = identity.until;
             tracing::debug!(%workload, %until, "has a new certificate");
+            unsaved.add(identity);
             Input::Issued { until, random }
         }
         Err(error) => {
@@ -79,7 +104,8 @@ async fn renew(plane: &Plane, server: &Server, workload: &Workload, holder: &Hol
     }
 }
 
-async fn ask(plane: &Plane, server: &Server, holder: &Holder) -> Result<Timestamp, Ended> {
+/// Asks for a certificate, and uses it.
+async fn ask(plane: &Plane, server: &Server, holder: &Holder) -> Result<Identity, Ended> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -92,8 +118,29 @@ async fn ask(plane: &Plane, server: &Server, holder: &Holder) -> Result<Timestam
         Issued::try_from(client.issue(request).await?.into_inner())?;
     let identity = Identity { id, certificates, key: key.serialize_der(), roots, until };
     plane.apply_identity(&identity)?;
-    if let Some(folder) = plane.identities_folder() {
-        keep::save(folder, &identity);
+    Ok(identity)
+}
+
+impl Unsaved {
+    fn add(&self, identity: Identity) {
+        self.lock().insert(identity.id.workload.clone(), identity);
+        self.more.notify_one();
     }
-    Ok(until)
+
+    /// Saves what comes, the latest of each workload. Does not end.
+    async fn save(&self, folder: Option<&Path>) {
+        loop {
+            self.more.notified().await;
+            let identities = std::mem::take(&mut *self.lock());
+            let Some(folder) = folder.map(Path::to_owned) else { continue };
+            let saving = move || identities.values().for_each(|identity| keep::save(&folder, identity));
+            if tokio::task::spawn_blocking(saving).await.is_err() {
+                tracing::error!("certificates could not be kept: the thread that does so panicked");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Workload, Identity>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
