@@ -27,7 +27,7 @@ impl Maker {
         let stream = StreamName::new(&events::stream_of(number, self.streams))?;
         let data = Bytes::from(events::data(random));
         let mut event = NewEvent::new(self.namespace.clone(), stream, self.event_type.clone(), data);
-        event.metadata.correlation = Some(events::correlation(random));
+        event.metadata.correlation = Some(events::correlation(random).into());
         Ok(event)
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! Limits are part of the types, so that whoever holds a value need not check it again.
 
+use crate::Text;
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
 use uuid::Uuid;
+
+mod tags;
+
+pub use tags::Tags;
 
 /// Why a text is not a name of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,12 +29,12 @@ impl InvalidName {
     }
 }
 
-/// A shared, immutable text with a validated form.
+/// An immutable text with a validated form.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(Text);
 
         impl $name {
             /// Reads and checks a text.
@@ -57,7 +61,7 @@ macro_rules! text_id {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
+                fmt::Debug::fmt(&self.0, f)
             }
         }
 

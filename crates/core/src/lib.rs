@@ -54,6 +54,7 @@ pub mod sampling;
 pub mod snapshot;
 mod stamp;
 pub mod subject;
+mod text;
 pub mod time;
 pub mod trace;
 
@@ -62,7 +63,8 @@ pub use error::{Code, Refusal};
 pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position,
     RESERVED_STREAMS, RequestId, Revision, RouteName, ServerId, ServiceName, ServiceRef, StreamName, Subject,
-    SubscriptionName, Tag,
+    SubscriptionName, Tag, Tags,
 };
 pub use stamp::Stamp;
+pub use text::Text;
 pub use time::Timestamp;

@@ -153,7 +153,7 @@ pub fn encode<E: Events>(
     };
     let event_type = fact.event_type(E::AREA)?;
     let new = NewEvent::new(namespace.clone(), stream.clone(), event_type, data);
-    Ok(NewEvent { tags: event.tags(), ..new })
+    Ok(NewEvent { tags: event.tags().into(), ..new })
 }
 
 /// Reads an event of the log; none if it is of another area, or about a subject that has been forgotten.

@@ -8,11 +8,13 @@ use prost::encoding::{
 use prost::{DecodeError, Message};
 use std::borrow::Borrow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::thread::LocalKey;
-use tenon_core::{Actor, EventId, EventType, InvalidName, Namespace, Position, StreamName, Tag, Timestamp};
+use tenon_core::{
+    Actor, EventId, EventType, InvalidName, Namespace, Position, StreamName, Tags, Text, Timestamp,
+};
 
 /// An event, as it is appended and as it is read. What must be there may be missing, and what is invalid has been left
 /// out and noted: see [`Event::check`].
@@ -31,17 +33,17 @@ pub struct Event {
     /// Its type with its version.
     pub event_type: Option<EventType>,
     /// What it is about.
-    pub tags: BTreeSet<Tag>,
+    pub tags: Tags,
     /// The payload.
     pub data: Bytes,
     /// Who made the change.
     pub actor: Option<Actor>,
     /// The W3C trace context of the request that led to it.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<Text>,
     /// The event that led directly to it.
     pub causation: Option<EventId>,
     /// What all events of one business transaction share.
-    pub correlation: Option<String>,
+    pub correlation: Option<Text>,
     /// Anything else, by name.
     pub other: BTreeMap<String, String>,
     /// The first field that holds what it may not.
@@ -146,8 +148,8 @@ impl Event {
         }
     }
 
-    fn text(&mut self, field: &'static str, bytes: &[u8]) -> Option<String> {
-        let text = std::str::from_utf8(bytes).map(str::to_owned);
+    fn text(&mut self, field: &'static str, bytes: &[u8]) -> Option<Text> {
+        let text = std::str::from_utf8(bytes).map(Text::from);
         text.map_err(|_| self.note(field, &"is not UTF-8")).ok()
     }
 

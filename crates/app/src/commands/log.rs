@@ -159,9 +159,9 @@ fn as_json(event: &Event) -> Value {
         "tags": event.tags.iter().map(tenon_core::Tag::as_str).collect::<Vec<_>>(),
         "data": data,
         "actor": metadata.actor.as_ref().map(tenon_core::Actor::as_str),
-        "traceparent": metadata.traceparent,
+        "traceparent": metadata.traceparent.as_deref(),
         "causation": metadata.causation.map(|id| id.to_string()),
-        "correlation": metadata.correlation,
+        "correlation": metadata.correlation.as_deref(),
         "metadata": metadata.other,
     })
 }

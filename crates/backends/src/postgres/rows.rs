@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
-use tenon_core::{Actor, EventId, EventType, Namespace, Position, StreamName, Tag, Timestamp};
+use tenon_core::{Actor, EventId, EventType, Namespace, Position, StreamName, Tag, Text, Timestamp};
 use tenon_store::{Event, Metadata};
 use uuid::Uuid;
 
@@ -34,9 +34,9 @@ pub(super) fn metadata(metadata: &Metadata) -> Result<Option<String>, serde_json
     }
     let stored = Stored {
         actor: metadata.actor.as_ref().map(ToString::to_string),
-        traceparent: metadata.traceparent.clone(),
+        traceparent: metadata.traceparent.clone().map(String::from),
         causation: metadata.causation.map(|id| Uuid::from_bytes(*id.as_bytes()).to_string()),
-        correlation: metadata.correlation.clone(),
+        correlation: metadata.correlation.clone().map(String::from),
         other: metadata.other.clone(),
     };
     serde_json::to_string(&stored).map(Some)
@@ -86,9 +86,9 @@ fn parse(text: &str) -> Result<Metadata, Unreadable> {
     let causation = causation.map(|id| EventId::from_bytes(id.into_bytes()));
     Ok(Metadata {
         actor,
-        traceparent: stored.traceparent,
+        traceparent: stored.traceparent.map(Text::from),
         causation,
-        correlation: stored.correlation,
+        correlation: stored.correlation.map(Text::from),
         other: stored.other,
     })
 }

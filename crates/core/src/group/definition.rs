@@ -6,7 +6,6 @@ use crate::fnv::Fnv;
 use crate::{EventType, Namespace, Position, ServiceRef, StreamName, SubscriptionName, Tag, Timestamp};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Bound;
 
 /// A named group of consumers over the events of its namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -157,13 +156,12 @@ const MAX_NAMES: usize = 256;
 
 impl Ordering {
     /// The key of an event; none if nothing orders it.
-    pub fn key(&self, namespace: &Namespace, stream: &StreamName, tags: &BTreeSet<Tag>) -> Option<Key> {
+    pub fn key(&self, namespace: &Namespace, stream: &StreamName, tags: &[Tag]) -> Option<Key> {
         let text = match self {
             Self::Stream => stream.as_str(),
             Self::Tag(prefix) => {
-                let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
-                let tag = tags.range::<str, _>(from).next()?;
-                Some(tag.as_str()).filter(|tag| tag.starts_with(prefix.as_str()))?
+                // They are in order.
+                tags.iter().map(Tag::as_str).find(|tag| tag.starts_with(prefix.as_str()))?
             }
             Self::Unordered => return None,
         };

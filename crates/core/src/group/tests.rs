@@ -235,7 +235,7 @@ fn a_checkpoint_keeps_what_is_open_and_how_often_it_was_given() {
 #[test]
 fn keys_follow_the_stream_or_the_first_tag_that_fits() {
     let (namespace, stream) = (Namespace::default(), StreamName::new("order/7").unwrap());
-    let tags = ["customer:ada", "item:1"].map(|tag| Tag::new(tag).unwrap()).into();
+    let tags = ["customer:ada", "item:1"].map(|tag| Tag::new(tag).unwrap());
     let of = |ordering: Ordering| ordering.key(&namespace, &stream, &tags);
     assert_eq!(of(Ordering::Unordered), None);
     assert_eq!(of(Ordering::Tag("shop:".into())), None);

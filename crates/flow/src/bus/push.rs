@@ -233,7 +233,7 @@ impl Target {
         let mut sent = HeaderMap::new();
         // Who is sent an event twice can tell by this, and so may whoever stands in between send it again.
         let id = event.id.to_string();
-        let parent = event.metadata.traceparent.clone();
+        let parent = event.metadata.traceparent.clone().map(String::from);
         let body = write(&told(event), self.form, &mut sent)?;
         let texts = [
             (headers::IDEMPOTENCY_KEY, Some(id)),

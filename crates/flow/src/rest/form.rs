@@ -21,7 +21,7 @@ use std::str::FromStr;
 use tenon_api::caller::Caller;
 use tenon_api::http::{AppendCondition, AppendEvent, EventFilter, ExpectedVersion};
 use tenon_core::{
-    Actor, Code, InvalidName, LogId, Namespace, Position, Refusal, Revision, StreamName, Subject,
+    Actor, Code, InvalidName, LogId, Namespace, Position, Refusal, Revision, StreamName, Subject, Text,
 };
 use tenon_store::{Condition, Metadata, NewEvent, Query, QueryItem, new_event_id};
 
@@ -189,9 +189,9 @@ pub(super) fn new_event(
     }
     let metadata = Metadata {
         actor: None,
-        traceparent: traceparent.map(str::to_owned),
+        traceparent: traceparent.map(Text::from),
         causation: event.causation,
-        correlation: event.correlation,
+        correlation: event.correlation.map(Text::from),
         other,
     };
     Ok(NewEvent {

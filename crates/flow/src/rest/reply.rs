@@ -131,9 +131,9 @@ pub(super) fn stored(event: Event) -> StoredEvent {
         subject,
         withheld,
         actor,
-        traceparent,
+        traceparent: traceparent.map(String::from),
         causation,
-        correlation,
+        correlation: correlation.map(String::from),
         metadata: other,
     }
 }

@@ -17,11 +17,11 @@
 use crate::vault::{SUBJECT, WITHHELD};
 use aws_lc_rs::digest;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use tenon_api::InvalidMessage;
 use tenon_api::cloudevents::{Attribute, CloudEvent, is_extension};
-use tenon_core::{EventId, EventType, Namespace, StreamName, Tag};
+use tenon_core::{EventId, EventType, Namespace, StreamName, Tag, Tags, Text};
 use tenon_store::{Event, Metadata, NewEvent};
 
 const ID: &str = "ce-id";
@@ -67,15 +67,15 @@ pub(crate) fn to_append(mut event: CloudEvent, defaults: &Defaults) -> Result<Ne
     let named = take(STREAM).map(|text| StreamName::new(&text).map_err(|error| invalid(STREAM, error)));
     let tags = take(TAGS).unwrap_or_default();
     let tag = |text: &str| Tag::new(text).map_err(|error| invalid(TAGS, error));
-    let tags = tags.split(' ').filter(|tag| !tag.is_empty()).map(tag).collect::<Result<BTreeSet<_>, _>>()?;
+    let tags = tags.split(' ').filter(|tag| !tag.is_empty()).map(tag).collect::<Result<Tags, _>>()?;
     let subject = take(FOR_SUBJECT);
     // What another log said of it is of no use here.
     let _ = (take(POSITION), take(TOLD_WITHHELD));
     let mut metadata = Metadata {
         actor: None,
-        traceparent: take("traceparent").or_else(|| traceparent.clone()),
+        traceparent: take("traceparent").or_else(|| traceparent.clone()).map(Text::from),
         causation: None,
-        correlation: take("correlationid"),
+        correlation: take("correlationid").map(Text::from),
         other: BTreeMap::new(),
     };
     if let Some(id) = extensions.get("causationid").and_then(|id| id.to_string().parse().ok()) {
@@ -113,7 +113,7 @@ pub(crate) fn told(event: Event) -> CloudEvent {
     CloudEvent::from_attributes(attributes, data.clone())
         .or_else(|_| {
             // Somebody's metadata only look like attributes: what the log itself says is always valid.
-            let bare = Event { metadata: Metadata::default(), tags: BTreeSet::new(), ..event };
+            let bare = Event { metadata: Metadata::default(), tags: Tags::new(), ..event };
             CloudEvent::from_attributes(self::attributes(&bare), data)
         })
         .unwrap_or_else(|error| unreachable!("names and ids of the log are valid attributes: {error}"))
@@ -131,8 +131,8 @@ fn attributes(event: &Event) -> BTreeMap<String, Attribute> {
         (TAGS, tags),
         (FOR_SUBJECT, kept(SUBJECT)),
         (TOLD_WITHHELD, kept(WITHHELD)),
-        ("traceparent", traceparent.clone()),
-        ("correlationid", correlation.clone()),
+        ("traceparent", traceparent.clone().map(String::from)),
+        ("correlationid", correlation.clone().map(String::from)),
         ("causationid", causation.map(|id| id.to_string())),
     ];
     for (name, value) in optional {

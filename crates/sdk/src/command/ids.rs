@@ -3,7 +3,6 @@
 
 use super::Key;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 use tenon_core::{EventId, InvalidName, Namespace, Tag};
 use tenon_store::new_event_id;
 
@@ -56,7 +55,7 @@ impl Ids {
     }
 
     /// Whether an event with these tags is the first of a command with a key.
-    pub(crate) fn marks(tags: &BTreeSet<Tag>) -> bool {
+    pub(crate) fn marks(tags: &[Tag]) -> bool {
         tags.iter().any(|tag| tag.as_str().starts_with(TAG))
     }
 }

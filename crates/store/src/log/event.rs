@@ -3,8 +3,8 @@
 use super::error::InvalidInput;
 use super::{MAX_EVENT_BYTES, MAX_METADATA_BYTES, MAX_TAGS};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
-use tenon_core::{Actor, EventId, EventType, LogId, Namespace, Position, StreamName, Tag, Timestamp};
+use std::collections::BTreeMap;
+use tenon_core::{Actor, EventId, EventType, LogId, Namespace, Position, StreamName, Tags, Text, Timestamp};
 
 /// The type of the event that deletes the stream which it is appended to.
 pub const STREAM_DELETED: &str = "tenon.stream.StreamDeleted.v1";
@@ -22,7 +22,7 @@ pub struct NewEvent {
     pub event_type: EventType,
     /// What the event is about, for queries and conditions that cross streams. At most
     /// [`MAX_TAGS`](super::MAX_TAGS).
-    pub tags: BTreeSet<Tag>,
+    pub tags: Tags,
     /// The payload, at most [`MAX_EVENT_BYTES`](super::MAX_EVENT_BYTES); the log does not look into it.
     pub data: Bytes,
     /// Who and what caused the event.
@@ -35,11 +35,11 @@ pub struct Metadata {
     /// Who made the change.
     pub actor: Option<Actor>,
     /// The W3C trace context of the request that led to the event.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<Text>,
     /// The event that led directly to this one.
     pub causation: Option<EventId>,
     /// What all events of one business transaction share.
-    pub correlation: Option<String>,
+    pub correlation: Option<Text>,
     /// Anything else, by name.
     pub other: BTreeMap<String, String>,
 }
@@ -60,7 +60,7 @@ pub struct Event {
     /// Its type with its version.
     pub event_type: EventType,
     /// What it is about.
-    pub tags: BTreeSet<Tag>,
+    pub tags: Tags,
     /// The payload.
     pub data: Bytes,
     /// Who and what caused it.
@@ -75,7 +75,7 @@ impl NewEvent {
             namespace,
             stream,
             event_type,
-            tags: BTreeSet::new(),
+            tags: Tags::new(),
             data,
             metadata: Metadata::default(),
         }
@@ -137,7 +137,7 @@ impl Event {
 impl Metadata {
     fn size(&self) -> usize {
         let texts = [&self.traceparent, &self.correlation];
-        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        let texts = texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
         let actor = self.actor.as_ref().map_or(0, |actor| actor.as_str().len());
         let causation = if self.causation.is_some() { 16 } else { 0 };
         // Each entry costs its two length prefixes besides its bytes.
@@ -160,7 +160,7 @@ pub fn new_log_id() -> LogId {
 fn size(
     stream: &StreamName,
     event_type: &EventType,
-    tags: &BTreeSet<Tag>,
+    tags: &Tags,
     data: &Bytes,
     metadata: &Metadata,
 ) -> usize {

@@ -3,7 +3,7 @@
 use super::error::{InvalidInput, ReadError};
 use super::{Event, MAX_ITEM_NAMES, MAX_QUERY_ITEMS, NewEvent};
 use std::collections::BTreeSet;
-use tenon_core::{EventType, Namespace, Position, StreamName, Tag};
+use tenon_core::{EventType, Namespace, Position, StreamName, Tag, Tags};
 
 /// Which events are meant: those of the scope and the namespace that match any of the items; all of them if
 /// there is no item.
@@ -158,7 +158,7 @@ impl Query {
         namespace: &Namespace,
         stream: &StreamName,
         event_type: &EventType,
-        tags: &BTreeSet<Tag>,
+        tags: &Tags,
     ) -> bool {
         self.scope.covers(stream)
             && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
@@ -178,11 +178,11 @@ impl Scope {
 }
 
 impl QueryItem {
-    fn matches(&self, stream: &StreamName, event_type: &EventType, tags: &BTreeSet<Tag>) -> bool {
+    fn matches(&self, stream: &StreamName, event_type: &EventType, tags: &Tags) -> bool {
         (self.streams.is_empty() || self.streams.contains(stream))
             && self.prefix.as_ref().is_none_or(|prefix| stream.as_str().starts_with(prefix.as_str()))
             && (self.types.is_empty() || self.types.contains(event_type))
-            && self.tags.is_subset(tags)
+            && tags.include(&self.tags)
     }
 }
 

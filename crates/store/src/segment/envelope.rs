@@ -6,9 +6,9 @@
 
 use crate::log::{Event, Metadata, Query, QueryItem, Scope};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tenon_core::{
-    Actor, EventId, EventType, Namespace, Position, RESERVED_STREAMS, StreamName, Tag, Timestamp,
+    Actor, EventId, EventType, Namespace, Position, RESERVED_STREAMS, StreamName, Tag, Tags, Text, Timestamp,
 };
 
 mod wire;
@@ -37,13 +37,7 @@ pub(crate) fn copy(events: &[Raw<'_>], out: &mut Vec<u8>) {
 
 /// The events of a batch's payload, in place.
 pub(crate) fn raw(payload: &[u8]) -> impl Iterator<Item = Result<Raw<'_>, &'static str>> {
-    Fields(payload).filter_map(|field| match field {
-        Some((BATCH_EVENT, Field::Bytes(message))) => {
-            Some(Raw::parse(message).ok_or("an event of the batch has an invalid field"))
-        }
-        Some(_) => None,
-        None => Some(Err("the batch does not hold events")),
-    })
+    messages(payload).map(|message| Raw::parse(message?).ok_or(INVALID))
 }
 
 /// The same of one stream; those of others are passed over without being looked at any further.
@@ -51,11 +45,18 @@ pub(crate) fn raw_of<'a>(
     payload: &'a [u8],
     stream: &'a [u8],
 ) -> impl Iterator<Item = Result<Raw<'a>, &'static str>> {
-    Fields(payload).filter_map(move |field| match field {
-        Some((BATCH_EVENT, Field::Bytes(message))) if is_of_other(message, stream) => None,
-        Some((BATCH_EVENT, Field::Bytes(message))) => {
-            Some(Raw::parse(message).ok_or("an event of the batch has an invalid field"))
-        }
+    let of_stream = move |message: &Result<&[u8], _>| !message.is_ok_and(|it| is_of_other(it, stream));
+    messages(payload).filter(of_stream).map(|message| Raw::parse(message?).ok_or(INVALID))
+}
+
+/// Why an event is none.
+const INVALID: &str = "an event of the batch has an invalid field";
+
+/// The messages of the events of a batch's payload.
+#[inline]
+fn messages(payload: &[u8]) -> impl Iterator<Item = Result<&[u8], &'static str>> {
+    Fields(payload).filter_map(|field| match field {
+        Some((BATCH_EVENT, Field::Bytes(message))) => Some(Ok(message)),
         Some(_) => None,
         None => Some(Err("the batch does not hold events")),
     })
@@ -106,7 +107,7 @@ pub(crate) enum Data<'a> {
 pub(crate) struct Names {
     namespaces: Vec<Namespace>,
     types: Vec<EventType>,
-    streams: Vec<StreamName>,
+    last_stream: Option<StreamName>,
     actors: Vec<Actor>,
 }
 
@@ -128,6 +129,7 @@ mod key {
 }
 
 impl<'a> Raw<'a> {
+    #[inline]
     fn parse(message: &'a [u8]) -> Option<Self> {
         let mut raw = Self {
             position: Position::START,
@@ -180,7 +182,7 @@ impl<'a> Raw<'a> {
                 }
             }
         }
-        identified.then_some(raw)
+        if identified { Some(raw) } else { None }
     }
 
     /// Its namespace, as bytes.
@@ -236,12 +238,13 @@ impl<'a> Raw<'a> {
     }
 
     /// The event itself.
-    pub(crate) fn into_event(self, data: Data<'_>, names: &mut Names) -> Result<Event, &'static str> {
-        self.made(data, names).ok_or("an event of the batch has an invalid field")
+    #[inline]
+    pub(crate) fn event(&self, data: Data<'_>, names: &mut Names) -> Result<Event, &'static str> {
+        self.made(data, names).ok_or(INVALID)
     }
 
     #[inline]
-    fn made(self, data: Data<'_>, names: &mut Names) -> Option<Event> {
+    fn made(&self, data: Data<'_>, names: &mut Names) -> Option<Event> {
         let data = match data {
             _ if self.data.is_empty() => Bytes::new(),
             Data::Slice(payload) => payload.slice_ref(self.data),
@@ -265,7 +268,7 @@ impl<'a> Raw<'a> {
             time: self.time,
             id: self.id,
             namespace: shared(namespaces, self.namespace, Namespace::as_str, |it| Namespace::new(it).ok())?,
-            stream: shared_last(&mut names.streams, self.stream)?,
+            stream: shared_last(&mut names.last_stream, self.stream)?,
             event_type: shared(&mut names.types, self.event_type, EventType::as_str, |it| {
                 EventType::new(it).ok()
             })?,
@@ -275,9 +278,9 @@ impl<'a> Raw<'a> {
         })
     }
 
-    fn all_tags(&self) -> Option<BTreeSet<Tag>> {
+    fn all_tags(&self) -> Option<Tags> {
         if !self.has_tags {
-            return Some(BTreeSet::new());
+            return Some(Tags::new());
         }
         self.tags().map(|tag| Tag::new(text(tag)?).ok()).collect()
     }
@@ -311,7 +314,20 @@ impl<'a> Raw<'a> {
 }
 
 /// A name that came lately, or a new one.
+#[inline]
 fn shared<N: Clone>(
+    names: &mut Vec<N>,
+    bytes: &[u8],
+    as_str: impl Fn(&N) -> &str,
+    new: impl FnOnce(&str) -> Option<N>,
+) -> Option<N> {
+    match names.first().filter(|name| as_str(name).as_bytes() == bytes) {
+        Some(name) => Some(name.clone()),
+        None => shared_or_new(names, bytes, as_str, new),
+    }
+}
+
+fn shared_or_new<N: Clone>(
     names: &mut Vec<N>,
     bytes: &[u8],
     as_str: impl Fn(&N) -> &str,
@@ -331,19 +347,18 @@ fn shared<N: Clone>(
 }
 
 /// The stream of the event before, or a new one: there are too many to look through.
-fn shared_last(last: &mut Vec<StreamName>, bytes: &[u8]) -> Option<StreamName> {
-    if let Some(stream) = last.first().filter(|stream| stream.as_str().as_bytes() == bytes) {
-        return Some(stream.clone());
+#[inline]
+fn shared_last(last: &mut Option<StreamName>, bytes: &[u8]) -> Option<StreamName> {
+    if last.as_ref().is_none_or(|stream| stream.as_str().as_bytes() != bytes) {
+        *last = Some(StreamName::new(text(bytes)?).ok()?);
     }
-    let stream = StreamName::new(text(bytes)?).ok()?;
-    last.clear();
-    last.push(stream.clone());
-    Some(stream)
+    last.clone()
 }
 
 /// A text that may be missing; none at all if it is no text.
-fn owned(bytes: Option<&[u8]>) -> Option<Option<String>> {
-    bytes.map(|bytes| text(bytes).map(str::to_owned)).map_or(Some(None), |text| text.map(Some))
+#[inline]
+fn owned(bytes: Option<&[u8]>) -> Option<Option<Text>> {
+    bytes.map(|bytes| text(bytes).map(Text::from)).map_or(Some(None), |text| text.map(Some))
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

@@ -161,7 +161,7 @@ impl Archive {
                 for raw in envelope::raw(batch.payload) {
                     let raw = raw?;
                     if wanted && raw.position > after {
-                        wanted = visit(raw.into_event(Data::Copy, &mut names)?);
+                        wanted = visit(raw.event(Data::Copy, &mut names)?);
                     }
                 }
                 Ok(())

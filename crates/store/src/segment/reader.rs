@@ -426,7 +426,7 @@ impl<'a> Wanted<'a> {
             let raw = raw?;
             if self.matches(&raw) {
                 self.bytes += raw.size();
-                self.events.push(raw.into_event(data, &mut self.names)?);
+                self.events.push(raw.event(data, &mut self.names)?);
                 if self.is_full() {
                     return Ok(());
                 }
@@ -459,7 +459,7 @@ impl<'a> Wanted<'a> {
         for raw in envelope::raw(payload) {
             let raw = raw?;
             if self.matches(&raw) {
-                found.push(raw.into_event(data, &mut self.names)?);
+                found.push(raw.event(data, &mut self.names)?);
             }
         }
         Ok(())

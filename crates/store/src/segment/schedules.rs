@@ -398,7 +398,7 @@ impl Schedule {
         let one = QueryItem { tags: [Tag::new("tag:1").unwrap()].into(), ..QueryItem::default() };
         let mut found = all(Query::user().or(one.clone()), crate::log::END, Direction::Backward)?;
         found.reverse();
-        let tagged: Vec<&Event> = user.iter().filter(|event| one.tags.is_subset(&event.tags)).collect();
+        let tagged: Vec<&Event> = user.iter().filter(|event| event.tags.include(&one.tags)).collect();
         if !found.iter().eq(tagged) {
             return Ok(Err(Violation("what is looked up by tag differs from what is scanned".into())));
         }

@@ -45,9 +45,9 @@ impl From<&Event> for Generated {
             tags: event.tags.iter().map(ToString::to_string).collect(),
             data: event.data.clone(),
             actor: event.actor.as_ref().map(ToString::to_string),
-            traceparent: event.traceparent.clone(),
+            traceparent: event.traceparent.clone().map(String::from),
             causation: event.causation.map(id),
-            correlation: event.correlation.clone(),
+            correlation: event.correlation.clone().map(String::from),
             other: event.other.clone(),
         }
     }
@@ -75,9 +75,9 @@ prop_compose! {
             tags: tags.iter().map(|it| it.parse().unwrap()).collect(),
             data: data.into(),
             actor: actor.map(|it| it.parse().unwrap()),
-            traceparent: texts.0,
+            traceparent: texts.0.map(Text::from),
             causation: ids.1.map(EventId::from_bytes),
-            correlation: texts.1,
+            correlation: texts.1.map(Text::from),
             other,
             invalid: None,
         }

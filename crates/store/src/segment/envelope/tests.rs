@@ -53,9 +53,9 @@ impl Envelope {
             tags: event.tags.iter().map(ToString::to_string).collect(),
             data: event.data.clone(),
             actor: metadata.actor.as_ref().map(ToString::to_string),
-            traceparent: metadata.traceparent.clone(),
+            traceparent: metadata.traceparent.clone().map(String::from),
             causation: metadata.causation.map(|id| id.as_bytes().to_vec()),
-            correlation: metadata.correlation.clone(),
+            correlation: metadata.correlation.clone().map(String::from),
             other: metadata.other.clone(),
         }
     }
@@ -69,7 +69,7 @@ fn encoded(events: &[Event]) -> Bytes {
 
 fn decoded(payload: &[u8]) -> Result<Vec<Event>, &'static str> {
     let (payload, mut names) = (Bytes::copy_from_slice(payload), Names::default());
-    raw(&payload).map(|raw| raw?.into_event(Data::Slice(&payload), &mut names)).collect()
+    raw(&payload).map(|raw| raw?.event(Data::Slice(&payload), &mut names)).collect()
 }
 
 /// Events in which any field may be there or not.
@@ -159,9 +159,9 @@ fn largest() -> NewEvent {
         data: Bytes::from(vec![1; 1 << 20]),
         metadata: Metadata {
             actor: Some(Actor::new(&long(128)).unwrap()),
-            traceparent: Some(long(100)),
+            traceparent: Some(long(100).into()),
             causation: Some(EventId::from_bytes([1; 16])),
-            correlation: Some(long(200)),
+            correlation: Some(long(200).into()),
             other: (0..MAX_METADATA_BYTES / 16).map(|n| (n.to_string(), String::new())).collect(),
         },
     }

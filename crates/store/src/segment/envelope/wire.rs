@@ -85,14 +85,34 @@ impl<'a> Fields<'a> {
     #[inline]
     fn varint(&mut self) -> Option<u64> {
         let (first, rest) = self.0.split_first()?;
+        if *first >= 0x80 {
+            return self.longer();
+        }
         self.0 = rest;
-        if *first < 0x80 { Some(u64::from(*first)) } else { self.longer(*first) }
+        Some(u64::from(*first))
     }
 
-    fn longer(&mut self, first: u8) -> Option<u64> {
-        let mut value = u64::from(first & 0x7f);
-        let (mut shift, mut read) = (7, 0);
-        for byte in self.0.iter().take(MOST_VARINT - 1) {
+    /// Up to eight bytes at once.
+    #[inline]
+    fn longer(&mut self) -> Option<u64> {
+        let word = self.0.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            return self.byte_by_byte();
+        }
+        // All bits up to the one that says which byte is the last.
+        let word = word & (ends ^ (ends - 1));
+        self.0 = self.0.get(ends.trailing_zeros() as usize / 8 + 1..)?;
+        // Seven bits of each byte, then of two, then of four.
+        let word = (word & 0x007f_007f_007f_007f) | ((word & 0x7f00_7f00_7f00_7f00) >> 1);
+        let word = (word & 0x0000_3fff_0000_3fff) | ((word & 0x3fff_0000_3fff_0000) >> 2);
+        Some((word & 0x0fff_ffff) | ((word & 0x0fff_ffff_0000_0000) >> 4))
+    }
+
+    #[cold]
+    fn byte_by_byte(&mut self) -> Option<u64> {
+        let (mut value, mut shift, mut read) = (0, 0, 0);
+        for byte in self.0.iter().take(MOST_VARINT) {
             read += 1;
             value |= u64::from(byte & 0x7f) << shift;
             if *byte < 0x80 {
