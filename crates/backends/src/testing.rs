@@ -6,7 +6,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::chown;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,10 +15,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What the keeper of the server runs. It reads words from a pipe; the pipe ends with the test's process, and then so
-/// does the server. Its arguments: the programs' folder and the server's.
+/// does the server. Its arguments: the programs' folder, the server's, and more options of the server.
 const KEEPER: &str = r#"
 trap '' INT TERM HUP
-options="-c listen_addresses= -c unix_socket_directories=$2 -c max_connections=300 -c shared_buffers=64MB"
+options="$3 -c unix_socket_directories=$2 -c max_connections=300 -c shared_buffers=64MB"
 fail() { cat "$2/log" >&2; rm -rf "$2"; exit 1; }
 "$1/initdb" -D "$2/data" -U tenon -A trust -E UTF8 --locale=C --no-sync >"$2/log" 2>&1 || fail "$1" "$2"
 "$1/pg_ctl" start -w -D "$2/data" -l "$2/log" -o "$options" >/dev/null 2>&1 || fail "$1" "$2"
@@ -34,11 +35,19 @@ done
 rm -rf "$2"
 "#;
 
+/// What names the socket of a server that has no port. Servers do not share a folder.
+const SOCKET_PORT: u16 = 5432;
+
+/// What a server that takes TLS finds beside its data.
+const CERTIFICATE: &str = "server.pem";
+const KEY: &str = "server.key";
+
 /// A server of this process alone. Dropping it ends it.
 #[derive(Debug)]
 pub struct PrivateServer {
     programs: PathBuf,
     folder: PathBuf,
+    port: u16,
     keeper: Mutex<Keeper>,
     databases: AtomicU32,
 }
@@ -76,13 +85,47 @@ impl PrivateServer {
     /// # Errors
     /// [`NoServer`] says what is missing.
     pub fn start() -> Result<Self, NoServer> {
+        Self::make(None, SOCKET_PORT, "-c listen_addresses=")
+    }
+
+    /// One that is reached by TLS, too: at a port of 127.0.0.1, with this certificate and its private key (PEM).
+    ///
+    /// # Errors
+    /// [`NoServer`] says what is missing.
+    pub fn start_with_tls(certificate: &str, key: &str) -> Result<Self, NoServer> {
+        let not_started = |error: std::io::Error| NoServer::NotStarted(error.to_string());
+        let mut tries = 5;
+        loop {
+            // Somebody else may take it in between.
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|it| it.local_addr());
+            let port = free.map_err(not_started)?.port();
+            let options = format!(
+                "-c listen_addresses=127.0.0.1 -c ssl=on -c ssl_cert_file=../{CERTIFICATE} -c ssl_key_file=../{KEY}"
+            );
+            match Self::make(Some([(CERTIFICATE, certificate), (KEY, key)]), port, &options) {
+                Err(NoServer::NotStarted(_)) if tries > 1 => tries -= 1,
+                made => return made,
+            }
+        }
+    }
+
+    fn make(files: Option<[(&str, &str); 2]>, port: u16, options: &str) -> Result<Self, NoServer> {
         let not_started = |error: std::io::Error| NoServer::NotStarted(error.to_string());
         let programs = programs().ok_or(NoServer::NotInstalled)?;
         // Short: the path of a socket has at most 107 bytes.
         let folder = tempfile::Builder::new().prefix("tenon-pg-").tempdir().map_err(not_started)?.keep();
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "keeper"]).arg(&programs).arg(&folder).current_dir("/");
+        command.args(["-c", KEEPER, "keeper"]).arg(&programs).arg(&folder);
+        command.arg(format!("{options} -c port={port}")).current_dir("/");
+        let paths = files.into_iter().flatten().map(|(name, text)| (folder.join(name), text));
+        for (path, text) in paths.clone() {
+            fs::write(&path, text).map_err(not_started)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(not_started)?;
+        }
         if let Some((user, group)) = other_user() {
+            for (path, _) in paths {
+                chown(path, Some(user), Some(group)).map_err(not_started)?;
+            }
             chown(&folder, Some(user), Some(group)).map_err(not_started)?;
             command.uid(user).gid(group);
         }
@@ -96,7 +139,7 @@ impl PrivateServer {
         if keeper.answer().as_deref() != Some("ready") {
             return Err(NoServer::NotStarted("its output tells why".to_owned()));
         }
-        Ok(Self { programs, folder, keeper: Mutex::new(keeper), databases: AtomicU32::new(0) })
+        Ok(Self { programs, folder, port, keeper: Mutex::new(keeper), databases: AtomicU32::new(0) })
     }
 
     /// Makes an empty database and answers with its URL.
@@ -109,9 +152,14 @@ impl PrivateServer {
         self.url(&name)
     }
 
-    /// The URL of a database.
+    /// The URL of a database, by the socket.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres:///{database}?user=tenon&host={}", self.folder.display())
+        format!("postgres:///{database}?user=tenon&host={}&port={}", self.folder.display(), self.port)
+    }
+
+    /// The port at 127.0.0.1, of a server that takes TLS; what names the socket, of another.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Runs SQL in a database (a name or a URL) by `psql`, and answers with what it prints.

@@ -3,8 +3,12 @@
 use crate::support::{Answer, Folder, Http, PATIENCE, eventually, payment, system_of};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use tenon_backends::testing;
+use tenon_sdk::remote::RemoteOptions;
+use tenon_sdk::{Subscriber, SubscriberOptions};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
@@ -79,6 +83,20 @@ impl Server {
         instances["instances"][0]["status"].as_str().unwrap_or("none").to_owned()
     }
 
+    /// Publishes numbers under keys in turn.
+    async fn publish(&self, numbers: std::ops::Range<u32>) {
+        let event = |number: u32| {
+            json!({"specversion": "1.0", "id": format!("n-{number}"), "source": "/test", "type": "number.counted",
+                "partitionkey": format!("k{}", number % KEYS), "data": number})
+        };
+        let events = Value::Array(numbers.map(event).collect());
+        let request = self.http.request(Method::POST, &format!("{}/v1/events", self.url));
+        let request =
+            request.bearer_auth(&self.token).header("content-type", "application/cloudevents-batch+json");
+        let answer = self.http.send(request.body(events.to_string())).await;
+        assert!(matches!(answer.status, 200..300), "{}: {}", answer.status, answer.text);
+    }
+
     async fn kill(mut self) {
         self.process.kill().await.unwrap();
     }
@@ -124,6 +142,11 @@ async fn two_servers_hold_the_same_state_and_either_may_die() {
 
     // One of them takes heartbeats; when it is killed the other one does, and everything is there.
     let dying = on_duty(&servers).await;
+    assert_eq!(holds_health(&servers[dying]).await, Some(true));
+    eventually("the other knows who does", async || {
+        (holds_health(&servers[1 - dying]).await == Some(false)).then_some(())
+    })
+    .await;
     eventually("the instance is healthy on both", async || {
         servers[dying].beat().await;
         (servers[0].status().await == "healthy" && servers[1].status().await == "healthy").then_some(())
@@ -134,7 +157,8 @@ async fn two_servers_hold_the_same_state_and_either_may_die() {
     dead.kill().await;
     servers[0].set("a", 77).await.expect(200);
     servers.push(another);
-    on_duty(&servers).await;
+    let successor = on_duty(&servers).await;
+    assert_eq!(holds_health(&servers[successor]).await, Some(true), "the status tells the new holder");
     assert_same(&servers[0], &servers[1]).await;
     assert_eq!(servers[1].get("/v1/config/payment/a").await["value"], 77);
     eventually("the instance is healthy still, or again", async || {
@@ -142,6 +166,13 @@ async fn two_servers_hold_the_same_state_and_either_may_die() {
         (servers[0].status().await == "healthy").then_some(())
     })
     .await;
+}
+
+/// Whether a server says of itself that it checks health, if it knows of any that does.
+async fn holds_health(server: &Server) -> Option<bool> {
+    let status = server.get("/v1/status").await;
+    let duty = status["duties"].as_array()?.iter().find(|duty| duty["duty"] == "health")?;
+    duty["own"].as_bool()
 }
 
 /// Both have folded the same, as soon as nothing changes.
@@ -156,6 +187,75 @@ async fn said_by(server: &Server) -> [Value; 3] {
     let config = server.get("/v1/config/payment").await;
     let history = server.get("/v1/config/payment/history").await;
     [config, history, server.get("/v1/system").await]
+}
+
+const KEYS: u32 = 4;
+
+/// What the consumers were given, in order: who, and which number.
+type Given = Arc<Mutex<Vec<(usize, u32)>>>;
+
+/// Consumes of a server for as long as the test lives.
+fn consume(server: &Server, who: usize, given: &Given) {
+    let options = RemoteOptions { address: server.url.clone(), token: server.token.clone() };
+    let given = Arc::clone(given);
+    let most = SubscriberOptions { most: 8, ..SubscriberOptions::default() };
+    let mut subscriber = Subscriber::new(&options, "numbers", most).unwrap();
+    tokio::spawn(async move {
+        loop {
+            let event = subscriber.recv().await.unwrap().into_acked();
+            let number = std::str::from_utf8(&event.data).unwrap().parse().unwrap();
+            given.lock().unwrap().push((who, number));
+        }
+    });
+}
+
+/// Waits until every number up to `count` was given: which consumer was given the last ones.
+async fn all_given(given: &Given, count: u32) -> usize {
+    eventually("all are given", async || {
+        let given = given.lock().unwrap();
+        let numbers: BTreeSet<u32> = given.iter().map(|(_, number)| *number).collect();
+        (numbers.len() == count as usize).then(|| given.last().unwrap().0)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_subscription_goes_on_at_another_server_whichever_dies() {
+    let database = testing::shared().database();
+    let one = Server::start(&database, None).await;
+    let two = Server::start(&database, Some(&one)).await;
+    let subscription = json!({"types": ["number.counted"]});
+    one.call(Method::PUT, "/v1/subscriptions/numbers", subscription).await.expect(200);
+    one.publish(0..100).await;
+    let given = Given::default();
+    consume(&one, 0, &given);
+    consume(&two, 1, &given);
+    two.publish(100..200).await;
+    let mut servers = BTreeMap::from([(0, one), (1, two)]);
+
+    // Whoever gives is killed, in the middle of giving, and a new one comes; twice.
+    for round in 0..2_u32 {
+        let count = 200 + 200 * round;
+        let giving = all_given(&given, count).await;
+        let dying = servers.remove(&giving).unwrap();
+        dying.publish(count..count + 100).await;
+        let (id, another) = (2 + round as usize, Server::start(&database, Some(&dying)).await);
+        dying.kill().await;
+        consume(&another, id, &given);
+        another.publish(count + 100..count + 200).await;
+        servers.insert(id, another);
+    }
+    all_given(&given, 600).await;
+
+    // Each key's numbers came in order; some came again after a server had died, none else did.
+    let mut seen: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (_, number) in given.lock().unwrap().iter() {
+        let of_key = seen.entry(number % KEYS).or_default();
+        if !of_key.contains(number) {
+            of_key.push(*number);
+        }
+    }
+    assert!(seen.values().all(|numbers| numbers.is_sorted()), "{seen:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ mod adversary;
 mod failures;
 mod migrate;
 mod servers;
+mod tls;
 
 use super::*;
 use crate::testing;
