@@ -2,8 +2,10 @@
 //!
 //! Purpose: [`manifest`] reads `tenon.yaml`, reports every problem in it with its place, and makes the
 //! validated [`System`](tenon_core::manifest::System) that everything else works on. The same tables that
-//! drive the reader give the JSON Schema for editors and the reference in `docs/manifest.md`.
+//! drive the reader give the JSON Schema for editors and the reference in `docs/manifest.md`. [`saga`] explores what a
+//! saga of the user's can come to under every failure.
 //!
 //! Left out on purpose: files, terminals and exit codes (crate `app`).
 
 pub mod manifest;
+pub mod saga;

@@ -169,6 +169,12 @@ codes! {
     SubscriptionFull = "subscription.full" => TooMany,
     /// The subscription was deleted, or this member of it did not take what it was given.
     SubscriptionEnded = "subscription.ended" => Unavailable,
+    /// The definition of a saga is not one that is accepted.
+    SagaInvalid = "saga.invalid" => Invalid,
+    /// No such saga.
+    SagaUnknown = "saga.unknown" => NotFound,
+    /// What was asked for does not fit how the saga is.
+    SagaIllegal = "saga.illegal" => Conflict,
     /// Another log than the one that was asked for.
     LogOther = "log.other" => Stale,
     /// The files were written by a newer version.

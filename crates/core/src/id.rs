@@ -343,7 +343,7 @@ impl std::str::FromStr for Revision {
 /// The most bytes of a DNS label (RFC 1035, 2.3.4).
 const MAX_LABEL: usize = 63;
 
-fn dns_label(text: &str) -> Result<(), &'static str> {
+pub(crate) fn dns_label(text: &str) -> Result<(), &'static str> {
     let bytes = text.as_bytes();
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     if bytes.is_empty() || bytes.len() > MAX_LABEL {

@@ -50,6 +50,7 @@ pub mod retention;
 pub mod retry;
 pub mod route;
 pub mod runtime;
+pub mod saga;
 pub mod sampling;
 pub mod snapshot;
 mod stamp;

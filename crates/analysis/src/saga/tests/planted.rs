@@ -1,0 +1,137 @@
+//! Faults that are well known of sagas, planted in the machine or in a service: each is found, with its story.
+
+use super::*;
+
+fn found(orchestrator: Orchestrator, lapses: &[(&str, Lapse)]) -> Story {
+    let lapses = lapses.iter().map(|(name, lapse)| (StepName::new(name).unwrap(), *lapse)).collect();
+    let report =
+        verify_machine(&in_a_row(), &Scope { lapses, ..Scope::default() }, orchestrator, &mut |_| {});
+    let Verdict::Broken(story) = report.verdict else {
+        panic!("nothing was found in {} states: {:?}", report.states, report.verdict)
+    };
+    eprintln!("{story}");
+    assert!(story.shortest);
+    *story
+}
+
+fn found_in_service(step: &str, lapse: Lapse) -> Story {
+    found(Orchestrator::default(), &[(step, lapse)])
+}
+
+type Stepped = Result<Output, Illegal>;
+
+/// Compensation is registered only once the answer is there: an answer that does not come is taken for a failure.
+#[test]
+fn compensation_registered_late() {
+    fn late(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        let input = match input {
+            Input::Failed { token, outcome: Outcome::Unknown } if token.direction == Direction::Do => {
+                Input::Failed { token, outcome: Outcome::Unsent }
+            }
+            other => other,
+        };
+        saga::step(saga, instance, input, now)
+    }
+    let story = found(Orchestrator { step: late }, &[]);
+    assert_eq!(story.broken, "the saga was undone, and a step still has its effect");
+}
+
+/// A service undoes what it never did.
+#[test]
+fn null_compensation() {
+    let story = found_in_service("take_payment", Lapse::UndoesNothing);
+    assert_eq!(story.broken, "something was undone that never took effect");
+}
+
+/// A service does what comes after it was undone.
+#[test]
+fn hanging() {
+    let story = found_in_service("take_payment", Lapse::Hangs);
+    assert_eq!(story.broken, "a step took effect after it was undone");
+}
+
+/// A call that was under way at a crash is made again, and done again.
+#[test]
+fn retry_that_is_not_idempotent_after_recovery() {
+    let story = found_in_service("take_payment", Lapse::Repeats);
+    assert_eq!(story.broken, "a step took effect twice");
+    let crash_only = Scope { faults: 1, ..Scope::default() };
+    let lapses = [(StepName::new("take_payment").unwrap(), Lapse::Repeats)].into();
+    let report = verify(&in_a_row(), &Scope { lapses, ..crash_only }, &mut |_| {});
+    assert!(matches!(report.verdict, Verdict::Broken(_)));
+}
+
+/// A service forgets that it refused, and a copy of the call comes later.
+#[test]
+fn refusal_that_is_forgotten() {
+    found_in_service("reserve_stock", Lapse::ForgetsRefusals);
+}
+
+/// A cancelled saga ends at once.
+#[test]
+fn cancellation_that_skips_compensation() {
+    fn skips(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        match input {
+            Input::Cancel { cause } => {
+                let events = vec![Event::TurnedBack { cause }, Event::Ended { end: End::Compensated }];
+                Ok(Output { events, calls: Vec::new() })
+            }
+            other => saga::step(saga, instance, other, now),
+        }
+    }
+    let story = found(Orchestrator { step: skips }, &[]);
+    assert!(story.broken.starts_with("the saga ended with a step"), "{}", story.broken);
+}
+
+/// Undoing has only those tries that doing left.
+#[test]
+fn budget_shared_between_do_and_undo() {
+    fn shared(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        let mut output = saga::step(saga, instance, input, now)?;
+        let attempts = |step: StepIx| instance.progress(step).map_or(0, |progress| progress.attempt);
+        let budget = |step: StepIx| saga.get(step).map_or(0, |step| step.retry.tries);
+        let spent = output.events.iter().position(|event| match event {
+            Event::Deferred { token, .. } => {
+                token.direction == Direction::Undo && attempts(token.step) >= budget(token.step)
+            }
+            _ => false,
+        });
+        if let Some(place) = spent {
+            output.events.truncate(place + 1);
+            if let Some(Event::Deferred { token, outcome, .. }) = output.events.pop() {
+                output.events.push(Event::Parked { token, outcome, why: Why::UndoSpent });
+            }
+            output.calls.clear();
+        }
+        Ok(output)
+    }
+    let story = found(Orchestrator { step: shared }, &[]);
+    assert_eq!(story.broken, "a step waits for somebody although its tries are not spent");
+}
+
+/// What is under way is waited for after the pivot was refused, but the pivot itself is undone by nobody.
+#[test]
+fn pivot_that_is_taken_for_failed() {
+    fn guesses(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        let input = match input {
+            Input::Failed { token, .. } if saga.pivot() == Some(token.step) => {
+                Input::Failed { token, outcome: Outcome::Refused }
+            }
+            other => other,
+        };
+        saga::step(saga, instance, input, now)
+    }
+    let saga = saga(vec![call("order", Kind::Compensatable, &[]), call("payment", Kind::Pivot, &[0])]);
+    let report = verify_machine(&saga, &Scope::default(), Orchestrator { step: guesses }, &mut |_| {});
+    assert!(matches!(report.verdict, Verdict::Broken(_)), "{:?}", report.verdict);
+}
+
+#[test]
+fn a_story_is_told_from_the_beginning_to_what_broke() {
+    let text = found_in_service("take_payment", Lapse::Repeats).to_string();
+    assert!(
+        text.starts_with("  1. the saga is started\n       → `create_order` (attempt 1) is called\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("Broken: a step took effect twice."), "{text}");
+}
