@@ -31,6 +31,7 @@ mod schema;
 mod seen;
 mod snapshots;
 mod sql;
+mod streams;
 mod write;
 
 pub use connect::{Cause, ConnectError};
@@ -49,11 +50,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tenon_core::{LogId, Position};
-use tenon_store::log::{MAX_APPEND_BYTES, MAX_PAGE_EVENTS};
+use tenon_store::log::{MAX_APPEND_BYTES, MAX_PAGE_EVENTS, MAX_PAGE_STREAMS};
 use tenon_store::queue::{Queue, Request};
 use tenon_store::{
     AppendError, Appended, BoxFuture, Clock, Condition, Direction, Log, NewEvent, Page, Query, ReadError,
-    SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError, admission, new_log_id, system_clock,
+    SchemaHash, Snapshot, SnapshotError, SnapshotKey, StreamPage, StreamsQuery, TruncateError, admission,
+    new_log_id, system_clock,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -279,6 +281,21 @@ impl Log for PostgresLog {
             }
             let limit = limit.clamp(1, MAX_PAGE_EVENTS);
             self.read_page(Walk { query: &query, from, direction, limit, skip_deletions: false }).await
+        })
+    }
+
+    fn streams(&self, query: StreamsQuery, limit: usize) -> BoxFuture<'_, Result<StreamPage, ReadError>> {
+        Box::pin(async move {
+            let limit = limit.clamp(1, MAX_PAGE_STREAMS);
+            let mut patience = self.patience();
+            loop {
+                match streams::page(&self.inner.pool, &query, limit).await {
+                    Ok(page) => return Ok(page),
+                    Err(_) if self.inner.seen.closed().is_some() => return Err(ReadError::Closed),
+                    Err(NotRead::Refused(error)) => return Err(error),
+                    Err(NotRead::Database(error)) => patience.after(error).await?,
+                }
+            }
         })
     }
 

@@ -132,6 +132,16 @@ impl EventStoreService for Served {
         })))
     }
 
+    async fn list_streams(
+        &self,
+        request: Request<v1::ListStreamsRequest>,
+    ) -> Result<Response<v1::ListStreamsResponse>, Status> {
+        let rights = self.rights(&request)?;
+        let (query, limit) = wire::streams(&request.into_inner())?;
+        let page = self.store.log().streams(rights.narrow_streams(query)?, limit).await;
+        Ok(Response::new(wire::listed(page.map_err(Error::from)?)))
+    }
+
     async fn head(&self, request: Request<v1::HeadRequest>) -> Result<Response<v1::HeadResponse>, Status> {
         self.rights(&request)?;
         Ok(Response::new(Self::head(self)))

@@ -28,7 +28,8 @@ use tenon_core::{Actor, EventId, EventType, LogId, Namespace, Position, StreamNa
 use tenon_store::log::{Damage, MAX_PAGE_EVENTS};
 use tenon_store::{
     AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, Metadata, NewEvent,
-    Page, Query, QueryItem, ReadError, SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError,
+    Page, Query, QueryItem, ReadError, SchemaHash, Snapshot, SnapshotError, SnapshotKey, StreamPage,
+    StreamsQuery, TruncateError,
 };
 use tokio::sync::watch;
 
@@ -314,6 +315,10 @@ impl Log for Vault {
 
     fn truncate_before(&self, first: Position) -> BoxFuture<'_, Result<(), TruncateError>> {
         self.log.truncate_before(first)
+    }
+
+    fn streams(&self, query: StreamsQuery, limit: usize) -> BoxFuture<'_, Result<StreamPage, ReadError>> {
+        self.log.streams(query, limit)
     }
 
     fn put_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<(), SnapshotError>> {

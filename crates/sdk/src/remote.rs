@@ -31,7 +31,7 @@ use tenon_core::{LogId, Position};
 use tenon_store::admission;
 use tenon_store::{
     AppendError, Appended, BoxFuture, Condition, Direction, Log, NewEvent, Page, Query, ReadError,
-    SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError,
+    SchemaHash, Snapshot, SnapshotError, SnapshotKey, StreamPage, StreamsQuery, TruncateError,
 };
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -259,6 +259,16 @@ impl Log for RemoteLog {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page, ReadError>> {
         Box::pin(self.read_page(query, from, direction, limit))
+    }
+
+    fn streams(&self, query: StreamsQuery, limit: usize) -> BoxFuture<'_, Result<StreamPage, ReadError>> {
+        Box::pin(async move {
+            self.check_open()?;
+            let request = wire::streams(&query, limit.max(1));
+            let page = self.inner.client.clone().list_streams(request).await;
+            let page = page.map_err(|status| error::read(&status))?;
+            wire::listed(page.into_inner())
+        })
     }
 
     fn truncate_before(&self, first: Position) -> BoxFuture<'_, Result<(), TruncateError>> {

@@ -13,6 +13,7 @@ pub mod appends;
 pub mod deletion;
 pub mod keeping;
 pub mod reads;
+pub mod streams;
 pub mod subscriptions;
 
 use crate::log::{Appended, BoxFuture, Direction, Event, Log, NewEvent, Page, Query, QueryItem};
@@ -66,6 +67,11 @@ macro_rules! contract_tests {
             reads: pages_join_without_gap_in_both_directions,
             reads: nothing_appears_at_or_below_a_head,
             reads: queries_have_bounds,
+            streams: streams_are_listed_in_order_by_namespace_and_prefix,
+            streams: pages_of_streams_join,
+            streams: a_deleted_stream_is_listed_again_when_it_goes_on,
+            streams: what_is_not_served_is_not_listed,
+            streams: streams_are_listed_after_reopening,
             subscriptions: a_subscription_catches_up_and_goes_live_without_gap,
             subscriptions: a_slow_subscriber_misses_nothing,
             subscriptions: a_filtered_subscription_tells_how_far_it_is,

@@ -22,9 +22,10 @@ pub mod segment;
 pub use clock::{Clock, system_clock};
 pub use lease::{LeaseError, Leases};
 pub use log::{
-    AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, Metadata, NewEvent,
-    OpenError, Page, Query, QueryItem, ReadError, STREAM_DELETED, SchemaHash, Scope, Snapshot, SnapshotError,
-    SnapshotKey, Subscription, TruncateError, new_event_id, new_log_id,
+    AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, ListedStream, Log, Metadata,
+    NewEvent, OpenError, Page, Query, QueryItem, ReadError, STREAM_DELETED, SchemaHash, Scope, Snapshot,
+    SnapshotError, SnapshotKey, StreamPage, StreamRef, StreamsQuery, Subscription, TruncateError,
+    new_event_id, new_log_id,
 };
 pub use memory::{MemoryLog, MemoryOptions};
 pub use segment::{DirectoryDisk, OpenReport, SegmentLog, SegmentOptions};

@@ -60,6 +60,10 @@
 //! position once and in order, first from history and then live, with no gap, duplicate or reordering. It
 //! holds two pages at most, one of them read ahead; a slow subscriber delays nobody and reads on from where it is.
 //!
+//! **Lists of streams.** [`Log::streams`] lists streams in the order of namespaces and names, each with its last
+//! position: those that have an event which is served, unless their last event is their deletion. What is appended
+//! while pages are read may or may not be in them.
+//!
 //! **Identity.** Every log has a [`LogId`]. A revision, a checkpoint or an ETag is a pair of it and a
 //! position. Another id means a full resynchronisation.
 //!
@@ -82,6 +86,7 @@ mod error;
 mod event;
 mod query;
 mod snapshot;
+mod streams;
 mod subscription;
 pub mod whole;
 
@@ -93,6 +98,7 @@ pub use event::{Event, Metadata, NewEvent, STREAM_DELETED, new_event_id, new_log
 pub use query::{Condition, Direction, Query, QueryItem, Scope};
 pub(crate) use snapshot::{FNV_OFFSET, fnv1a};
 pub use snapshot::{MAX_SNAPSHOT_BYTES, SchemaHash, Snapshot, SnapshotKey};
+pub use streams::{ListedStream, StreamPage, StreamRef, StreamsQuery};
 pub use subscription::Subscription;
 
 use std::future::Future;
@@ -122,6 +128,8 @@ pub const MAX_QUERY_ITEMS: usize = 64;
 pub const MAX_ITEM_NAMES: usize = 256;
 /// The most events of one page; a larger limit is cut to it.
 pub const MAX_PAGE_EVENTS: usize = 1_024;
+/// The most streams of one page of a list; a larger limit is cut to it.
+pub const MAX_PAGE_STREAMS: usize = 1_024;
 /// A page ends with the event that takes its size over this.
 pub const MAX_PAGE_BYTES: usize = 4 << 20;
 
@@ -165,6 +173,13 @@ pub trait Log: Send + Sync + 'static {
         direction: Direction,
         limit: usize,
     ) -> BoxFuture<'_, Result<Page, ReadError>>;
+
+    /// Lists streams, at most `limit` and [`MAX_PAGE_STREAMS`]. A page may be short without being the last: see
+    /// [`StreamPage::next`].
+    ///
+    /// # Errors
+    /// [`ReadError`]. Listing changes nothing.
+    fn streams(&self, query: StreamsQuery, limit: usize) -> BoxFuture<'_, Result<StreamPage, ReadError>>;
 
     /// Moves the scavenge mark to `first`, which must not lie beyond `head() + 1`, then gives back the
     /// space of users' events before it. A mark at or below the present one changes nothing.

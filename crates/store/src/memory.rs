@@ -12,9 +12,10 @@ pub use faults::{AppendFault, Faults};
 use crate::admission::{self, Admission, Past, Verdict};
 use crate::clock::{Clock, system_clock};
 use crate::log::{
-    AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, Log, MAX_PAGE_BYTES,
-    MAX_PAGE_EVENTS, NewEvent, Page, Query, REMEMBERED_IDS, ReadError, SchemaHash, Snapshot, SnapshotError,
-    SnapshotKey, TruncateError, new_log_id,
+    AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, ListedStream, Log,
+    MAX_PAGE_BYTES, MAX_PAGE_EVENTS, MAX_PAGE_STREAMS, NewEvent, Page, Query, REMEMBERED_IDS, ReadError,
+    SchemaHash, Snapshot, SnapshotError, SnapshotKey, StreamPage, StreamRef, StreamsQuery, TruncateError,
+    new_log_id,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -175,6 +176,15 @@ impl MemoryLog {
         Ok(state.events.page(query, from, direction, limit, hidden))
     }
 
+    fn streams_now(&self, query: &StreamsQuery, limit: usize) -> Result<StreamPage, ReadError> {
+        self.shared.faults.check_read()?;
+        let state = self.state();
+        if state.heads.is_none() {
+            return Err(ReadError::Closed);
+        }
+        Ok(state.events.streams(query, limit.clamp(1, MAX_PAGE_STREAMS)))
+    }
+
     fn truncate_now(&self, first: Position) -> Result<(), TruncateError> {
         let mut state = self.state();
         let head = state.admission.last();
@@ -252,6 +262,10 @@ impl Log for MemoryLog {
         Box::pin(async move { self.read_now(&query, from, direction, limit) })
     }
 
+    fn streams(&self, query: StreamsQuery, limit: usize) -> BoxFuture<'_, Result<StreamPage, ReadError>> {
+        Box::pin(async move { self.streams_now(&query, limit) })
+    }
+
     fn truncate_before(&self, first: Position) -> BoxFuture<'_, Result<(), TruncateError>> {
         Box::pin(async move { self.truncate_now(first) })
     }
@@ -324,6 +338,25 @@ impl Events {
                 fill(older, Position::START, limit)
             }
         }
+    }
+
+    fn streams(&self, query: &StreamsQuery, limit: usize) -> StreamPage {
+        let mut last = BTreeMap::new();
+        for event in &self.list {
+            let (namespace, stream) = (event.namespace.clone(), event.stream.clone());
+            if query.covers(namespace.as_str(), &stream) {
+                last.insert(StreamRef { namespace, stream }, event);
+            }
+        }
+        let mut rest = last
+            .into_iter()
+            .filter(|(name, event)| {
+                !event.is_deletion() && query.after.as_ref().is_none_or(|after| name > after)
+            })
+            .map(|(name, event)| ListedStream { name, last: event.position });
+        let streams: Vec<ListedStream> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and(streams.last()).map(|listed| listed.name.clone());
+        StreamPage { streams, next }
     }
 
     /// Adds events, and drops those of streams that they delete.

@@ -23,6 +23,7 @@ pub mod import;
 mod index_file;
 mod keys;
 mod lookup;
+mod names;
 pub mod offline;
 mod pages;
 mod reader;
@@ -45,7 +46,7 @@ use crate::clock::{Clock, system_clock};
 use crate::log::{
     AppendError, Appended, BoxFuture, Condition, Damage, Direction, InvalidInput, Log, MAX_APPEND_BYTES,
     NewEvent, OpenError, Page, Query, REMEMBERED_IDS, ReadError, SchemaHash, Snapshot, SnapshotError,
-    SnapshotKey, TruncateError,
+    SnapshotKey, StreamPage, StreamsQuery, TruncateError,
 };
 use crate::queue::{Queue, Request};
 use committer::Committer;
@@ -297,6 +298,10 @@ impl Log for SegmentLog {
             }
             self.blocking(move |segments, _| segments.page_now(&query, from, direction, limit)).await?
         })
+    }
+
+    fn streams(&self, query: StreamsQuery, limit: usize) -> BoxFuture<'_, Result<StreamPage, ReadError>> {
+        Box::pin(async move { self.blocking(move |segments, _| segments.streams(&query, limit)).await? })
     }
 
     fn truncate_before(&self, first: Position) -> BoxFuture<'_, Result<(), TruncateError>> {

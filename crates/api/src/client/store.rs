@@ -86,9 +86,9 @@ impl Client {
         self.transport.json(call).await
     }
 
-    /// The streams, those that changed last first; before a revision.
-    pub async fn streams(&self, query: &EventsQuery, before: Option<Revision>) -> Result<StreamList, Error> {
-        let call = asked(Call::get("/v1/streams"), query).query_if("before", before);
+    /// The streams, in the order of namespaces and names; `after` is `next` of the page before.
+    pub async fn streams(&self, query: &EventsQuery, after: Option<&str>) -> Result<StreamList, Error> {
+        let call = asked(Call::get("/v1/streams"), query).query_if("after", after);
         self.transport.json(call).await
     }
 }

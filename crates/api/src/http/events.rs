@@ -228,17 +228,14 @@ pub enum Told {
     },
 }
 
-/// Streams, those that changed last first.
+/// Streams, in the order of namespaces and names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamList {
-    /// How far back the log was looked at: `before` for the next page.
-    #[serde(with = "text")]
-    #[schemars(with = "String")]
-    pub revision: Revision,
     /// The streams.
     pub streams: Vec<StreamSummary>,
-    /// Whether the log was looked at to its beginning.
-    pub at_end: bool,
+    /// `after` for the next page; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One stream in short.

@@ -63,12 +63,12 @@ pub const EVENTS: &[Endpoint] = &[
     Endpoint {
         path: "/v1/streams",
         operation: "listStreams",
-        summary: "The streams, those that changed last first; looks at 100,000 events of the log at most",
+        summary: "The streams, in the order of namespaces and names",
         access: Access::Instance,
         parameters: &[
             NAMESPACE,
             PREFIX,
-            in_query("before", "Look at events before this revision only: the next page.", of::<String>()),
+            in_query("after", "What `next` of the page before says: the next page.", of::<String>()),
             LIMIT,
         ],
         answers: &[Answer::Json(of::<StreamList>())],

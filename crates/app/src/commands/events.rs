@@ -206,8 +206,8 @@ async fn streams(screen: Screen, client: &Client, options: cli::Streams) -> Outc
         ]
     };
     screen.result(&list, |list| (head, list.streams.iter().map(row).collect()))?;
-    if !list.at_end {
-        screen.remark("there may be more; ask for a prefix, or for more with --limit");
+    if list.next.is_some() {
+        screen.remark("there are more; ask for a prefix, or for more with --limit");
     }
     Ok(())
 }

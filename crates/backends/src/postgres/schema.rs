@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/0001_log.sql"),
     include_str!("schema/0002_leases.sql"),
     include_str!("schema/0003_deleted.sql"),
+    include_str!("schema/0004_names.sql"),
 ];
 
 /// The newest schema that is understood.

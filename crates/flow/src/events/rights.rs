@@ -3,7 +3,7 @@
 use super::error::Error;
 use tenon_api::caller::Caller;
 use tenon_core::{Actor, Code, Namespace, Refusal, StreamName};
-use tenon_store::{NewEvent, Query, Scope};
+use tenon_store::{NewEvent, Query, Scope, StreamsQuery};
 
 /// What a caller may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,12 @@ impl Rights {
             event.metadata.actor = Some(self.actor.clone());
         }
         Ok(())
+    }
+
+    /// The list within what the caller may see.
+    pub(crate) fn narrow_streams(&self, query: StreamsQuery) -> Result<StreamsQuery, Error> {
+        let Query { scope, namespace, .. } = self.narrow(query.events())?;
+        Ok(StreamsQuery { scope, namespace, ..query })
     }
 
     /// The query within what the caller may see.

@@ -11,7 +11,11 @@ use std::str::FromStr;
 use tenon_api::eventstore as api;
 use tenon_api::eventstore::v1;
 use tenon_core::{Code, InvalidName, Namespace, Position, Refusal, Subject, Timestamp};
-use tenon_store::{Appended, Condition, Direction, Event, Metadata, NewEvent, Query, QueryItem, Scope};
+use tenon_store::log::MAX_PAGE_STREAMS;
+use tenon_store::{
+    Appended, Condition, Direction, Event, Metadata, NewEvent, Query, QueryItem, Scope, StreamPage,
+    StreamRef, StreamsQuery,
+};
 
 /// An append that the caller may make.
 pub(super) fn admit(
@@ -55,14 +59,47 @@ pub(super) fn event(event: Event) -> api::Event {
 
 /// Which events are meant.
 pub(super) fn query(query: &v1::Query) -> Result<Query, Error> {
-    let scope = match query.scope() {
-        v1::Scope::Unspecified => Scope::User,
-        v1::Scope::Reserved => Scope::Reserved,
-        v1::Scope::All => Scope::All,
-    };
+    let scope = scope(query.scope());
     let items = query.items.iter().map(item).collect::<Result<_, _>>()?;
     let namespace = some(&query.namespace).map(|text| name("query.namespace", text)).transpose()?;
     Ok(Query { scope, namespace, items })
+}
+
+fn scope(scope: v1::Scope) -> Scope {
+    match scope {
+        v1::Scope::Unspecified => Scope::User,
+        v1::Scope::Reserved => Scope::Reserved,
+        v1::Scope::All => Scope::All,
+    }
+}
+
+/// Which streams are to be listed, and how many.
+pub(super) fn streams(request: &v1::ListStreamsRequest) -> Result<(StreamsQuery, usize), Error> {
+    let behind = |after: &v1::StreamRef| -> Result<_, Error> {
+        Ok(StreamRef {
+            namespace: name("after.namespace", &after.namespace)?,
+            stream: name("after.stream", &after.stream)?,
+        })
+    };
+    let query = StreamsQuery {
+        scope: scope(request.scope()),
+        namespace: some(&request.namespace).map(|text| name("namespace", text)).transpose()?,
+        prefix: some(&request.prefix).map(|text| name("prefix", text)).transpose()?,
+        after: request.after.as_ref().map(behind).transpose()?,
+    };
+    let limit = Some(request.limit).filter(|limit| *limit > 0);
+    Ok((query, limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MAX_PAGE_STREAMS)))
+}
+
+/// A list as it is told.
+pub(super) fn listed(page: StreamPage) -> v1::ListStreamsResponse {
+    let named = |name: StreamRef| (name.namespace.to_string(), name.stream.to_string());
+    let streams = page.streams.into_iter().map(|listed| {
+        let (namespace, stream) = named(listed.name);
+        v1::ListedStream { namespace, stream, last: listed.last.0 }
+    });
+    let next = page.next.map(named).map(|(namespace, stream)| v1::StreamRef { namespace, stream });
+    v1::ListStreamsResponse { streams: streams.collect(), next }
 }
 
 /// What is to be read.

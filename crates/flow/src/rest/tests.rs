@@ -170,7 +170,7 @@ async fn reads_are_filtered_paged_and_of_the_past() {
 }
 
 #[tokio::test]
-async fn streams_are_listed_by_their_last_change() {
+async fn streams_are_listed_in_order() {
     let api = Api::start().await;
     for streams in [["a", "b"], ["c", "a"], ["d", "$tenon/x"]] {
         api.fixture.append(&streams).await;
@@ -181,14 +181,16 @@ async fn streams_are_listed_by_their_last_change() {
         streams.map(|stream| stream["stream"].as_str().unwrap().to_owned()).collect()
     };
     let all = list("").await;
-    assert_eq!(names(&all), ["d", "a", "c", "b"]);
-    assert_eq!(all["streams"][1]["version"], api.revision(4));
-    assert_eq!(all["at_end"], true);
-    let first = list("limit=2").await;
-    assert_eq!(names(&first), ["d", "a"]);
-    assert_eq!(first["at_end"], false);
-    let before = first["revision"].as_str().unwrap();
-    assert_eq!(names(&list(&format!("before={before}")).await), ["c", "b", "a"]);
+    assert_eq!(names(&all), ["a", "b", "c", "d"]);
+    assert_eq!(all["streams"][0]["version"], api.revision(4));
+    assert_eq!(all["streams"][0]["last_type"], "test.Happened.v1");
+    assert_eq!(all.get("next"), None);
+    let first = list("limit=3").await;
+    assert_eq!(names(&first), ["a", "b", "c"]);
+    let next = first["next"].as_str().unwrap();
+    assert_eq!(names(&list(&format!("after={next}")).await), ["d"]);
+    assert_eq!(names(&list("namespace=*&limit=1").await), ["a"]);
+    assert_eq!(api.get("/v1/streams?after=c").await.code(), "request.invalid");
     assert_eq!(names(&list("prefix=c").await), ["c"]);
 }
 

@@ -11,7 +11,7 @@ use tenon_core::{
     Actor, EventId, EventType, Namespace, Position, RESERVED_STREAMS, StreamName, Tag, Tags, Text, Timestamp,
 };
 
-mod wire;
+pub(crate) mod wire;
 
 use wire::{Field, Fields};
 

@@ -21,6 +21,8 @@ pub(crate) const LESS: &str = ".less";
 pub(crate) const INDEX: &str = ".idx";
 /// How the name of a file with the keys of some segments ends.
 pub(crate) const KEYS: &str = ".keys";
+/// How the name of a file with the names of the streams of some segments ends.
+pub(crate) const NAMES: &str = ".names";
 /// How the name of a file ends that is not in use yet, and is removed when the log is opened.
 pub(crate) const TEMPORARY: &str = ".tmp";
 /// The name of a file that is there while the log is made of a copy: until then it is none.

@@ -8,6 +8,7 @@ use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::index_file::{self, IndexFile};
 use super::keys::Plan;
 use super::lookup::{self, Selection};
+use super::names::NamesFile;
 use super::pages::Subject;
 use super::reads::Reads;
 use super::recovery;
@@ -44,6 +45,8 @@ pub(crate) struct View {
     pub(crate) sealed: Arc<Vec<Arc<Sealed>>>,
     /// The keys of the sealed segments, in order and without a gap.
     pub(crate) runs: Arc<Vec<Arc<Run>>>,
+    /// The names of the streams of sealed segments, in order; some may be missing.
+    pub(crate) names: Arc<Vec<Arc<NamesFile>>>,
     pub(crate) active: Arc<Active>,
     /// The byte in the active segment's file where what is published ends.
     pub(crate) tail: u64,

@@ -5,6 +5,7 @@
 //! longer.
 
 use super::SegmentError;
+use super::names;
 use super::pages::Subject;
 use super::recovery;
 use super::run::{self, Run, RunFile, Source, merge, write};
@@ -36,8 +37,11 @@ pub(crate) fn step(segments: &Segments, stop: &AtomicBool) -> Result<bool, Segme
     if let Some(run) = view.runs.iter().find(unwritten) {
         return write_one(segments, run);
     }
-    let Some(runs) = mergeable(&view) else { return Ok(false) };
-    merge_some(segments, &view, &runs, stop)
+    if let Some(runs) = mergeable(&view) {
+        return merge_some(segments, &view, &runs, stop);
+    }
+    // Last, as nothing but lists of streams takes longer without.
+    names::write::step(segments, stop)
 }
 
 /// Makes a run anew, which turned out to be lost or damaged, from its segments.

@@ -5,7 +5,7 @@ const MOST_VARINT: usize = 10;
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field<'a> {
+pub(crate) enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
     /// Of a type that envelopes do not use.
@@ -13,7 +13,7 @@ pub(super) enum Field<'a> {
 }
 
 /// The fields of a message, each with its number; none for what is no field, and then it ends.
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
     type Item = Option<(u32, Field<'a>)>;
@@ -74,16 +74,17 @@ impl<'a> Fields<'a> {
         self.take(length).map(|_| Field::Other)
     }
 
+    /// So many bytes.
     #[inline]
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }
 
-    /// Most have one byte.
+    /// A number. Most have one byte.
     #[inline]
-    fn varint(&mut self) -> Option<u64> {
+    pub(crate) fn varint(&mut self) -> Option<u64> {
         let (first, rest) = self.0.split_first()?;
         if *first >= 0x80 {
             return self.longer();
@@ -129,7 +130,7 @@ pub(super) fn varint_length(value: u64) -> usize {
     (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -7,6 +7,7 @@ use crate::segment::compact;
 use crate::segment::disk::{Disk, is_full};
 use crate::segment::files::Files;
 use crate::segment::format::{SEGMENT_HEADER, SegmentHeader};
+use crate::segment::names;
 use crate::segment::recovery::{self, End, Recovered};
 use crate::segment::segments::{Sealed, Segments, View};
 use crate::segment::spare::Spares;
@@ -53,11 +54,12 @@ impl Writer {
         options: &SegmentOptions,
     ) -> Result<Self, OpenError> {
         let log = recovered.log();
-        let Recovered { names, sealed, active, end: End { tail, last, time, mark }, .. } = recovered;
+        let Recovered { names: all, sealed, active, end: End { tail, last, time, mark }, .. } = recovered;
         let (sealed, runs) = (Arc::new(sealed), Arc::default());
         let mut view = View {
             sealed,
             runs,
+            names: Arc::default(),
             active: Arc::clone(&active),
             tail,
             head: last,
@@ -65,9 +67,11 @@ impl Writer {
             deleted: Arc::default(),
         };
         let (runs, useless) =
-            upkeep::discover(&files, &view, &names).map_err(|error| unreadable(&files, error))?;
+            upkeep::discover(&files, &view, &all).map_err(|error| unreadable(&files, error))?;
         view.runs = Arc::new(runs);
-        for name in useless {
+        let (lists, old) = names::discover(&files, &view, &all).map_err(|error| unreadable(&files, error))?;
+        view.names = Arc::new(lists);
+        for name in useless.into_iter().chain(old) {
             files.forget(&name);
             // What cannot be removed now is of no more use the next time.
             let _ = files.disk().remove(&name);

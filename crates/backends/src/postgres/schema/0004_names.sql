@@ -1,0 +1,2 @@
+-- Streams in order, to list them.
+CREATE INDEX events_by_name ON tenon.events (namespace, stream, position);
