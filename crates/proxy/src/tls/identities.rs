@@ -54,18 +54,16 @@ pub(crate) struct Identities {
     changing: Mutex<()>,
 }
 
-/// One workload's: how it takes connections and makes them.
+/// One workload's: how it takes connections and makes them while it has one certificate. The next one's sessions are its own:
+/// a session remembers what both sides showed, and would be of no use once that has ended.
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) server: Arc<ServerConfig>,
     pub(crate) client: Arc<ClientConfig>,
-    present: Arc<Present>,
+    shown: Arc<Shown>,
 }
 
-/// What it shows now.
-#[derive(Debug)]
-struct Present(ArcSwap<Shown>);
-
+/// What it shows.
 #[derive(Debug)]
 struct Shown {
     key: Arc<CertifiedKey>,
@@ -90,7 +88,7 @@ impl Identities {
     /// When each certificate ceases to hold.
     pub(crate) fn ends(&self) -> BTreeMap<Workload, Timestamp> {
         let own = self.own.load();
-        own.iter().map(|(workload, own)| (workload.clone(), own.present.0.load().until)).collect()
+        own.iter().map(|(workload, own)| (workload.clone(), own.shown.until)).collect()
     }
 
     /// Shows this from now on.
@@ -105,10 +103,6 @@ impl Identities {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if **self.trust.load() != trust {
             self.trust.store(Arc::new(trust));
-        }
-        if let Some(own) = self.own.load().get(workload) {
-            own.present.0.store(Arc::new(shown));
-            return Ok(());
         }
         let own = Own::new(self.peers(), shown).map_err(failed)?;
         let mut all = BTreeMap::clone(&self.own.load());
@@ -131,12 +125,11 @@ impl Identities {
 
 impl Own {
     fn new(peers: Peers, shown: Shown) -> Result<Self, rustls::Error> {
-        let present = Arc::new(Present(ArcSwap::from_pointee(shown)));
-        let peers = Arc::new(peers);
+        let (shown, peers) = (Arc::new(shown), Arc::new(peers));
         let mut server = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(Arc::clone(&peers) as _)
-            .with_cert_resolver(Arc::clone(&present) as _);
+            .with_cert_resolver(Arc::clone(&shown) as _);
         server.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec(), BYTES.to_vec()];
         // Of its own, so that what one workload's listener gave out another's does not take.
         server.ticketer = tickets::new()?;
@@ -145,33 +138,32 @@ impl Own {
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(peers)
-            .with_client_cert_resolver(Arc::clone(&present) as _);
-        Ok(Self { server: Arc::new(server), client: Arc::new(client), present })
+            .with_client_cert_resolver(Arc::clone(&shown) as _);
+        Ok(Self { server: Arc::new(server), client: Arc::new(client), shown })
     }
 }
 
 impl Own {
     /// Whether there is something to show that has not ended.
     pub(crate) fn has_certificate(&self) -> bool {
-        self.present.key().is_some()
+        self.shown.key().is_some()
     }
 }
 
-impl Present {
+impl Shown {
     /// Nothing, once it has ended.
     fn key(&self) -> Option<Arc<CertifiedKey>> {
-        let shown = self.0.load();
-        (super::issue::wall_clock() < shown.until).then(|| Arc::clone(&shown.key))
+        (super::issue::wall_clock() < self.until).then(|| Arc::clone(&self.key))
     }
 }
 
-impl ResolvesServerCert for Present {
+impl ResolvesServerCert for Shown {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.key()
     }
 }
 
-impl ResolvesClientCert for Present {
+impl ResolvesClientCert for Shown {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.key()
     }

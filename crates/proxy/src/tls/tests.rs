@@ -1,9 +1,11 @@
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rustls::HandshakeKind;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::time::{Duration, SystemTime};
 use tenon_core::Timestamp;
-use tenon_core::identity::Workload;
+use tenon_core::identity::{SpiffeId, Workload};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -105,4 +107,40 @@ fn what_is_kept_is_found_again() {
     identities.keep_only(|workload| *workload == Workload::Gateway);
     assert!(identities.of(&identity.id.workload).is_none());
     assert!(identities.of(&Workload::Gateway).is_some());
+}
+
+/// One calls the other on a new connection: which handshake that took.
+async fn call(order: &Identities, payment: &Identities) -> HandshakeKind {
+    let [from, to] = [ORDER, PAYMENT].map(|id| id.parse::<SpiffeId>().unwrap().workload);
+    let (caller, called) = tokio::io::duplex(1 << 16);
+    let own = payment.of(&to).unwrap();
+    let answering = async {
+        let mut stream =
+            tokio_rustls::TlsAcceptor::from(Arc::clone(&own.server)).accept(called).await.unwrap();
+        // With which the ticket comes.
+        stream.write_all(b"!").await.unwrap();
+    };
+    let calling = async {
+        let own = holder(order, &from).unwrap();
+        let mut stream = secure(order, &own, &to, HTTP1, caller).await.unwrap();
+        stream.read_u8().await.unwrap();
+        stream.get_ref().1.handshake_kind().unwrap()
+    };
+    tokio::join!(answering, calling).1
+}
+
+#[tokio::test]
+async fn a_session_ends_with_the_certificates_that_it_remembers() {
+    let authority = Authority::new();
+    let (order, payment) = (Identities::new(), Identities::new());
+    order.put(&authority.identity(ORDER)).unwrap();
+    payment.put(&authority.identity(PAYMENT)).unwrap();
+    assert_eq!(call(&order, &payment).await, HandshakeKind::Full);
+    assert_eq!(call(&order, &payment).await, HandshakeKind::Resumed);
+    payment.put(&authority.identity(PAYMENT)).unwrap();
+    assert_eq!(call(&order, &payment).await, HandshakeKind::Full, "whoever is called has a new certificate");
+    assert_eq!(call(&order, &payment).await, HandshakeKind::Resumed);
+    order.put(&authority.identity(ORDER)).unwrap();
+    assert_eq!(call(&order, &payment).await, HandshakeKind::Full, "whoever calls has a new certificate");
+    assert_eq!(call(&order, &payment).await, HandshakeKind::Resumed);
 }
