@@ -14,6 +14,7 @@
 
 mod build;
 mod checks;
+mod expression;
 mod finding;
 mod form;
 mod format;

@@ -9,6 +9,7 @@
 
 mod balancing;
 mod policy;
+mod saga;
 mod security;
 mod service;
 mod subscription;
@@ -17,6 +18,10 @@ mod traffic;
 
 pub use balancing::{BalancingDoc, HashOnDoc};
 pub use policy::{ConditionDoc, HeaderEditsDoc, PoliciesDoc, PolicyActionDoc, PolicyDoc};
+pub use saga::{
+    OnUndoFailureDoc, SagaActionDoc, SagaDoc, SagaInputDoc, SagaKindDoc, SagaLateDoc, SagaRetryDoc,
+    SagaStepDoc, SagaUndoDoc, SagaWorkDoc,
+};
 pub use security::{
     AuthorizationDoc, CertificateDoc, GatewayTlsDoc, MeshDoc, MtlsDoc, PlainListenerDoc, SecurityDoc,
     TlsVersionDoc,
@@ -46,6 +51,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use tenon_core::group::Definition;
 use tenon_core::manifest::{ConfigEntry, ConfigKey, Mesh, System};
+use tenon_core::saga::SagaName;
 use tenon_core::{Namespace, ServiceName, SubscriptionName};
 
 /// A whole system.
@@ -75,6 +81,9 @@ pub struct SystemDoc {
     /// Subscriptions, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub subscriptions: BTreeMap<String, SubscriptionDoc>,
+    /// Sagas, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sagas: BTreeMap<String, SagaDoc>,
     /// Initial configuration, by service and key.
     pub config: BTreeMap<String, BTreeMap<String, ConfigEntryDoc>>,
 }
@@ -113,6 +122,11 @@ impl From<&System> for SystemDoc {
                 .iter()
                 .map(|(name, definition)| (name.to_string(), definition.into()))
                 .collect(),
+            sagas: system
+                .sagas
+                .iter()
+                .map(|(name, definition)| (name.to_string(), definition.into()))
+                .collect(),
             config: system.config.iter().map(entries).collect(),
         }
     }
@@ -136,6 +150,9 @@ impl TryFrom<&SystemDoc> for System {
         Ok(Self {
             name: parsed("name", &doc.name)?,
             subscriptions: keyed("subscriptions", &doc.subscriptions, subscription)?,
+            sagas: keyed("sagas", &doc.sagas, |name: &SagaName, doc| {
+                doc.to_definition(namespace.clone(), name.clone())
+            })?,
             namespace: namespace.clone(),
             services: keyed("services", &doc.services, |name: &ServiceName, doc| {
                 doc.to_service(name.clone())

@@ -1,6 +1,7 @@
 //! Arbitrary values of the types of `core`, for round trips. Spans are whole milliseconds, the coarsest that any
 //! form keeps.
 
+mod sagas;
 mod subscriptions;
 
 use proptest::collection::{btree_map, btree_set, vec};
@@ -581,6 +582,7 @@ pub(crate) fn system() -> impl Strategy<Value = System> {
                 policies,
                 name,
                 subscriptions: subscriptions::two(&namespace),
+                sagas: sagas::two(&namespace),
                 namespace,
                 services,
                 traffic,

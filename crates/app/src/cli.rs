@@ -4,10 +4,12 @@
 //! else to standard error.
 
 mod events;
+mod saga;
 mod subscriptions;
 mod topics;
 
 pub(crate) use events::{Append, Delete, EventsCommand, Forget, Read, Streams, Watch, Which};
+pub(crate) use saga::{SagaCommand, VerifySaga};
 pub(crate) use subscriptions::{
     CreateSubscription, ListParked, ListSubscriptions, NamedSubscription, OneParked, ParkedCommand, Pull,
     SomeParked, SubscriptionsCommand,
@@ -92,6 +94,11 @@ pub(crate) enum Command {
     Check(Check),
     /// Print the manifest's JSON Schema, for editors
     Schema,
+    /// Check the sagas of a manifest
+    Saga {
+        #[command(subcommand)]
+        command: SagaCommand,
+    },
     /// What runs, at a glance
     Status,
     /// The services and how many instances of each are healthy

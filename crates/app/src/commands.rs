@@ -9,6 +9,7 @@ pub(crate) mod log;
 pub(crate) mod logs;
 mod ready;
 pub(crate) mod roles;
+pub(crate) mod saga;
 pub(crate) mod services;
 pub(crate) mod sidecar;
 pub(crate) mod status;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command, global: &Global) -> Outcome {
         Command::Renew(options) => up::renew(screen, global, &options),
         Command::Check(options) => check::check(screen, &options),
         Command::Schema => check::schema(screen),
+        Command::Saga { command } => saga::saga(screen, &command),
         Command::Completions { shell } => {
             // Not straight to standard output: the generator panics if that cannot be written.
             let mut script = Vec::new();

@@ -53,6 +53,7 @@ pub(crate) fn system(services: impl IntoIterator<Item = Service>) -> System {
         telemetry: Default::default(),
         mesh: Default::default(),
         subscriptions: BTreeMap::new(),
+        sagas: BTreeMap::new(),
         config: BTreeMap::new(),
     }
 }

@@ -85,6 +85,7 @@ pub(crate) fn system(services: Vec<Service>) -> System {
         telemetry: Default::default(),
         mesh: Default::default(),
         subscriptions: BTreeMap::new(),
+        sagas: BTreeMap::new(),
         config: BTreeMap::new(),
     }
 }

@@ -24,6 +24,7 @@ use crate::config::Value;
 use crate::group::Definition;
 use crate::id::{InvalidName, Namespace, ServiceName, ServiceRef, SubscriptionName};
 use crate::policy::Policies;
+use crate::saga::{self, SagaName};
 use std::collections::BTreeMap;
 
 /// A key of a service's configuration: 1 to 128 characters of `a-z A-Z 0-9 . _ -`.
@@ -98,6 +99,8 @@ pub struct System {
     pub mesh: Mesh,
     /// Who is given which events. Their namespace is the system's.
     pub subscriptions: BTreeMap<SubscriptionName, Definition>,
+    /// Work over several services that is done wholly or undone wholly. Their namespace is the system's.
+    pub sagas: BTreeMap<SagaName, saga::Definition>,
     /// Initial configuration of services, with the JSON Schemas that values must satisfy.
     pub config: BTreeMap<ServiceName, BTreeMap<ConfigKey, ConfigEntry>>,
 }

@@ -6,6 +6,7 @@
 mod balance;
 mod gateway;
 pub(super) mod policy;
+pub(super) mod saga;
 mod security;
 mod service;
 mod subscription;
@@ -31,6 +32,7 @@ pub(super) fn system(root: &Node) -> System {
         telemetry: telemetry::telemetry(root.get("telemetry")),
         mesh: security::mesh(root.get("mesh")),
         subscriptions: subscription::subscriptions(root.get("subscriptions"), &namespace),
+        sagas: saga::sagas(root.get("sagas"), &namespace),
         config: config(root.get("config")),
         namespace,
     }

@@ -12,6 +12,7 @@ mod policies;
 mod ports;
 mod references;
 mod routes;
+mod sagas;
 mod security;
 mod traffic;
 
@@ -28,6 +29,7 @@ pub(super) fn names(root: &Node, problems: &mut Problems<'_>) {
     data::check(root, problems);
     config::check(root, problems);
     policies::check(root, problems);
+    sagas::check(root, problems);
 }
 
 /// Checks the system as a whole. `system` is what `root` says, without errors.

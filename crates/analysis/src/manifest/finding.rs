@@ -74,7 +74,7 @@ findings! {
         "An endpoint is listed twice; or an endpoint of a gRPC interface is not of the form \
          `/package.Service/Method`, or has a method other than `POST` (gRPC always uses POST).";
     UnknownService = "manifest.unknown-service", Error, "There is no such service",
-        "`depends_on`, `traffic`, `gateway`, `config` and `subscriptions` speak of services by the names under `services`.";
+        "`depends_on`, `traffic`, `gateway`, `config`, `subscriptions` and `sagas` speak of services by the names under `services`.";
     UnknownPolicy = "manifest.unknown-policy", Error, "There is no such policy",
         "`traffic` and routes of the gateway attach policies by the names under `policies`.";
     PolicyContradiction = "manifest.policy-contradiction", Error, "A policy's words do not fit together",
@@ -83,6 +83,12 @@ findings! {
     PolicyWithoutEffect = "manifest.policy-without-effect", Warning, "A policy has no effect where it is attached",
         "A `deny` without conditions refuses every call, whatever else is attached, so an `allow` beside it changes \
          nothing; and a policy that is attached to nothing does nothing.";
+    SagaUnknown = "manifest.saga-unknown", Error, "There is no such step or saga",
+        "`after` names steps of the same saga, and `saga` one of the sagas of the manifest.";
+    SagaShape = "manifest.saga-shape", Error, "A saga's steps do not fit together",
+        "A saga is a graph without circles. Steps that can be undone are before the pivot, of which there is at most one, and          retriable ones behind it. What undoes a call must be stated, even if it is `nothing`. A saga that is run by          another has no pivot, and does not run that one. [docs/sagas.md](sagas.md) tells why.";
+    SagaExpression = "manifest.saga-expression", Error, "An expression cannot be read, or uses what is not there",
+        "Expressions use `input`, `steps.NAME` of steps that are done before, `saga.id`, and, in what undoes a step,          `output`. Fields are checked where they are declared: a saga's `input` and a step's `output`.";
     ConfigMismatch = "manifest.config-mismatch", Error, "An initial value does not satisfy its schema",
         "The JSON Schema (2020-12) of a configuration key holds for its first value too. A schema can refer \
          only to itself: nothing is fetched.";

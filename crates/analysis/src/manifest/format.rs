@@ -8,6 +8,7 @@ mod balance;
 mod gateway;
 mod policy;
 mod record;
+mod saga;
 mod security;
 mod service;
 mod subscription;

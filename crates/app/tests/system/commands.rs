@@ -295,6 +295,49 @@ async fn check_reports_every_mistake_and_needs_no_system() {
     bad.tenon().run(&["check", "nowhere.yaml"]).await.exited(4);
 }
 
+const SAGAS: &str = "
+sagas:
+  place-order:
+    input: [customer]
+    steps:
+      create_order:
+        call: {service: payment, method: POST, path: /orders}
+        input: {customer: input.customer}
+        output: [id]
+        undo: {call: {service: payment, method: POST, path: /orders/cancel}, input: {id: output.id}}
+      take_payment:
+        call: {service: worker, method: POST, path: /payments}
+        input: {order: steps.create_order.id}
+        undo: {call: {service: worker, method: POST, path: /refunds}, input: {order: steps.create_order.id}}
+      confirm:
+        call: {service: payment, method: POST, path: /confirm}
+        kind: pivot
+        after: [take_payment]
+";
+
+#[tokio::test]
+async fn sagas_are_verified_and_what_breaks_them_is_told_as_a_story() {
+    let folder = Folder::with(&(manifest() + SAGAS));
+    folder.tenon().run(&["check"]).await.succeeded();
+    let said = folder.tenon().run(&["saga", "verify"]).await.succeeded();
+    assert!(said.out.starts_with("place-order: verified: 3 steps, "), "{said:?}");
+    assert!(said.out.contains("`confirm` can come to wait for somebody"), "{said:?}");
+
+    let lapse = ["saga", "verify", "--saga", "place-order", "--lapse", "take_payment=repeats"];
+    let said = folder.tenon().run(&lapse).await.exited(3);
+    assert!(said.out.contains("1. the saga is started"), "{said:?}");
+    assert!(said.out.contains("Broken: a step took effect twice."), "{said:?}");
+
+    let bounded = ["saga", "verify", "--states", "100", "-o", "json"];
+    let said = folder.tenon().run(&bounded).await.succeeded().json();
+    assert_eq!(said["sagas"][0]["verdict"], "bounded");
+
+    folder.tenon().run(&["saga", "verify", "--saga", "other"]).await.exited(4);
+    folder.tenon().run(&["saga", "verify", "--lapse", "nothing"]).await.exited(3);
+    let without = Folder::with(&manifest());
+    without.tenon().run(&["saga", "verify"]).await.exited(4);
+}
+
 #[tokio::test]
 async fn the_schema_and_the_completions_are_data() {
     let folder = Folder::with(&manifest());

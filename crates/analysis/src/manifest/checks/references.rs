@@ -16,6 +16,7 @@ pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
     names.of_gateway(root);
     names.of_config(root);
     names.of_subscriptions(root);
+    names.of_sagas(root);
 }
 
 struct Names<'a, 'b, 'c> {
@@ -78,6 +79,26 @@ impl Names<'_, '_, '_> {
             let service = entry.value.get("push").and_then(|push| push.get("service"));
             if let Some(service) = service.filter(|it| it.text().is_some_and(|name| !name.contains('.'))) {
                 self.must_be_known(service, &format!("subscriptions.{}.push.service", entry.key));
+            }
+        }
+    }
+
+    /// The same.
+    fn of_sagas(&mut self, root: &Node) {
+        for saga in root.get("sagas").map(Node::entries).unwrap_or_default() {
+            for step in saga.value.get("steps").map(Node::entries).unwrap_or_default() {
+                let path = format!("sagas.{}.steps.{}", saga.key, step.key);
+                for (keys, path) in [
+                    (&["call", "service"][..], format!("{path}.call.service")),
+                    (&["undo", "call", "service"], format!("{path}.undo.call.service")),
+                ] {
+                    let service = super::at(&step.value, keys);
+                    if let Some(service) =
+                        service.filter(|it| it.text().is_some_and(|name| !name.contains('.')))
+                    {
+                        self.must_be_known(service, &path);
+                    }
+                }
             }
         }
     }

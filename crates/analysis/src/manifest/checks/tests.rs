@@ -1,6 +1,8 @@
 use crate::manifest::tests::{SMALLEST, codes, only};
 use crate::manifest::{Severity, read};
 
+mod sagas;
+
 /// A system of services that each have a command, one endpoint, and these dependencies.
 fn services(calls: &[(&str, &[&str])]) -> String {
     let service = |(name, callees): &(&str, &[&str])| {

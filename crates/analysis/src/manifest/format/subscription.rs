@@ -235,7 +235,7 @@ static ORDER: TextForm = TextForm {
     check: |text| parse_ordering(text).map(drop).map_err(|_| "is none of these".to_owned()),
 };
 
-static SERVICE_REF: TextForm = TextForm {
+pub(crate) static SERVICE_REF: TextForm = TextForm {
     noun: "service",
     form: "a service's name, or name.namespace",
     characters: 1..=127,

@@ -2,6 +2,7 @@
 
 use super::gateway::GATEWAY;
 use super::policy::POLICY;
+use super::saga::{SAGA, SAGA_NAME};
 use super::security::MESH;
 use super::service::SERVICE;
 use super::subscription::{SUBSCRIPTION, SUBSCRIPTION_NAME};
@@ -59,6 +60,12 @@ pub(crate) static SYSTEM: Record = Record {
             "Who is given which events, by name. One that is taken out of the manifest is deleted, with its progress.",
         )
         .elsewhere(&["consumers", "consumer_groups", "topics"]),
+        Field::optional(
+            "sagas",
+            Shape::Map { key: &SAGA_NAME, value: &Shape::Record(&SAGA), least: 0, most: 1_000 },
+            "Work over several services that is done wholly or undone wholly, by name.",
+        )
+        .elsewhere(&["workflows", "transactions"]),
         Field::optional(
             "config",
             Shape::Map {

@@ -199,6 +199,7 @@ fn system() -> System {
     let services = [managed(), external()];
     System {
         subscriptions: Default::default(),
+        sagas: Default::default(),
         name: "shop".parse().unwrap(),
         namespace: "bank".parse().unwrap(),
         services: services.into_iter().map(|it| (it.name.clone(), it)).collect(),

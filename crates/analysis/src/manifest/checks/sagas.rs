@@ -1,0 +1,259 @@
+//! Sagas: their shape, and what their expressions use.
+
+use crate::manifest::build::saga::{expressions, saga};
+use crate::manifest::expression;
+use crate::manifest::finding::Finding;
+use crate::manifest::problems::{Draft, Problems};
+use crate::manifest::source::{Span, shortened};
+use crate::manifest::suggest;
+use crate::manifest::tree::{Entry, Node};
+use std::collections::{BTreeMap, BTreeSet};
+use tenon_core::Namespace;
+use tenon_core::saga::{Definition, Kind, Saga, SagaName, StepIx, StepSet, Work};
+
+pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
+    let entries = root.get("sagas").map(Node::entries).unwrap_or_default();
+    let definitions: BTreeMap<&str, Definition> = entries
+        .iter()
+        .filter_map(|entry| {
+            let name: SagaName = entry.key.parse().ok()?;
+            Some((entry.key.as_str(), saga(&entry.value, &Namespace::default(), name)?))
+        })
+        .collect();
+    for entry in entries {
+        let mut check = Check { saga: entry, definitions: &definitions, problems };
+        check.names();
+        check.undo_is_stated();
+        let before = check.shape();
+        check.expressions(before.as_deref());
+    }
+}
+
+struct Check<'a, 'b, 'c> {
+    saga: &'a Entry,
+    definitions: &'a BTreeMap<&'a str, Definition>,
+    problems: &'b mut Problems<'c>,
+}
+
+/// What an expression may use.
+struct Scope<'a> {
+    /// Of the steps, those that are done by then.
+    before: Option<StepSet>,
+    /// Whose own output it may use.
+    own: Option<&'a Entry>,
+    /// Where the expression belongs to, for people.
+    of: &'a str,
+}
+
+impl<'a> Check<'a, '_, '_> {
+    fn steps(&self) -> &'a [Entry] {
+        self.saga.value.get("steps").map(Node::entries).unwrap_or_default()
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("sagas.{}.{rest}", self.saga.key)
+    }
+
+    fn add(&mut self, finding: Finding, span: Span, path: &str, message: String, label: &str) {
+        let path = self.path(path);
+        self.problems.add(Draft::new(finding, span, message).path(path).label(label));
+    }
+
+    /// The steps and sagas that are named are there.
+    fn names(&mut self) {
+        let steps: Vec<&str> = self.steps().iter().map(|entry| entry.key.as_str()).collect();
+        for step in self.steps() {
+            let after = step.value.get("after").map(Node::items).unwrap_or_default();
+            for (index, item) in after.iter().enumerate() {
+                let Some(name) = item.text().filter(|name| !steps.contains(name)) else { continue };
+                let path = self.path(&format!("steps.{}.after[{index}]", step.key));
+                let message = format!("there is no step `{}`", shortened(name));
+                let draft = Draft::new(Finding::SagaUnknown, item.span, message).path(path);
+                let draft = draft.label("expected the name of one of the saga's steps");
+                self.problems.add(draft.suggestion(suggest::nearest(name, steps.iter().copied())));
+            }
+            if let Some(child) = step.value.get("saga") {
+                self.child(step, child);
+            }
+        }
+    }
+
+    fn child(&mut self, step: &Entry, node: &Node) {
+        let Some(name) = node.text() else { return };
+        let path = format!("steps.{}.saga", step.key);
+        let Some(child) = self.definitions.get(name) else {
+            let message = format!("there is no saga `{}`", shortened(name));
+            let draft = Draft::new(Finding::SagaUnknown, node.span, message).path(self.path(&path));
+            let draft = draft.label("expected the name of one of the sagas");
+            self.problems.add(draft.suggestion(suggest::nearest(name, self.definitions.keys().copied())));
+            return;
+        };
+        if child.steps.iter().any(|step| step.kind == Kind::Pivot) {
+            let message = format!("`{name}` has a pivot, so it could not be reverted");
+            self.add(Finding::SagaShape, node.span, &path, message, "expected a saga without a pivot");
+        }
+        if self.reaches(name, &self.saga.key, &mut BTreeSet::new()) {
+            let message = format!("`{}` runs itself in the end", self.saga.key);
+            self.add(
+                Finding::SagaShape,
+                node.span,
+                &path,
+                message,
+                "expected a saga that does not run this one",
+            );
+        }
+    }
+
+    fn reaches(&self, from: &str, to: &str, seen: &mut BTreeSet<String>) -> bool {
+        if from == to {
+            return true;
+        }
+        if !seen.insert(from.to_owned()) {
+            return false;
+        }
+        let steps = self.definitions.get(from).map(|it| it.steps.as_slice()).unwrap_or_default();
+        steps.iter().any(|step| match &step.work {
+            Work::Child(child) => self.reaches(child.as_str(), to, seen),
+            _ => false,
+        })
+    }
+
+    /// Whether something undoes a call must be said, lest it be forgotten.
+    fn undo_is_stated(&mut self) {
+        for step in self.steps() {
+            let kind = step.value.get("kind").and_then(Node::text).unwrap_or("compensatable");
+            let called = step.value.get("call").is_some();
+            if called && kind == "compensatable" && step.value.get("undo").is_none() {
+                let message = format!("nothing undoes the step `{}`", step.key);
+                let path = self.path(&format!("steps.{}", step.key));
+                let draft = Draft::new(Finding::SagaShape, step.key_span, message).path(path);
+                let draft = draft.label("expected an `undo` here");
+                self.problems.add(draft.help(
+                    "if it only reads, state `undo: nothing`; if it is the last that may fail, `kind: pivot`",
+                ));
+            }
+        }
+    }
+
+    /// Checks the shape; of each step, those that are done before it.
+    fn shape(&mut self) -> Option<Vec<StepSet>> {
+        let definition = self.definitions.get(self.saga.key.as_str())?.clone();
+        match Saga::new(definition) {
+            Ok(saga) => {
+                let before = |step| saga.steps().filter(|other| saga.behind(*other).has(step)).collect();
+                Some(saga.steps().map(before).collect())
+            }
+            Err(refusal) => {
+                let named = |entry: &&Entry| refusal.detail.starts_with(&format!("step `{}` ", entry.key));
+                let step = self.steps().iter().find(named);
+                let (span, path) = match step {
+                    Some(step) => (step.key_span, self.path(&format!("steps.{}", step.key))),
+                    None => (self.saga.key_span, format!("sagas.{}", self.saga.key)),
+                };
+                let draft = Draft::new(Finding::SagaShape, span, refusal.detail).path(path);
+                self.problems.add(draft.label("this"));
+                None
+            }
+        }
+    }
+
+    fn expressions(&mut self, before: Option<&[StepSet]>) {
+        let all: StepSet = (0..self.steps().len() as u8).map(StepIx).collect();
+        for (number, step) in self.steps().iter().enumerate() {
+            let done = before.and_then(|before| before.get(number).copied());
+            let scope = Scope { before: done, own: None, of: &step.key };
+            self.each(step.value.get("input"), &format!("steps.{}.input", step.key), &scope);
+            let undo = step.value.get("undo").and_then(|undo| undo.get("input"));
+            let scope = Scope { before: done, own: Some(step), of: &step.key };
+            self.each(undo, &format!("steps.{}.undo.input", step.key), &scope);
+        }
+        let scope = Scope { before: Some(all), own: None, of: "output" };
+        self.each(self.saga.value.get("output"), "output", &scope);
+        let scope = Scope { before: Some(StepSet::NONE), own: None, of: "serialize_by" };
+        self.each(self.saga.value.get("serialize_by"), "serialize_by", &scope);
+    }
+
+    fn each(&mut self, node: Option<&Node>, path: &str, scope: &Scope<'_>) {
+        for expression in expressions(node) {
+            let Some(text) = expression::written(expression) else { continue };
+            if text.len() > tenon_core::saga::MAX_EXPR || text.trim().is_empty() {
+                let message = "the expression is empty or too long".to_owned();
+                self.add(
+                    Finding::SagaExpression,
+                    expression.span,
+                    path,
+                    message,
+                    "expected 1 to 4,096 bytes",
+                );
+                continue;
+            }
+            match expression::read(text) {
+                Ok(paths) => paths.iter().for_each(|used| self.used(used, expression.span, path, scope)),
+                Err(problem) => {
+                    let message = format!("`{}` is no expression", shortened(text));
+                    self.add(Finding::SagaExpression, expression.span, path, message, &problem);
+                }
+            }
+        }
+    }
+
+    fn used(&mut self, used: &[String], span: Span, path: &str, scope: &Scope<'_>) {
+        let Some((root, fields)) = used.split_first() else { return };
+        let declared =
+            |list: Option<&'a Node>| list.map(|list| list.items().iter().filter_map(Node::text).collect());
+        match root.as_str() {
+            "input" => {
+                let known = declared(self.saga.value.get("input"));
+                self.field("input", fields.first(), known, span, path);
+            }
+            "steps" => self.step(fields, span, path, scope),
+            "saga" => self.field("saga", fields.first(), Some(vec!["id"]), span, path),
+            "output" if scope.own.is_some() => {
+                let known = declared(scope.own.and_then(|_| self.own_output(scope.of)));
+                self.field("output", fields.first(), known, span, path);
+            }
+            _ => {
+                let known = ["input", "steps", "saga", "output"];
+                let message = format!("there is no variable `{}`", shortened(root));
+                let draft = Draft::new(Finding::SagaExpression, span, message).path(self.path(path));
+                let expected = match scope.own {
+                    Some(_) => "expected `input`, `steps`, `output` or `saga`",
+                    None => "expected `input`, `steps` or `saga`",
+                };
+                self.problems.add(draft.label(expected).suggestion(suggest::nearest(root, known)));
+            }
+        }
+    }
+
+    fn own_output(&self, step: &str) -> Option<&'a Node> {
+        self.steps().iter().find(|entry| entry.key == step)?.value.get("output")
+    }
+
+    fn step(&mut self, fields: &[String], span: Span, path: &str, scope: &Scope<'_>) {
+        let Some((name, fields)) = fields.split_first() else { return };
+        let Some(number) = self.steps().iter().position(|entry| entry.key == *name) else {
+            let message = format!("there is no step `{}`", shortened(name));
+            let draft = Draft::new(Finding::SagaExpression, span, message).path(self.path(path));
+            let draft = draft.label("expected the name of one of the saga's steps");
+            let known = self.steps().iter().map(|entry| entry.key.as_str());
+            return self.problems.add(draft.suggestion(suggest::nearest(name, known)));
+        };
+        if scope.before.is_some_and(|before| !before.has(StepIx(number as u8))) {
+            let message = format!("`{name}` need not be done before `{}`", scope.of);
+            self.add(Finding::SagaExpression, span, path, message, "expected a step that it depends on");
+        }
+        let declared = self.own_output(name).map(|list| list.items().iter().filter_map(Node::text).collect());
+        self.field(&format!("steps.{name}"), fields.first(), declared, span, path);
+    }
+
+    fn field(&mut self, of: &str, field: Option<&String>, known: Option<Vec<&str>>, span: Span, path: &str) {
+        let (Some(field), Some(known)) = (field, known) else { return };
+        if known.contains(&field.as_str()) {
+            return;
+        }
+        let message = format!("`{of}` has no field `{}`", shortened(field));
+        let draft = Draft::new(Finding::SagaExpression, span, message).path(self.path(path));
+        let draft = draft.label("expected one of the fields that are declared");
+        self.problems.add(draft.suggestion(suggest::nearest(field, known.iter().copied())));
+    }
+}

@@ -1,0 +1,127 @@
+//! Sagas.
+
+use super::*;
+
+const SERVICES: [(&str, &[&str]); 2] = [("order", &[]), ("payment", &[])];
+
+fn sagas(text: &str) -> String {
+    services(&SERVICES) + "sagas:\n" + text
+}
+
+/// A saga of two steps, of which the second is as is told.
+fn second(step: &str) -> String {
+    sagas(&format!(
+        "  place-order:
+    input: [customer, amount]
+    steps:
+      create: {{call: {{service: order, method: POST, path: /orders}}, input: {{customer: input.customer}}, output: [id], undo: {{call: {{service: order, method: POST, path: /cancel}}, input: {{id: output.id}}}}}}
+      pay: {step}
+"
+    ))
+}
+
+fn found(text: &str) -> Vec<(String, String)> {
+    let (_, report) = read(text, "tenon.yaml");
+    report.problems.iter().map(|it| (it.path.clone(), it.message.clone())).collect()
+}
+
+#[test]
+fn a_saga_is_built_with_the_dependencies_that_it_uses() {
+    let text = second(
+        "{call: {service: payment, method: POST, path: /payments}, kind: pivot, input: {order: steps.create.id, amount: input.amount}}",
+    );
+    let (system, report) = read(&text, "tenon.yaml");
+    assert_eq!(report.problems, []);
+    let system = system.unwrap();
+    let saga = system.sagas.values().next().unwrap();
+    let pay = &saga.steps[1];
+    assert_eq!(pay.after, tenon_core::saga::StepSet::one(tenon_core::saga::StepIx(0)));
+    assert_eq!(pay.kind, tenon_core::saga::Kind::Pivot);
+    assert!(saga.steps[0].undo.is_some());
+}
+
+#[test]
+fn expressions_are_checked_against_what_is_there() {
+    let step = |input: &str| {
+        second(&format!(
+            "{{call: {{service: payment, method: POST, path: /payments}}, kind: pivot, input: {{a: \"{input}\"}}}}"
+        ))
+    };
+    let path = "sagas.place-order.steps.pay.input";
+    for (input, message) in [
+        ("input.amout", "`input` has no field `amout`"),
+        ("steps.create.nr", "`steps.create` has no field `nr`"),
+        ("steps.creat.id", "there is no step `creat`"),
+        ("order.id", "there is no variable `order`"),
+        ("output.id", "there is no variable `output`"),
+        ("1 +", "`1 +` is no expression"),
+    ] {
+        assert_eq!(found(&step(input)), [(path.to_owned(), message.to_owned())], "{input}");
+    }
+    assert_eq!(found(&step("saga.id + string(size(input.customer))")), []);
+}
+
+#[test]
+fn a_step_that_uses_what_is_not_done_before_it_is_found() {
+    let text = second("{call: {service: payment, method: POST, path: /pay}, kind: pivot}")
+        .replace("id: output.id", "id: steps.pay.id");
+    let problems = found(&text);
+    assert_eq!(
+        problems,
+        [(
+            "sagas.place-order.steps.create.undo.input".to_owned(),
+            "`pay` need not be done before `create`".to_owned()
+        )]
+    );
+}
+
+#[test]
+fn a_wrong_shape_is_found_at_its_step() {
+    let call = "call: {service: payment, method: POST, path: /pay}";
+    for (step, message) in [
+        (format!("{{{call}}}"), "nothing undoes the step `pay`"),
+        (
+            format!("{{{call}, kind: retriable}}"),
+            "step `pay` is retriable, but not behind a pivot; let it depend on one",
+        ),
+        (
+            format!("{{{call}, after: [pay], undo: nothing}}"),
+            "step `pay` depends on itself, or on a step that is not there",
+        ),
+    ] {
+        assert_eq!(found(&second(&step)), [("sagas.place-order.steps.pay".to_owned(), message.to_owned())]);
+    }
+    let unknown = second(&format!("{{{call}, after: [crate], undo: nothing}}"));
+    assert_eq!(
+        found(&unknown),
+        [("sagas.place-order.steps.pay.after[0]".to_owned(), "there is no step `crate`".to_owned())]
+    );
+}
+
+#[test]
+fn services_of_sagas_must_be_there() {
+    let text = second("{call: {service: paymnt, method: POST, path: /pay}, kind: pivot}");
+    assert_eq!(
+        found(&text),
+        [("sagas.place-order.steps.pay.call.service".to_owned(), "there is no service `paymnt`".to_owned())]
+    );
+}
+
+#[test]
+fn a_saga_that_is_run_can_be_reverted_and_does_not_run_who_runs_it() {
+    let child = |kind: &str| {
+        second("{saga: child}")
+            + &format!(
+                "  child:\n    steps:\n      one: {{call: {{service: payment, method: POST, path: /x}}, {kind}}}\n"
+            )
+    };
+    assert_eq!(found(&child("undo: nothing")), []);
+    let path = "sagas.place-order.steps.pay.saga".to_owned();
+    assert_eq!(
+        found(&child("kind: pivot")),
+        [(path.clone(), "`child` has a pivot, so it could not be reverted".to_owned())]
+    );
+    let messages: Vec<String> = found(&second("{saga: place-order}")).into_iter().map(|it| it.1).collect();
+    assert_eq!(messages, ["`place-order` runs itself in the end"]);
+    assert_eq!(found(&second("{saga: chld}")), [(path, "there is no saga `chld`".to_owned())]);
+}

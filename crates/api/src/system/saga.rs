@@ -1,0 +1,368 @@
+//! Sagas, as a manifest and the log have them.
+
+use super::{BackoffDoc, PriorityDoc, within};
+use crate::InvalidMessage;
+use crate::invalid::{Checked, each, parsed};
+use crate::mirror::mirror;
+use crate::text::millis::round_up;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tenon_core::Namespace;
+use tenon_core::retry::Backoff;
+use tenon_core::saga::{
+    Action, Call, Definition, Expr, InputOf, Kind, Late, OnUndoFailure, Retry, Saga, SagaName, Step, StepIx,
+    StepSet, Undo, UndoWork, Work,
+};
+
+/// A saga: steps over several services that are done wholly or undone wholly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SagaDoc {
+    /// Its steps.
+    pub steps: Vec<SagaStepDoc>,
+    /// How long the whole may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// How much its calls matter.
+    pub priority: PriorityDoc,
+    /// An expression (CEL): sagas with the same value run one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serialize_by: Option<String>,
+    /// What it answers with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<SagaInputDoc>,
+}
+
+/// A step of a saga.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SagaStepDoc {
+    /// Its name.
+    pub name: String,
+    /// The steps that it depends on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// Whether it can be undone.
+    pub kind: SagaKindDoc,
+    /// What it does.
+    pub work: SagaWorkDoc,
+    /// What is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<SagaInputDoc>,
+    /// How often and how soon it is tried.
+    pub retry: SagaRetryDoc,
+    /// What undoes it; nothing if null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<SagaUndoDoc>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SagaWorkDoc {
+    /// A service is called.
+    Call {
+        /// What is called.
+        action: SagaActionDoc,
+        /// How long to wait for the answer.
+        timeout_ms: u64,
+    },
+    /// An event from outside is waited for.
+    Signal {
+        /// Its name.
+        name: String,
+        /// How long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout_ms: Option<u64>,
+        /// What happens then.
+        late: SagaLateDoc,
+    },
+    /// Time passes.
+    Timer {
+        /// How much.
+        delay_ms: u64,
+    },
+    /// Another saga is run.
+    Saga {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What is called: a method and path, or a gRPC method.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SagaActionDoc {
+    /// The service: its name, or `name.namespace`.
+    pub service: String,
+    /// The HTTP method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The path; its variables are fields of the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The gRPC method, `package.Service/Method`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<String>,
+}
+
+/// What is sent: an expression (CEL), or one for each field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SagaInputDoc {
+    /// The value of one expression.
+    Whole(String),
+    /// An object.
+    Fields(BTreeMap<String, String>),
+}
+
+/// How often and how soon something is tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SagaRetryDoc {
+    /// The tries, the first included.
+    pub tries: u32,
+    /// How long to wait between them.
+    pub backoff: BackoffDoc,
+}
+
+/// What undoes a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SagaUndoDoc {
+    /// What is called; if null, the saga that the step ran is reverted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<SagaActionDoc>,
+    /// How long to wait for the answer.
+    #[serde(default)]
+    pub timeout_ms: u64,
+    /// What is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<SagaInputDoc>,
+    /// How often and how soon it is tried.
+    pub retry: SagaRetryDoc,
+    /// What happens when that is spent.
+    pub on_failure: OnUndoFailureDoc,
+}
+
+mirror! {
+    /// Whether a step can be undone.
+    SagaKindDoc of Kind {
+        /// Before the pivot: it can be undone.
+        Compensatable,
+        /// The point of no return.
+        Pivot,
+        /// Behind the pivot: it is tried until it is done.
+        Retriable,
+    }
+}
+
+mirror! {
+    /// What becomes of a step whose signal does not come in time.
+    SagaLateDoc of Late {
+        /// It fails.
+        Fail,
+        /// It is done, without an output.
+        Continue,
+    }
+}
+
+mirror! {
+    /// What happens when a step cannot be undone.
+    OnUndoFailureDoc of OnUndoFailure {
+        /// It waits for somebody, and the others are undone.
+        Park,
+        /// It is left as it is.
+        Skip,
+        /// It waits for somebody, and so do the others.
+        Escalate,
+    }
+}
+
+impl From<&Definition> for SagaDoc {
+    fn from(definition: &Definition) -> Self {
+        Self {
+            steps: definition.steps.iter().map(|it| step_doc(it, &definition.steps)).collect(),
+            deadline_ms: definition.deadline.map(round_up),
+            priority: definition.priority.into(),
+            serialize_by: definition.serialize_by.as_ref().map(|it| it.as_str().to_owned()),
+            output: input_doc(&definition.output),
+        }
+    }
+}
+
+impl SagaDoc {
+    /// The definition, as the saga of this name.
+    ///
+    /// # Errors
+    /// [`InvalidMessage`] names the field.
+    pub fn to_definition(&self, namespace: Namespace, name: SagaName) -> Result<Definition, InvalidMessage> {
+        let definition = Definition {
+            namespace,
+            name,
+            steps: each("steps", &self.steps, |it| step(it, &self.steps))?,
+            deadline: self.deadline_ms.map(Duration::from_millis),
+            priority: self.priority.into(),
+            serialize_by: self.serialize_by.as_deref().map(|text| expr("serialize_by", text)).transpose()?,
+            output: input("output", self.output.as_ref())?,
+        };
+        let saga = Saga::new(definition).map_err(|refusal| InvalidMessage::new("steps", refusal.detail))?;
+        Ok(saga.definition().clone())
+    }
+}
+
+fn step_doc(step: &Step, all: &[Step]) -> SagaStepDoc {
+    let named = |step: StepIx| Some(all.get(step.index())?.name.to_string());
+    SagaStepDoc {
+        name: step.name.to_string(),
+        after: step.after.iter().filter_map(named).collect(),
+        kind: step.kind.into(),
+        work: match &step.work {
+            Work::Call { action, timeout } => {
+                SagaWorkDoc::Call { action: action.into(), timeout_ms: round_up(*timeout) }
+            }
+            Work::Signal { name, timeout, late } => SagaWorkDoc::Signal {
+                name: name.to_string(),
+                timeout_ms: timeout.map(round_up),
+                late: (*late).into(),
+            },
+            Work::Timer(delay) => SagaWorkDoc::Timer { delay_ms: round_up(*delay) },
+            Work::Child(name) => SagaWorkDoc::Saga { name: name.to_string() },
+        },
+        input: input_doc(&step.input),
+        retry: step.retry.into(),
+        undo: step.undo.as_ref().map(undo_doc),
+    }
+}
+
+fn undo_doc(undo: &Undo) -> SagaUndoDoc {
+    let (action, timeout_ms) = match &undo.work {
+        UndoWork::Call { action, timeout } => (Some(action.into()), round_up(*timeout)),
+        UndoWork::Revert => (None, 0),
+    };
+    SagaUndoDoc {
+        action,
+        timeout_ms,
+        input: input_doc(&undo.input),
+        retry: undo.retry.into(),
+        on_failure: undo.on_failure.into(),
+    }
+}
+
+fn input_doc(input: &InputOf) -> Option<SagaInputDoc> {
+    match input {
+        InputOf::Nothing => None,
+        InputOf::Whole(expr) => Some(SagaInputDoc::Whole(expr.as_str().to_owned())),
+        InputOf::Fields(fields) => {
+            let field = |(name, expr): (&String, &Expr)| (name.clone(), expr.as_str().to_owned());
+            Some(SagaInputDoc::Fields(fields.iter().map(field).collect()))
+        }
+    }
+}
+
+impl From<&Action> for SagaActionDoc {
+    fn from(action: &Action) -> Self {
+        let none = Self { service: action.service.to_string(), method: None, path: None, grpc: None };
+        match &action.call {
+            Call::Http { method, path } => {
+                Self { method: Some(method.as_str().to_owned()), path: Some(path.to_string()), ..none }
+            }
+            Call::Grpc(method) => Self { grpc: Some(method.to_string()), ..none },
+        }
+    }
+}
+
+impl From<Retry> for SagaRetryDoc {
+    fn from(retry: Retry) -> Self {
+        let Backoff { delay, jitter, max_delay } = retry.backoff;
+        let backoff =
+            BackoffDoc { delay: delay.into(), jitter: jitter.into(), max_delay_ms: round_up(max_delay) };
+        Self { tries: retry.tries, backoff }
+    }
+}
+
+fn step(doc: &SagaStepDoc, all: &[SagaStepDoc]) -> Checked<Step> {
+    let numbered = |name: &String| {
+        let number = all.iter().position(|step| step.name == *name);
+        let number = number.and_then(|number| u8::try_from(number).ok());
+        number.map(StepIx).ok_or_else(|| InvalidMessage::new("", format_args!("there is no step {name:?}")))
+    };
+    let after: Vec<StepIx> = each("after", &doc.after, numbered)?;
+    Ok(Step {
+        name: parsed("name", &doc.name)?,
+        after: after.into_iter().collect::<StepSet>(),
+        kind: doc.kind.into(),
+        work: work(&doc.work).map_err(|error| error.within("work"))?,
+        input: input("input", doc.input.as_ref())?,
+        retry: retry(&doc.retry).map_err(|error| error.within("retry"))?,
+        undo: doc.undo.as_ref().map(|it| undo(it).map_err(|error| error.within("undo"))).transpose()?,
+    })
+}
+
+fn work(doc: &SagaWorkDoc) -> Checked<Work> {
+    Ok(match doc {
+        SagaWorkDoc::Call { action: it, timeout_ms } => {
+            Work::Call { action: action(it)?, timeout: Duration::from_millis(*timeout_ms) }
+        }
+        SagaWorkDoc::Signal { name, timeout_ms, late } => Work::Signal {
+            name: parsed("name", name)?,
+            timeout: timeout_ms.map(Duration::from_millis),
+            late: (*late).into(),
+        },
+        SagaWorkDoc::Timer { delay_ms } => Work::Timer(Duration::from_millis(*delay_ms)),
+        SagaWorkDoc::Saga { name } => Work::Child(parsed("name", name)?),
+    })
+}
+
+fn action(doc: &SagaActionDoc) -> Checked<Action> {
+    let call = match (&doc.method, &doc.path, &doc.grpc) {
+        (Some(method), Some(path), None) => Call::Http {
+            method: tenon_core::manifest::HttpMethod::new(method)
+                .map_err(|error| InvalidMessage::new("method", error))?,
+            path: tenon_core::manifest::PathPattern::new(path)
+                .map_err(|error| InvalidMessage::new("path", error))?,
+        },
+        (None, None, Some(method)) => Call::Grpc(method.as_str().into()),
+        _ => return Err(InvalidMessage::new("action", "has to have `method` and `path`, or `grpc`")),
+    };
+    Ok(Action { service: parsed("service", &doc.service)?, call })
+}
+
+fn undo(doc: &SagaUndoDoc) -> Checked<Undo> {
+    let work = match &doc.action {
+        Some(it) => UndoWork::Call { action: action(it)?, timeout: Duration::from_millis(doc.timeout_ms) },
+        None => UndoWork::Revert,
+    };
+    Ok(Undo {
+        work,
+        input: input("input", doc.input.as_ref())?,
+        retry: retry(&doc.retry).map_err(|error| error.within("retry"))?,
+        on_failure: doc.on_failure.into(),
+    })
+}
+
+fn retry(doc: &SagaRetryDoc) -> Checked<Retry> {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    let max_delay = Duration::from_millis(within("backoff.max_delay_ms", doc.backoff.max_delay_ms, 0..=DAY)?);
+    let backoff = Backoff { delay: doc.backoff.delay.into(), jitter: doc.backoff.jitter.into(), max_delay };
+    Ok(Retry { tries: doc.tries, backoff })
+}
+
+fn input(field: &str, doc: Option<&SagaInputDoc>) -> Checked<InputOf> {
+    Ok(match doc {
+        None => InputOf::Nothing,
+        Some(SagaInputDoc::Whole(text)) => InputOf::Whole(expr(field, text)?),
+        Some(SagaInputDoc::Fields(fields)) => {
+            let read = |(name, text): (&String, &String)| {
+                Ok((name.clone(), expr(&format!("{field}.{name}"), text)?))
+            };
+            InputOf::Fields(fields.iter().map(read).collect::<Checked<_>>()?)
+        }
+    })
+}
+
+fn expr(field: &str, text: &str) -> Checked<Expr> {
+    Expr::new(text).map_err(|error| InvalidMessage::new(field, error))
+}

@@ -1,0 +1,78 @@
+//! Sagas.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tenon_core::Namespace;
+use tenon_core::priority::Priority;
+use tenon_core::saga::{
+    Action, Call, Definition, Expr, InputOf, Kind, Late, OnUndoFailure, Retry, SagaName, SignalName, Step,
+    StepIx, StepName, StepSet, Undo, UndoWork, Work,
+};
+
+/// Two sagas that use everything, of which one runs the other.
+pub(super) fn two(namespace: &Namespace) -> BTreeMap<SagaName, Definition> {
+    let child = Definition {
+        deadline: None,
+        serialize_by: None,
+        ..saga(namespace, "child", vec![call("only", &[])])
+    };
+    let undo =
+        Undo { work: UndoWork::Revert, input: InputOf::Nothing, on_failure: OnUndoFailure::Park, ..undo() };
+    let run = Step { work: Work::Child(child.name.clone()), undo: Some(undo), ..call("run", &[0]) };
+    let name = SignalName::new("approved").unwrap();
+    let signal = Work::Signal { name, timeout: Some(Duration::from_secs(60)), late: Late::Continue };
+    let wait = Step { work: signal, undo: None, ..call("wait", &[0]) };
+    let timer = Step { work: Work::Timer(Duration::from_secs(1)), undo: None, ..call("timer", &[]) };
+    let pivot = Step { kind: Kind::Pivot, undo: None, ..call("pay", &[]) };
+    let grpc =
+        Action { service: "order".parse().unwrap(), call: Call::Grpc("shop.v1.Orders/Confirm".into()) };
+    let confirm = Work::Call { action: grpc, timeout: Duration::from_secs(1) };
+    let confirm = Step { kind: Kind::Retriable, undo: None, work: confirm, ..call("confirm", &[4]) };
+    let steps = vec![call("create", &[]), run, wait, timer, pivot, confirm];
+    [saga(namespace, "place-order", steps), child].into_iter().map(|it| (it.name.clone(), it)).collect()
+}
+
+fn saga(namespace: &Namespace, name: &str, steps: Vec<Step>) -> Definition {
+    Definition {
+        namespace: namespace.clone(),
+        name: SagaName::new(name).unwrap(),
+        steps,
+        deadline: Some(Duration::from_secs(60)),
+        priority: Priority::Critical,
+        serialize_by: Some(expr("input.customer")),
+        output: InputOf::Whole(expr("input")),
+    }
+}
+
+fn expr(text: &str) -> Expr {
+    Expr::new(text).unwrap()
+}
+
+fn action() -> Action {
+    let call = Call::Http {
+        method: tenon_core::manifest::HttpMethod::new("POST").unwrap(),
+        path: tenon_core::manifest::PathPattern::new("/orders/{id}").unwrap(),
+    };
+    Action { service: "order".parse().unwrap(), call }
+}
+
+fn undo() -> Undo {
+    Undo {
+        work: UndoWork::Call { action: action(), timeout: Duration::from_secs(2) },
+        input: InputOf::Fields([("id".to_owned(), expr("output.id"))].into()),
+        retry: Retry::default(),
+        on_failure: OnUndoFailure::Escalate,
+    }
+}
+
+fn call(name: &str, after: &[u8]) -> Step {
+    Step {
+        name: StepName::new(name).unwrap(),
+        after: after.iter().copied().map(StepIx).collect::<StepSet>(),
+        kind: Kind::Compensatable,
+        work: Work::Call { action: action(), timeout: Duration::from_secs(1) },
+        input: InputOf::Fields([("id".to_owned(), expr("input.id"))].into()),
+        retry: Retry::default(),
+        undo: Some(undo()),
+    }
+}
