@@ -40,6 +40,9 @@ enum Task {
         folder: PathBuf,
         callers: usize,
         seconds: f64,
+        /// Each to a stream of its own, which must be new
+        #[arg(long)]
+        if_new: bool,
     },
     JetstreamAppend {
         url: String,
@@ -132,8 +135,8 @@ async fn run(Cli { streams, task }: Cli) -> Outcome<report::Report> {
             let append = move || bare::append(&folder, in_flight, span(seconds), streams);
             Ok(tokio::task::spawn_blocking(append).await??)
         }
-        Task::TenonAppend { folder, callers, seconds } => {
-            tenon::append(&folder, callers, span(seconds), streams).await
+        Task::TenonAppend { folder, callers, seconds, if_new } => {
+            tenon::append(&folder, callers, span(seconds), streams, if_new).await
         }
         Task::JetstreamAppend { url, in_flight, seconds } => {
             peers::jetstream_append(&url, in_flight, span(seconds), streams).await

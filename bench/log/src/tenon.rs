@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tenon_core::{EventType, Namespace, Position, StreamName};
-use tenon_store::{Direction, Log, NewEvent, Query, SegmentLog};
+use tenon_store::{Condition, Direction, Log, NewEvent, Query, SegmentLog};
 
 /// Makes events of the usual form.
 struct Maker {
@@ -33,9 +33,15 @@ impl Maker {
 }
 
 /// So many callers, each of which appends one event after the other.
-pub(crate) async fn append(folder: &Path, callers: usize, span: Duration, streams: u64) -> Outcome<Report> {
+pub(crate) async fn append(
+    folder: &Path,
+    callers: usize,
+    span: Duration,
+    streams: u64,
+    if_new: bool,
+) -> Outcome<Report> {
     let (log, _) = SegmentLog::open(folder)?;
-    let report = append_to(&log.clone().into_log(), callers, span, streams).await;
+    let report = append_if(&log.clone().into_log(), callers, span, streams, if_new).await;
     log.close().await;
     report
 }
@@ -47,6 +53,16 @@ pub(crate) async fn append_to(
     span: Duration,
     streams: u64,
 ) -> Outcome<Report> {
+    append_if(log, callers, span, streams, false).await
+}
+
+async fn append_if(
+    log: &Arc<dyn Log>,
+    callers: usize,
+    span: Duration,
+    streams: u64,
+    if_new: bool,
+) -> Outcome<Report> {
     let before = log.head().0;
     let (maker, next) = (Arc::new(Maker::new(streams)?), Arc::new(AtomicU64::new(0)));
     let begun = Instant::now();
@@ -57,9 +73,16 @@ pub(crate) async fn append_to(
                 let mut random = Random::new(7_777_777 + caller);
                 let mut latencies = Latencies::default();
                 while begun.elapsed() < span {
-                    let event = maker.event(next.fetch_add(1, Ordering::Relaxed), &mut random)?;
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let mut event = maker.event(number, &mut random)?;
+                    let mut condition = None;
+                    if if_new {
+                        event.stream = StreamName::new(&format!("new-{before}-{number}"))?;
+                        let (namespace, stream) = (event.namespace.clone(), event.stream.clone());
+                        condition = Some(Condition::stream_is_new(namespace, stream));
+                    }
                     let at = Instant::now();
-                    log.append(vec![event], None).await?;
+                    log.append(vec![event], condition).await?;
                     latencies.add(at.elapsed());
                 }
                 Outcome::Ok(latencies)

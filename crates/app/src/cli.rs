@@ -479,7 +479,8 @@ pub(crate) struct LogChoice {
     pub(crate) keep: Keep,
 }
 
-/// What of users' events is kept. Without either, everything is; Tenon's own are in any case.
+/// How the log in the data folder is kept. Without --keep-for and --keep-size all of users' events are; Tenon's own are in
+/// any case.
 #[derive(Debug, Default, Clone, Copy, Args)]
 pub(crate) struct Keep {
     /// Forget users' events that are older, such as 720h [default: keep them]
@@ -488,6 +489,9 @@ pub(crate) struct Keep {
     /// Forget the oldest when the log has more bytes, such as 10Gi [default: keep them]
     #[arg(long = "keep-size", env = "TENON_KEEP_SIZE", value_name = "BYTES", value_parser = bytes)]
     pub(crate) size: Option<u64>,
+    /// Compress what of the log is written no more (LZ4): less space for reads that take longer
+    #[arg(long = "compress-log", env = "TENON_COMPRESS_LOG")]
+    pub(crate) compress: bool,
 }
 
 impl Keep {
@@ -495,7 +499,8 @@ impl Keep {
     pub(crate) fn arguments(self) -> Vec<String> {
         let age = self.age.map(|age| ["--keep-for".to_owned(), manifest::shortest(age)]);
         let size = self.size.map(|size| ["--keep-size".to_owned(), size.to_string()]);
-        age.into_iter().chain(size).flatten().collect()
+        let compress = self.compress.then(|| "--compress-log".to_owned());
+        age.into_iter().chain(size).flatten().chain(compress).collect()
     }
 }
 

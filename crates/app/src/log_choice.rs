@@ -85,12 +85,13 @@ impl OpenLog {
     pub(crate) async fn open(choice: &cli::LogChoice, folder: &Path) -> Result<Self, Failure> {
         match LogUrl::chosen(choice)? {
             None => open_segments(folder, choice.keep).map(Self::Segments),
-            Some(_) if choice.keep.age.is_some() || choice.keep.size.is_some() => {
-                let message = "--keep-for and --keep-size are for a log in the data folder; one in a database keeps everything";
+            Some(_) if choice.keep.size.is_some() => {
+                let message = "--keep-size is for a log in the data folder; one in a database is kept by age (--keep-for) or as a whole";
                 Err(Failure::new(Code::RequestInvalid, message.to_owned()))
             }
             Some(url) => {
-                let opened = PostgresLog::open(url.secret(), PostgresOptions::default()).await;
+                let options = PostgresOptions { keep_for: choice.keep.age, ..PostgresOptions::default() };
+                let opened = PostgresLog::open(url.secret(), options).await;
                 opened.map(Self::Postgres).map_err(|error| Failure::new(error.code(), chain(&error)))
             }
         }
@@ -123,7 +124,7 @@ impl OpenLog {
 
 fn open_segments(folder: &Path, keep: cli::Keep) -> Result<SegmentLog, Failure> {
     let retention = Retention { age: keep.age, bytes: keep.size };
-    let options = SegmentOptions { retention, ..SegmentOptions::default() };
+    let options = SegmentOptions { retention, compress_sealed: keep.compress, ..SegmentOptions::default() };
     let disk = Arc::new(DirectoryDisk::open(folder)?);
     let (log, report) = SegmentLog::open_with(disk, options)?;
     tell(&report);

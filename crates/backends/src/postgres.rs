@@ -25,6 +25,7 @@ mod follow;
 mod leases;
 pub mod migrate;
 mod read;
+mod retain;
 mod rows;
 mod scavenge;
 mod schema;
@@ -42,6 +43,7 @@ use deleted::Sweeper;
 use failure::Failure;
 use follow::Follower;
 use read::NotRead;
+use retain::Retainer;
 use seen::Seen;
 use sql::Walk;
 use sqlx::Row;
@@ -81,6 +83,8 @@ pub struct PostgresOptions {
     pub patience: Duration,
     /// How often the database is asked what others appended, besides being told.
     pub poll: Duration,
+    /// Users' events are kept at least so long after they were appended; for good if none.
+    pub keep_for: Option<Duration>,
     /// The clock.
     pub clock: Clock,
 }
@@ -93,6 +97,7 @@ impl Default for PostgresOptions {
             connections: 8,
             patience: Duration::from_secs(5),
             poll: Duration::from_secs(1),
+            keep_for: None,
             clock: system_clock(),
         }
     }
@@ -113,6 +118,7 @@ struct Inner {
     follower: Mutex<Option<Follower>>,
     committer: Mutex<Option<JoinHandle<()>>>,
     sweeper: Mutex<Option<Sweeper>>,
+    retainer: Mutex<Option<Retainer>>,
 }
 
 impl PostgresLog {
@@ -142,6 +148,10 @@ impl PostgresLog {
         let queue = Arc::new(Queue::new(options.queue_bytes.max(2 * MAX_APPEND_BYTES), MAX_GROUP_EVENTS));
         let follower = Follower::start(&pool, &seen, options.poll);
         let deleted = Arc::new(Notify::new());
+        let clock = Arc::clone(&options.clock);
+        let retainer =
+            options.keep_for.map(|age| Retainer::start(pool.clone(), Arc::clone(&seen), age, clock));
+        let retainer = Mutex::new(retainer);
         let committer = Committer {
             target: target.clone(),
             queue: Arc::clone(&queue),
@@ -154,7 +164,7 @@ impl PostgresLog {
         let committer = Mutex::new(Some(tokio::spawn(committer.run())));
         let (follower, patience) = (Mutex::new(Some(follower)), options.patience);
         let sweeper = Mutex::new(Some(Sweeper::start(pool.clone(), deleted)));
-        let inner = Inner { target, pool, seen, queue, patience, follower, committer, sweeper };
+        let inner = Inner { target, pool, seen, queue, patience, follower, committer, sweeper, retainer };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -174,6 +184,7 @@ impl PostgresLog {
             tracing::error!(%error, "the committer of the log failed");
         }
         inner.seen.close(SHUT_DOWN);
+        drop(inner.retainer.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(inner.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(inner.follower.lock().unwrap_or_else(PoisonError::into_inner).take());
         inner.pool.close().await;

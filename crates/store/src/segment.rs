@@ -25,6 +25,7 @@ mod keys;
 mod lookup;
 mod names;
 pub mod offline;
+mod packed;
 mod pages;
 mod reader;
 mod reads;
@@ -82,6 +83,9 @@ pub struct SegmentOptions {
     /// Reads all segments at opening and refuses the log if any is damaged; otherwise damage to a sealed
     /// segment is found when it is read.
     pub verify: bool,
+    /// Compresses sealed segments, beside appends: less space for reads that take longer. Those that are compressed are read
+    /// in any case.
+    pub compress_sealed: bool,
     /// The id of the log if it has to be made; a new one if none.
     pub id: Option<LogId>,
     /// The clock.
@@ -156,6 +160,7 @@ impl Default for SegmentOptions {
             retention: Retention::default(),
             scrub_every: Some(Duration::from_secs(20)),
             verify: false,
+            compress_sealed: false,
             id: None,
             clock: system_clock(),
         }

@@ -7,7 +7,7 @@ mod tls;
 use super::*;
 use crate::testing;
 use bytes::Bytes;
-use tenon_core::{EventType, Namespace, StreamName};
+use tenon_core::{EventType, Namespace, StreamName, Timestamp};
 use tenon_store::{Event, Metadata};
 
 fn name(stream: &str) -> StreamName {
@@ -41,6 +41,33 @@ async fn read_all(log: &PostgresLog) -> Vec<Event> {
 
 fn positions(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.position.0).collect()
+}
+
+#[tokio::test]
+async fn users_events_are_forgotten_by_their_age() {
+    let url = testing::shared().database();
+    let now = Arc::new(std::sync::atomic::AtomicU64::new(1_000_000));
+    let read = Arc::clone(&now);
+    let clock: Clock =
+        Arc::new(move || Timestamp::from_micros(read.load(std::sync::atomic::Ordering::Relaxed)));
+    let log = open_with(&url, PostgresOptions { clock, ..PostgresOptions::default() }).await;
+    for streams in [["a", "$tenon/x"], ["b", "c"]] {
+        log.append(streams.map(event).into(), None).await.unwrap();
+        now.store(3_000_000, std::sync::atomic::Ordering::Relaxed);
+    }
+    let forget = async |at| {
+        let at = Timestamp::from_micros(at);
+        retain::forget(&log.inner.pool, &log.inner.seen, Duration::from_secs(5), at).await;
+        log.first().0
+    };
+    assert_eq!(forget(5_999_999).await, 1);
+    assert_eq!(forget(6_000_001).await, 3);
+    let kept = log.read(Query::reserved(), Position::START, Direction::Forward, 10).await.unwrap().events;
+    assert_eq!(positions(&kept), [2], "Tenon's own are kept");
+    assert_eq!(forget(9_000_000).await, 5);
+    log.append(vec![event("d")], None).await.unwrap();
+    let left = log.read(Query::user(), Position(4), Direction::Forward, 10).await.unwrap().events;
+    assert_eq!(positions(&left), [5]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! A copy is a folder of segments like any other. Sealed segments never change, so one that is there is not copied again;
 //! of the last segment the whole batches are copied. Each is checked on its way, given its name when it is durable, and the
 //! segments before it are there by then: what an interrupted run leaves is an older copy. Indexes and snapshots are left
-//! out, they can be had from the segments.
+//! out, they can be had from the segments; a copy is not compressed.
 //!
 //! A log that is made of a copy gets an id of its own, unless told otherwise: its end may be missing, and who had read that
 //! must begin anew rather than take other events at the same positions for those it knows.
@@ -81,7 +81,7 @@ fn copy(from: &Archive, target: &dyn Disk, id: LogId) -> Result<Copied, OpenErro
             continue;
         }
         let (bytes, head) = copy_of(from, at, id).map_err(|error| from.failed(error))?;
-        put(target, name, &bytes).map_err(|source| failed(target, source))?;
+        put(target, files::unpacked(name), &bytes).map_err(|source| failed(target, source))?;
         copied.segments += 1;
         copied.bytes += bytes.len() as u64;
         copied.head = head;
@@ -125,7 +125,7 @@ fn number(name: &str) -> Option<u64> {
 fn is_there(from: &Archive, at: usize, target: &dyn Disk, id: LogId) -> io::Result<bool> {
     let Some((name, header)) = from.segments.get(at) else { return Ok(false) };
     let Some((_, next)) = from.segments.get(at + 1) else { return Ok(false) };
-    let file = match target.open(name) {
+    let file = match target.open(files::unpacked(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other?,
     };
@@ -154,8 +154,8 @@ pub(super) fn put(target: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()>
 /// Where something was taken out of a segment, copies of its former forms are of no more use.
 fn remove_scavenged(from: &Archive, target: &dyn Disk) {
     let names: BTreeSet<String> = target.list().unwrap_or_default().into_iter().collect();
-    let current: BTreeSet<&String> = from.segments.iter().map(|(name, _)| name).collect();
-    for name in names.iter().filter(|name| files::form(name).is_some() && !current.contains(name)) {
+    let current: BTreeSet<&str> = from.segments.iter().map(|(name, _)| files::unpacked(name)).collect();
+    for name in names.iter().filter(|name| files::form(name).is_some() && !current.contains(name.as_str())) {
         // If it cannot be removed now, opening the copy does so.
         let _ = target.remove(name);
     }

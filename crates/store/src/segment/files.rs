@@ -2,6 +2,7 @@
 
 use super::cache::Cache;
 use super::disk::{Disk, DiskFile};
+use super::packed::PackedFile;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,8 @@ pub(crate) const KEPT: &str = ".kept";
 /// How the name of a segment ends from which deleted streams were taken out; before it stands, after the segment's number,
 /// up to which position deletions were regarded. It takes the place of the segment of the same number.
 pub(crate) const LESS: &str = ".less";
+/// How the name of a segment ends that is compressed, after the whole name of what it is in the place of.
+pub(crate) const PACKED: &str = ".lz4";
 /// How the name of an index ends, after the whole name of its segment.
 pub(crate) const INDEX: &str = ".idx";
 /// How the name of a file with the keys of some segments ends.
@@ -51,8 +54,14 @@ pub(crate) enum Form {
     Kept,
 }
 
+/// The name of a segment that is not compressed.
+pub(crate) fn unpacked(name: &str) -> &str {
+    name.strip_suffix(PACKED).unwrap_or(name)
+}
+
 /// The number of a segment by its name, and its form; none for other files.
 pub(crate) fn form(name: &str) -> Option<(u64, Form)> {
+    let name = unpacked(name);
     if let Some(number) = name.strip_suffix(SEGMENT) {
         return Some((number.parse().ok()?, Form::Whole));
     }
@@ -105,7 +114,10 @@ impl Files {
             kept.used = used;
             return Ok(Arc::clone(&kept.file));
         }
-        let file = self.disk.open(name)?;
+        let mut file = self.disk.open(name)?;
+        if name.ends_with(PACKED) {
+            file = Arc::new(PackedFile::open(file)?);
+        }
         open.files.insert(name.to_owned(), Kept { file: Arc::clone(&file), used });
         if open.files.len() > MOST_OPEN {
             // Many at a time, as each is looked at.

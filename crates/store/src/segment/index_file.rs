@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tenon_core::Position;
 
 const MAGIC: [u8; 8] = *b"TENONIDX";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const BLOCKS_A_PAGE: usize = CONTENT / 8;
 const IDS_A_PAGE: usize = CONTENT / 4;
 

@@ -29,7 +29,7 @@ const VERSION: u32 = 1;
 /// How many names a page has.
 const PAGE_HEADER: usize = 2;
 /// How many pages are read at a time when a file is read from its beginning to its end.
-const AHEAD: u64 = 8;
+const AHEAD: u64 = 32;
 
 /// The names of the streams of some sealed segments.
 #[derive(Debug)]

@@ -91,7 +91,8 @@ impl Archive {
     pub fn stat(&self) -> Result<Stat, OpenError> {
         let disk = self.files.disk();
         let failed = |source| OpenError::Io { doing: "look at the files of", path: disk.path(), source };
-        let size = |name: &str| self.files.get(name).and_then(|file| file.size()).map_err(failed);
+        // As they are on the disk.
+        let size = |name: &str| disk.open(name).and_then(|file| file.size()).map_err(failed);
         let (mut segment_bytes, mut index_bytes) = (0, 0);
         for (name, _) in &self.segments {
             segment_bytes += size(name)?;

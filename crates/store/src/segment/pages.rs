@@ -13,12 +13,12 @@ use std::io;
 use std::sync::Arc;
 use tenon_core::LogId;
 
-/// How many bytes a page has.
-pub(crate) const PAGE: usize = 4_096;
+/// How many bytes a page has: few, as a look-up reads one of each run, and what is read must be checked and is kept.
+pub(crate) const PAGE: usize = 1_024;
 /// What of a page is content; the rest is its checksum.
 pub(crate) const CONTENT: usize = PAGE - 4;
 /// How many pages are put together for one write.
-const BUFFERED: usize = 16;
+const BUFFERED: usize = 64;
 
 /// What an index is of, as it must be for the index to be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

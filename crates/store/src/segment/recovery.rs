@@ -13,7 +13,7 @@
 
 use super::disk::{Disk, DiskFile, is_full, read_exact_at, read_to_end_at};
 use super::envelope;
-use super::files::{self, Files, Form, INDEX, RESTORING, SEGMENT, TEMPORARY};
+use super::files::{self, Files, Form, INDEX, PACKED, RESTORING, SEGMENT, TEMPORARY};
 use super::format::{
     BATCH_MAGIC, HeaderProblem, RawBatch, SEGMENT_HEADER, SegmentHeader, VERSION, decode_batch,
 };
@@ -198,11 +198,13 @@ fn tidy(disk: &dyn Disk) -> Result<BTreeSet<String>, OpenError> {
 
 /// Of these files those that are in use: of a segment its last form.
 pub(crate) fn current(mut names: BTreeSet<String>) -> BTreeSet<String> {
-    let mut last: BTreeMap<u64, Form> = BTreeMap::new();
-    for (sequence, form) in names.iter().filter_map(|name| files::form(name)) {
+    // One that is compressed takes the place of what it was made of.
+    let form_of = |name: &str| files::form(name).map(|(of, form)| (of, (form, name.ends_with(PACKED))));
+    let mut last: BTreeMap<u64, (Form, bool)> = BTreeMap::new();
+    for (sequence, form) in names.iter().filter_map(|name| form_of(name)) {
         last.entry(sequence).and_modify(|last| *last = form.max(*last)).or_insert(form);
     }
-    let is_last = |name: &str| files::form(name).is_none_or(|(of, form)| last.get(&of) == Some(&form));
+    let is_last = |name: &str| form_of(name).is_none_or(|(of, form)| last.get(&of) == Some(&form));
     names.retain(|name| !name.ends_with(TEMPORARY) && is_last(name));
     names
 }

@@ -22,7 +22,7 @@ pub(crate) mod merge;
 pub(crate) mod write;
 
 const MAGIC: [u8; 8] = *b"TENONKEY";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// A number and a flag.
 const PAGE_HEADER: usize = 4;
 /// A key and a place, or where a list is.

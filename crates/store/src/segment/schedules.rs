@@ -92,6 +92,7 @@ impl Schedule {
         let options = SegmentOptions {
             segment_bytes: rng.u64(1_024..16_384),
             verify: rng.u8(..4) == 0,
+            compress_sealed: rng.bool(),
             retention: Retention {
                 age: rng.bool().then(|| Duration::from_micros(rng.u64(..2_000))),
                 bytes: rng.bool().then(|| rng.u64(..60_000)),

@@ -3,7 +3,7 @@
 
 use super::SegmentError;
 use super::disk::{Disk, DiskFile};
-use super::files::{Files, INDEX, KEPT};
+use super::files::{self, Files, INDEX, KEPT, PACKED};
 use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::index_file::{self, IndexFile};
 use super::keys::Plan;
@@ -32,6 +32,8 @@ pub(crate) struct Segments {
     pub(crate) upkeep: Mutex<()>,
     /// What reading has to spare for the next one.
     pub(crate) spare: Spare,
+    /// Whether sealed segments are to be compressed.
+    pub(crate) packs: bool,
     /// The place where the log ended when deletions were carried out last.
     pub(crate) compacted: AtomicU64,
     view: RwLock<View>,
@@ -100,13 +102,14 @@ pub(crate) enum Index {
 }
 
 impl Segments {
-    pub(crate) fn new(log: LogId, files: Arc<Files>, view: View) -> Self {
+    pub(crate) fn new(log: LogId, files: Arc<Files>, view: View, packs: bool) -> Self {
         let view = RwLock::new(view);
         Self {
             log,
             files,
             upkeep: Mutex::new(()),
             spare: Spare::default(),
+            packs,
             compacted: AtomicU64::new(0),
             view,
             damaged: Mutex::default(),
@@ -127,15 +130,25 @@ impl Segments {
         *turn = turn.wrapping_add(1);
         match recovery::for_each_batch(self, sealed, |_, _| Ok(())) {
             Err(SegmentError::Damage(damage)) => {
-                tracing::error!(%damage, "a segment of the log is damaged; restore it from a copy");
-                let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-                damaged.insert(sealed.name.clone(), damage);
+                self.note_damage(damage);
                 Ok(())
             }
             // It was scavenged meanwhile.
             Err(_) if !Arc::ptr_eq(&view.sealed, &self.view().sealed) => Ok(()),
             other => other,
         }
+    }
+
+    /// Tells of damage that was found while nobody asked for what is there.
+    pub(crate) fn note_damage(&self, damage: Damage) {
+        tracing::error!(%damage, "a segment of the log is damaged; restore it from a copy");
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.insert(damage.file.clone(), damage);
+    }
+
+    /// Whether a segment's file was found damaged.
+    pub(crate) fn is_damaged(&self, name: &str) -> bool {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -339,7 +352,7 @@ impl Sealed {
     }
 
     pub(crate) fn index_name(&self) -> String {
-        format!("{}{INDEX}", self.name)
+        format!("{}{INDEX}", files::unpacked(&self.name))
     }
 
     fn subject(&self) -> Subject {
@@ -350,6 +363,11 @@ impl Sealed {
     /// Whether something was taken out of it, so that positions have gaps.
     pub(crate) fn is_scavenged(&self) -> bool {
         self.header.end != 0
+    }
+
+    /// Whether it is compressed.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.name.ends_with(PACKED)
     }
 
     /// Whether only reserved streams are left of it.

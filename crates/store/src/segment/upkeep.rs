@@ -6,6 +6,7 @@
 
 use super::SegmentError;
 use super::names;
+use super::packed;
 use super::pages::Subject;
 use super::recovery;
 use super::run::{self, Run, RunFile, Source, merge, write};
@@ -41,7 +42,10 @@ pub(crate) fn step(segments: &Segments, stop: &AtomicBool) -> Result<bool, Segme
         return merge_some(segments, &view, &runs, stop);
     }
     // Last, as nothing but lists of streams takes longer without.
-    names::write::step(segments, stop)
+    if names::write::step(segments, stop)? {
+        return Ok(true);
+    }
+    packed::step(segments)
 }
 
 /// Makes a run anew, which turned out to be lost or damaged, from its segments.

@@ -10,7 +10,7 @@ use crate::segment::reads::Reads;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How many pages are read at a time.
-const AHEAD: u64 = 8;
+const AHEAD: u64 = 32;
 
 /// Writes the run of all keys of some runs, which come in the order of their segments, and makes it durable. Nothing if it
 /// was told to stop.

@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 
 /// How many entries a page is meant to have: so few that it hardly ever runs over.
-const MEANT_A_PAGE: u64 = 350;
+const MEANT_A_PAGE: u64 = 80;
 
 /// A run that is being written.
 pub(crate) struct RunWriter {

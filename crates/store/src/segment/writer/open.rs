@@ -76,7 +76,7 @@ impl Writer {
             // What cannot be removed now is of no more use the next time.
             let _ = files.disk().remove(&name);
         }
-        let segments = Arc::new(Segments::new(log, files, view));
+        let segments = Arc::new(Segments::new(log, files, view, options.compress_sealed));
         let admission = Admission::new(last, time, mark, options.remembered_ids);
         let group = Group { since: admission.mark(), bytes: Vec::new(), batches: Vec::new() };
         let writer = Self {
