@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// So many runs of about the same length in a row become one.
-const FANOUT: u64 = 8;
+const FANOUT: u64 = 4;
 /// The longest run, in bytes of segments: what five bytes can count is more, but a merge of it takes long.
 const LONGEST: u64 = 64 << 30;
 
