@@ -105,6 +105,10 @@ enum Task {
         per_second: u64,
         seconds: f64,
     },
+    /// Compress all segments but the last
+    TenonCompress {
+        folder: PathBuf,
+    },
     /// Open a log
     TenonOpen {
         folder: PathBuf,
@@ -160,6 +164,7 @@ async fn run(Cli { streams, task }: Cli) -> Outcome<report::Report> {
         Task::RemoteFanOut { folder, types, each, per_second, seconds } => {
             consume::fan_out(&folder, types, each, per_second, span(seconds)).await
         }
+        Task::TenonCompress { folder } => tenon::compress(&folder).await,
         Task::TenonOpen { folder } => tenon::open(&folder).await,
         Task::TenonStreams { folder, warm } => tenon::streams(&folder, streams, warm).await,
     }

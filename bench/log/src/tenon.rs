@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tenon_core::{EventType, Namespace, Position, StreamName};
-use tenon_store::{Condition, Direction, Log, NewEvent, Query, SegmentLog};
+use tenon_store::{Condition, Direction, DirectoryDisk, Log, NewEvent, Query, SegmentLog, SegmentOptions};
 
 /// Makes events of the usual form.
 struct Maker {
@@ -173,6 +173,27 @@ pub(crate) async fn replay(folder: &Path) -> Outcome<Report> {
     let report = Report { stored: bytes, ..Report::of(count, begun.elapsed()) };
     log.close().await;
     Ok(report)
+}
+
+/// Compresses the sealed segments of a log; tells the bytes of all segments before and after.
+pub(crate) async fn compress(folder: &Path) -> Outcome<Report> {
+    let bytes = |ending: &str| -> Outcome<(usize, u64)> {
+        let names = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let sizes = names.filter(|entry| entry.file_name().to_string_lossy().ends_with(ending));
+        let sizes = sizes.map(|entry| Ok(entry.metadata()?.len())).collect::<Outcome<Vec<u64>>>()?;
+        Ok((sizes.len(), sizes.iter().sum()))
+    };
+    let (begun, before) = (Instant::now(), bytes(".seg")?.1);
+    let options = SegmentOptions { compress_sealed: true, ..SegmentOptions::default() };
+    let (log, report) = SegmentLog::open_with(Arc::new(DirectoryDisk::open(folder)?), options)?;
+    while bytes(".seg")?.0 > 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = begun.elapsed();
+    log.close().await;
+    let mut compressed = Report::of(report.head.0, took);
+    (compressed.stored, compressed.written) = (before, bytes(".seg")?.1 + bytes(".lz4")?.1);
+    Ok(compressed)
 }
 
 /// Opens a log, and tells the time that took and the memory then.

@@ -134,12 +134,19 @@ async fn damage_to_a_compressed_segment_is_found() {
     for name in packed(&disk) {
         let file = disk.open(&name).unwrap();
         let whole = read_exact_at(&*file, 0, file.size().unwrap() as usize).unwrap();
+        let unpacked = || {
+            let opened = PackedFile::open(disk.open(&name).unwrap()).unwrap();
+            read_exact_at(&opened, 0, opened.size().unwrap() as usize).unwrap()
+        };
+        let expected = unpacked();
         for _ in 0..40 {
             let at = rng.usize(..whole.len());
             file.write_at(&[whole[at] ^ (1 << rng.u8(..8))], at as u64).unwrap();
             let found =
                 Archive::open(Arc::new(disk.clone())).map(|archive| archive.unwrap().verify().unwrap());
-            assert!(found.is_err() || !found.unwrap().damage.is_empty(), "byte {at} of {name}");
+            let noticed = found.is_err() || !found.unwrap().damage.is_empty();
+            // Where a text repeats itself, there is more than one way to say what is copied from where.
+            assert!(noticed || unpacked() == expected, "byte {at} of {name}");
             file.write_at(&whole, 0).unwrap();
         }
     }
