@@ -1,6 +1,7 @@
 //! Compiles the protobuf files, with no `protoc` needed.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 const FILES: &[&str] = &[
     "io/cloudevents/v1/cloudevents.proto",
@@ -24,5 +25,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Events are many, so they are read and written without a copy in between.
         .extern_path(".tenon.eventstore.v1.Event", "crate::eventstore::Event")
         .compile_fds(descriptors)?;
+    consumer()
+}
+
+/// What services offer: apart, because it has the messages of another package.
+fn consumer() -> Result<(), Box<dyn Error>> {
+    let folder = PathBuf::from(std::env::var("OUT_DIR")?).join("consumer");
+    std::fs::create_dir_all(&folder)?;
+    tonic_prost_build::configure()
+        .out_dir(folder)
+        .extern_path(".io.cloudevents.v1", "crate::proto::cloudevents::v1")
+        .compile_fds(protox::compile(["tenon/bus/v1/consumer.proto"], ["proto"])?)?;
     Ok(())
 }

@@ -33,6 +33,9 @@ pub const PROTOBUF: &str = "application/cloudevents+protobuf";
 /// The media type of a batch in the protobuf format.
 pub const PROTOBUF_BATCH: &str = "application/cloudevents-batch+protobuf";
 
+/// The WebSocket subprotocol of events in the JSON format, one a message.
+pub const WEBSOCKET_JSON: &str = "cloudevents.json";
+
 /// The most events of a batch: as many as one append has.
 pub const MAX_BATCH: usize = 1_024;
 /// The most extension attributes of an event.

@@ -35,7 +35,7 @@ pub use registry::{
 pub use service::{ScaleService, ServiceList, ServiceSummary, ServiceView};
 pub use subscriptions::{
     DefinedSubscription, DeletedSubscription, DeliveredEvent, ParkedCause, ParkedEvent, ParkedList,
-    RefusedDelivery, SeekSubscription, SettleDeliveries, SettledDeliveries, SoughtSubscription,
+    PullMessage, RefusedDelivery, SeekSubscription, SettleDeliveries, SettledDeliveries, SoughtSubscription,
     SubscriptionList, SubscriptionStatus, SubscriptionSummary, SubscriptionView, Unparked, WhichParked,
 };
 pub use system::{

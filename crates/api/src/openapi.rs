@@ -95,6 +95,19 @@ pub enum Answer {
     Events(SchemaOf),
     /// Text of this media type.
     Text(&'static str),
+    /// A WebSocket, if the caller asks for one.
+    WebSocket(Socket),
+}
+
+/// What goes over a WebSocket, as texts.
+#[derive(Debug, Clone, Copy)]
+pub struct Socket {
+    /// The subprotocol.
+    pub protocol: &'static str,
+    /// What the server sends.
+    pub sends: SchemaOf,
+    /// What the caller sends.
+    pub takes: SchemaOf,
 }
 
 #[cfg(test)]

@@ -50,6 +50,14 @@ pub mod bus {
     }
 }
 
+/// What a service offers that is given events over gRPC.
+pub mod consumer {
+    /// Version 1.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/consumer/tenon.bus.v1.rs"));
+    }
+}
+
 /// The payloads of Tenon's own events.
 pub mod event {
     /// Version 1.

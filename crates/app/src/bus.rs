@@ -1,14 +1,17 @@
 //! What the bus needs of the rest: the subscriptions of the manifest, and the way to services.
 
+use http::HeaderMap;
+use http_body_util::BodyExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
-use tenon_api::headers;
+use tenon_api::headers::ERROR;
 use tenon_control::{OwnSidecar, Subscriptions};
 use tenon_core::group::{Definition, GroupName};
+use tenon_core::push::{Answer, Outcome, Status};
 use tenon_core::retry::{Advice, after};
-use tenon_core::{Actor, Refusal, Timestamp};
+use tenon_core::{Actor, Code, Refusal, Timestamp};
 use tenon_flow::Bus;
-use tenon_flow::bus::push::{Answer, Call, Services, Unreached, changes_of};
+use tenon_flow::bus::push::{Call, Services, changes_of};
 use tenon_store::log::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -66,50 +69,103 @@ async fn apply(bus: &Bus, declared: Vec<Definition>) -> Result<(), Refusal> {
 
 /// Services, by way of the server's own sidecar: with balancing, breakers, retries and policies.
 pub(crate) struct Mesh {
-    client: reqwest::Client,
+    http: reqwest::Client,
+    grpc: reqwest::Client,
 }
 
 impl Mesh {
     pub(crate) fn new(sidecar: &OwnSidecar) -> reqwest::Result<Self> {
-        let proxy = reqwest::Proxy::http(format!("http://{}", sidecar.outbound))?;
-        let proxy = proxy.basic_auth(sidecar.instance.as_str(), &sidecar.secret);
-        let client = reqwest::Client::builder().proxy(proxy).redirect(reqwest::redirect::Policy::none());
-        Ok(Self { client: client.build()? })
+        let client = || -> reqwest::Result<reqwest::ClientBuilder> {
+            let proxy = reqwest::Proxy::http(format!("http://{}", sidecar.outbound))?;
+            let proxy = proxy.basic_auth(sidecar.instance.as_str(), &sidecar.secret);
+            Ok(reqwest::Client::builder().proxy(proxy).redirect(reqwest::redirect::Policy::none()))
+        };
+        // A sidecar takes HTTP/2 at once, as gRPC has it.
+        Ok(Self { http: client()?.build()?, grpc: client()?.http2_prior_knowledge().build()? })
     }
 
-    async fn post(&self, call: Call) -> Result<Answer, Unreached> {
+    async fn post(&self, call: Call) -> Outcome {
         let url = format!("http://{}{}", call.service, call.path);
+        let client = if call.grpc { &self.grpc } else { &self.http };
         let ends = tokio::time::Instant::now() + call.within;
         loop {
-            let request = self.client.post(&url).headers(call.headers.clone()).body(call.body.clone());
+            let request = client.post(&url).headers(call.headers.clone()).body(call.body.clone());
             match request.timeout(call.within).send().await {
-                Ok(response) => return Ok(answer(&response)),
+                Ok(response) if call.grpc => return grpc_outcome(response).await,
+                Ok(response) => {
+                    let status = Status::Http(response.status().as_u16());
+                    return Outcome::Answered(answer(status, response.headers()));
+                }
                 // No data plane is there, or none has been told yet.
                 Err(error) if error.is_connect() && tokio::time::Instant::now() + AGAIN < ends => {
                     tokio::time::sleep(AGAIN).await;
                 }
-                Err(error) => return Err(Unreached(error.to_string())),
+                Err(error) if error.is_connect() => return Outcome::NotSent,
+                Err(error) => {
+                    tracing::debug!(%error, "an event was sent, and no answer came");
+                    return Outcome::NoAnswer;
+                }
             }
         }
     }
 }
 
 impl Services for Mesh {
-    fn post(&self, call: Call) -> BoxFuture<'_, Result<Answer, Unreached>> {
+    fn post(&self, call: Call) -> BoxFuture<'_, Outcome> {
         Box::pin(self.post(call))
     }
 }
 
-fn answer(response: &reqwest::Response) -> Answer {
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+/// The most bytes of an answer over gRPC, which nobody looks at.
+const MOST_ANSWERED: usize = 1 << 20;
+
+/// The status of a gRPC call is in the trailers, or in the head if there is nothing else.
+async fn grpc_outcome(response: reqwest::Response) -> Outcome {
+    let (head, mut body) = http::Response::<reqwest::Body>::from(response).into_parts();
+    if let Some(status) = grpc_status(&head.headers) {
+        return Outcome::Answered(answer(status, &head.headers));
+    }
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Some(data) = frame.data_ref() {
+            bytes += data.len();
+        }
+        if bytes > MOST_ANSWERED {
+            break;
+        }
+        if let Some(trailers) = frame.trailers_ref() {
+            let Some(status) = grpc_status(trailers) else { break };
+            return Outcome::Answered(answer(status, trailers));
+        }
+    }
+    if head.status.is_success() {
+        return Outcome::NoAnswer;
+    }
+    // Not from a gRPC server at all.
+    Outcome::Answered(answer(Status::Http(head.status.as_u16()), &head.headers))
+}
+
+fn grpc_status(headers: &HeaderMap) -> Option<Status> {
+    text(headers, "grpc-status")?.parse().ok().map(Status::Grpc)
+}
+
+fn answer(status: Status, headers: &HeaderMap) -> Answer {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let advice = header("retry-after").map(|text| after::retry_after(text, Timestamp::ZERO.after(now)));
+    let advice =
+        text(headers, "retry-after").map(|text| after::retry_after(text, Timestamp::ZERO.after(now)));
+    // A negative one asks not to be called again, which is no time.
+    let pushback = text(headers, "grpc-retry-pushback-ms").and_then(|text| text.parse().ok());
     let retry_after = match advice {
         Some(Advice::After(wait)) => Some(wait),
-        _ => None,
+        _ => pushback.map(Duration::from_millis),
     };
-    if let Some(code) = header(headers::ERROR) {
-        tracing::debug!(code, "an event did not come to its service");
+    let refused = text(headers, ERROR).and_then(Code::parse);
+    if let Some(code) = refused {
+        tracing::debug!(%code, "an event did not come to its service");
     }
-    Answer { status: response.status().as_u16(), retry_after }
+    Answer { status, retry_after, refused }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }

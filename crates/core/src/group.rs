@@ -31,13 +31,14 @@ pub use checkpoint::{Checkpoint, Open};
 pub use config::{
     Config, MAX_CAPACITY, MAX_DEDUP, MAX_DELAY, MAX_IN_FLIGHT, MAX_PARKED, ParkedKey, WhenFull,
 };
-pub use definition::{Definition, Delivered, Filter, GroupName, Ordering, Start};
+pub use definition::{DELIVER, Definition, Delivered, Filter, Form, GroupName, Ordering, Start, is_method};
 pub use held::Ticket;
-pub use input::{Illegal, Input, Offered, Taken};
+pub use input::{Illegal, Input, LONGEST_UNREACHED, Offered, Taken};
 
 use crate::balance::hash::mix;
 use crate::{Position, Timestamp};
 use held::{Held, Item, Place, Slot};
+use input::SHORTEST_UNREACHED;
 use members::Members;
 use seen::Seen;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -74,8 +75,9 @@ pub struct Group {
     read_to: Position,
     /// The last event that was ever given or left out.
     touched_to: Position,
-    /// How many deliveries there were.
+    /// How many deliveries there were, and how many of these were not the first of their event.
     serial: u64,
+    redelivered: u64,
     counts: Counts,
     changes: u64,
     urgent: u64,
@@ -164,6 +166,10 @@ pub struct Status {
     pub parked: u32,
     /// Members.
     pub members: u32,
+    /// Deliveries since the group was made or restored.
+    pub delivered: u64,
+    /// How many of these were not the first of their event.
+    pub redelivered: u64,
     /// What became of the others.
     pub counts: Counts,
 }
@@ -229,6 +235,8 @@ impl Group {
             ready: self.ready.len() as u32,
             parked: self.parked.len() as u32,
             members: self.members.len(),
+            delivered: self.serial,
+            redelivered: self.redelivered,
             counts: self.counts,
         }
     }
@@ -246,6 +254,7 @@ impl Group {
         item.attempts = item.attempts.saturating_add(1);
         item.place = Place::Flying { ticket, member };
         let (at, attempt) = (item.at, item.attempts);
+        self.redelivered += u64::from(attempt > 1);
         self.touched_to = self.touched_to.max(at);
         self.flying += 1;
         self.deadlines.push_back((now.after(self.config.ack_deadline), ticket));
@@ -301,6 +310,10 @@ impl Group {
             Input::Refused { ticket, delay } => {
                 self.take_back(ticket)?;
                 self.failed(ticket.slot(), Cause::Refused, delay, now);
+            }
+            Input::Unreached { ticket, delay } => {
+                self.take_back(ticket)?;
+                self.unreached(ticket.slot(), delay, now);
             }
             Input::Time => self.time(now),
             Input::Retry { at } => return self.retry(at, now),
@@ -406,6 +419,18 @@ impl Group {
         };
         item.waited = wait;
         item.due = now.after(wait);
+        self.take_turn(slot, now);
+    }
+
+    /// A delivery came to nobody: the event is given again later, as often as before.
+    fn unreached(&mut self, slot: Slot, delay: Option<Duration>, now: Timestamp) {
+        let Some(item) = self.held.get_mut(slot) else { return };
+        let random = mix(self.seed ^ self.serial.rotate_left(32) ^ item.at.0);
+        let backoff = self.config.backoff.before(item.attempts, item.waited, random);
+        let grown = backoff.max(2 * item.waited).clamp(SHORTEST_UNREACHED, LONGEST_UNREACHED);
+        item.attempts = item.attempts.saturating_sub(1);
+        item.waited = grown;
+        item.due = now.after(delay.map_or(grown, |delay| delay.min(MAX_DELAY)));
         self.take_turn(slot, now);
     }
 

@@ -139,6 +139,11 @@ text_id! {
 }
 
 impl Namespace {
+    /// Whether it is one of Tenon's own, `tenon` or one that begins with `tenon-`: nobody else's services and events are there.
+    pub fn is_reserved(&self) -> bool {
+        self.as_str() == "tenon" || self.as_str().starts_with("tenon-")
+    }
+
     /// The namespace of what states none.
     pub fn default_namespace() -> Self {
         Self("default".into())

@@ -19,6 +19,7 @@ mod duty;
 mod ledger;
 mod manager;
 mod member;
+mod metrics;
 mod payloads;
 pub mod push;
 mod registry;

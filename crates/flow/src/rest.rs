@@ -6,6 +6,7 @@
 mod form;
 mod list;
 mod reply;
+mod socket;
 mod sse;
 pub(crate) mod subscriptions;
 mod topics;

@@ -29,7 +29,7 @@ use snapshots::Keeper;
 use std::fmt;
 use std::sync::Arc;
 use tenon_core::{EventId, InvalidName, Namespace, Position, StreamName, Timestamp};
-use tenon_store::{AppendError, Appended, Condition, Direction, Event, Log, NewEvent, Query};
+use tenon_store::{AppendError, Appended, Condition, Direction, Event, Log, Query};
 
 /// How many states are cached unless told otherwise.
 const CACHED: usize = 10_000;
@@ -147,7 +147,7 @@ impl<D: Decider> Aggregates<D> {
         let mut conflicts = 0;
         loop {
             if let Some(first) = self.first_of(&loaded, &ids).await? {
-                *slot = Some(loaded);
+                *slot = loaded.keepable();
                 return self.repeat(&stream, &ids, first).await;
             }
             let decided = self.decide(&stream, command, call, &loaded);
@@ -160,7 +160,7 @@ impl<D: Decider> Aggregates<D> {
                 Ok(events) if !events.is_empty() => events,
                 other => {
                     let (state, version) = (loaded.state.clone(), loaded.version);
-                    *slot = Some(loaded);
+                    *slot = loaded.keepable();
                     return other.map(|events| Outcome { state, events, version, repeated: false });
                 }
             };
@@ -170,7 +170,7 @@ impl<D: Decider> Aggregates<D> {
                     loaded = loaded.append::<D>(&events, &appended, tagged);
                     self.keep_snapshot(&stream, &mut loaded);
                     let (state, version) = (loaded.state.clone(), loaded.version);
-                    *slot = Some(loaded);
+                    *slot = loaded.keepable();
                     return Ok(Outcome { state, events, version, repeated: false });
                 }
                 _ if conflicts >= MOST_CONFLICTS => return Err(CommandError::Conflict(conflicts)),
@@ -242,7 +242,7 @@ impl<D: Decider> Aggregates<D> {
         ids: &Ids,
         after: Position,
     ) -> Result<Sent, CommandError<D::Error>> {
-        let new = self.encode(stream, events, call, ids)?;
+        let new = events::all_of(events, &self.namespace, call, ids, |_| Ok(stream.clone()))?;
         let condition = Condition::stream_unchanged(self.namespace.clone(), stream.clone(), after);
         let (mut sends, mut lost) = (1, None);
         loop {
@@ -259,26 +259,6 @@ impl<D: Decider> Aggregates<D> {
                 Err(error) => return Err(CommandError::Append(lost.unwrap_or(error))),
             }
         }
-    }
-
-    fn encode(
-        &self,
-        stream: &StreamName,
-        events: &[D::Event],
-        call: &Call,
-        ids: &Ids,
-    ) -> Result<Vec<NewEvent>, CommandError<D::Error>> {
-        let mut tag = ids.tag()?;
-        let encode = |(index, event): (usize, &D::Event)| {
-            let mut new = events::encode(event, &self.namespace, stream)?;
-            if ids.are_derived() {
-                new.id = ids.id(index);
-            }
-            new.tags.extend(tag.take());
-            new.metadata = call.metadata.clone();
-            Ok(new)
-        };
-        events.iter().enumerate().map(encode).collect()
     }
 
     /// Where the first event of a command with this key is, if there is one up to where the stream was read.

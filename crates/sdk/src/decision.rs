@@ -118,9 +118,10 @@ impl Decisions {
             if events.is_empty() {
                 return Ok(Outcome { state: seen.states, events, version: seen.version, repeated: false });
             }
-            let new = self.encode(decision, &events, call, &ids)?;
+            let new = events::all_of(&events, &self.namespace, call, &ids, |event| decision.stream(event))?;
             let condition = Condition { query: query.clone(), after: seen.read_to };
             if let Some(version) = self.send(&new, condition, &ids).await? {
+                // What others are told comes before, and may be read as any other event.
                 let state = reads.after(seen.states, &as_recorded(&new, version))?;
                 return Ok(Outcome { state, events, version, repeated: false });
             }
@@ -210,26 +211,6 @@ impl Decisions {
                 Err(error) => return Err(CommandError::Append(lost.unwrap_or(error))),
             }
         }
-    }
-
-    fn encode<D: Decision>(
-        &self,
-        decision: &D,
-        events: &[D::Event],
-        call: &Call,
-        ids: &Ids,
-    ) -> Result<Vec<NewEvent>, CommandError<D::Error>> {
-        let mut tag = ids.tag()?;
-        let encode = |(index, event): (usize, &D::Event)| {
-            let mut new = events::encode(event, &self.namespace, &decision.stream(event)?)?;
-            if ids.are_derived() {
-                new.id = ids.id(index);
-            }
-            new.tags.extend(tag.take());
-            new.metadata = call.metadata.clone();
-            Ok(new)
-        };
-        events.iter().enumerate().map(encode).collect()
     }
 
     /// The outcome of the command whose first event is at this position. Its events stand next to each other in

@@ -11,16 +11,25 @@ mod json;
 
 pub use json::Json;
 
+use crate::command::{Call, CommandError, Ids};
 use bytes::Bytes;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
 use tenon_core::{EventType, InvalidName, Namespace, StreamName, Tag};
-use tenon_store::{Event, NewEvent};
+use tenon_store::{Event, Metadata, NewEvent};
 
 /// The name in an event's metadata of why the event store does not tell its data, and the reason that its subject
 /// has been forgotten.
 const WITHHELD: &str = "tenon.withheld";
 const FORGOTTEN: &str = "forgotten";
+
+/// The name in an event's metadata of whom its payload is about.
+const SUBJECT: &str = "tenon.subject";
+
+/// The names in the metadata of a notice: its key, which CloudEvents calls the subject, and what its data is.
+const CE_SUBJECT: &str = "ce-subject";
+const CONTENT_TYPE: &str = "content-type";
 
 /// A service's events: an enum, one variant for each fact.
 pub trait Events: Clone + fmt::Debug + Send + Sync + Sized + 'static {
@@ -36,6 +45,20 @@ pub trait Events: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     /// What the event is about, for commands and projections that look across streams. No personal data.
     fn tags(&self) -> BTreeSet<Tag> {
         BTreeSet::new()
+    }
+
+    /// Whom the event is about, if it holds personal data: it is kept under a key of this subject's, and once the subject
+    /// is forgotten it is passed over. A pseudonym, because it is not encrypted itself.
+    fn subject(&self) -> Option<&str> {
+        None
+    }
+
+    /// What others are told of it: events of topics, which are appended with it, all or nothing. No personal data.
+    ///
+    /// # Errors
+    /// [`EventsError`] if a notice cannot be written.
+    fn notices(&self) -> Result<Vec<Notice>, EventsError> {
+        Ok(Vec::new())
     }
 
     /// What the data of a former version means now; none if there never was such a fact or version.
@@ -72,6 +95,50 @@ pub struct Current {
     pub name: &'static str,
     /// Its data as the present version writes it.
     pub data: Bytes,
+}
+
+/// What others are told of an event: an event of a topic, in a stream of the topic's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The topic: its type.
+    pub topic: EventType,
+    /// What it happened to: notices of one key keep their order.
+    pub key: String,
+    /// What it is about.
+    pub tags: BTreeSet<Tag>,
+    /// JSON.
+    pub data: Bytes,
+}
+
+impl Notice {
+    /// One with this data.
+    ///
+    /// # Errors
+    /// [`EventsError`] if the topic has no name that an event type can have, or the data is not to be written as JSON.
+    pub fn json(topic: &str, key: &str, data: &impl Serialize) -> Result<Self, EventsError> {
+        let unwritable = |error: serde_json::Error| EventsError::Notice(error.to_string());
+        let data = serde_json::to_vec(data).map_err(unwritable)?.into();
+        Ok(Self { topic: EventType::new(topic)?, key: key.to_owned(), tags: BTreeSet::new(), data })
+    }
+
+    /// The same with a tag.
+    ///
+    /// # Errors
+    /// [`EventsError::Name`] if the text is no tag.
+    pub fn tagged(mut self, tag: &str) -> Result<Self, EventsError> {
+        self.tags.insert(Tag::new(tag)?);
+        Ok(self)
+    }
+
+    fn into_new(self, namespace: &Namespace) -> Result<NewEvent, EventsError> {
+        let Self { topic, key, tags, data } = self;
+        let stream = StreamName::new(&format!("topics/{topic}/{key}"))?;
+        let mut new = NewEvent::new(namespace.clone(), stream, topic, data);
+        new.tags = tags.into();
+        let told = [(CE_SUBJECT, key), (CONTENT_TYPE, "application/json".to_owned())];
+        new.metadata.other.extend(told.map(|(name, value)| (name.to_owned(), value)));
+        Ok(new)
+    }
 }
 
 /// How events are written as bytes.
@@ -121,6 +188,9 @@ pub enum EventsError {
         /// What is wrong.
         problem: String,
     },
+    /// A notice cannot be written.
+    #[error("cannot write what others are to be told: {0}")]
+    Notice(String),
     /// Area and name make no event type.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -152,8 +222,53 @@ pub fn encode<E: Events>(
         return Err(EventsError::Unlisted { area: E::AREA, name });
     };
     let event_type = fact.event_type(E::AREA)?;
-    let new = NewEvent::new(namespace.clone(), stream.clone(), event_type, data);
+    let mut new = NewEvent::new(namespace.clone(), stream.clone(), event_type, data);
+    if let Some(subject) = event.subject() {
+        new.metadata.other.insert(SUBJECT.to_owned(), subject.to_owned());
+    }
     Ok(NewEvent { tags: event.tags().into(), ..new })
+}
+
+/// What is appended for the events of a command: what others are told of them, and then the events themselves, so that
+/// the last position is theirs. `streams` says where each goes.
+pub(crate) fn all_of<E: Events, R: std::error::Error>(
+    events: &[E],
+    namespace: &Namespace,
+    call: &Call,
+    ids: &Ids,
+    stream: impl Fn(&E) -> Result<StreamName, InvalidName>,
+) -> Result<Vec<NewEvent>, CommandError<R>> {
+    let (mut notices, mut own) = (Vec::new(), Vec::with_capacity(events.len()));
+    let mut tag = ids.tag()?;
+    for (index, event) in events.iter().enumerate() {
+        let mut new = encode(event, namespace, &stream(event)?)?;
+        if ids.are_derived() {
+            new.id = ids.id(index);
+        }
+        new.tags.extend(tag.take());
+        own.push(with(new, &call.metadata));
+        for notice in event.notices()? {
+            let mut new = notice.into_new(namespace)?;
+            if ids.are_derived() {
+                new.id = ids.notice(notices.len());
+            }
+            notices.push(with(new, &call.metadata));
+        }
+    }
+    notices.append(&mut own);
+    Ok(notices)
+}
+
+/// Adds what comes with a command to what stands in its event already.
+fn with(mut new: NewEvent, metadata: &Metadata) -> NewEvent {
+    let own = std::mem::replace(&mut new.metadata, metadata.clone());
+    new.metadata.other.extend(own.other);
+    new
+}
+
+/// Whether an event's payload is about somebody who may be forgotten.
+pub(crate) fn is_personal(metadata: &Metadata) -> bool {
+    metadata.other.contains_key(SUBJECT)
 }
 
 /// Reads an event of the log; none if it is of another area, or about a subject that has been forgotten.

@@ -36,6 +36,6 @@ pub use bus::{Bus, Message};
 pub use command::{Call, CommandError, Key, Outcome};
 pub use decider::{Decider, Fold};
 pub use decision::{Decision, Decisions, Part};
-pub use events::{Events, Fact, Json};
+pub use events::{Events, Fact, Json, Notice};
 pub use projection::{Projection, Projector, SqliteModels};
 pub use subscriber::{Subscriber, SubscriberOptions};

@@ -1,7 +1,7 @@
 //! A decider to test with: an account that is opened, filled, emptied and closed.
 
 use crate::decider::Decider;
-use crate::events::{Current, Events, Fact, Json, Old};
+use crate::events::{Current, Events, EventsError, Fact, Json, Notice, Old};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -125,4 +125,65 @@ pub(crate) fn memory() -> Arc<dyn Log> {
 
 pub(crate) fn namespace() -> Namespace {
     Namespace::default()
+}
+
+/// A decider whose events are about somebody, and told to others: letters to one person.
+pub(crate) struct Letters;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Letter {
+    Sent { to: String, text: String },
+    Counted,
+}
+
+impl Events for Letter {
+    type Codec = Json;
+    const AREA: &'static str = "test.letter";
+    const FACTS: &'static [Fact] = &[Fact::v1("Sent"), Fact::v1("Counted")];
+
+    fn subject(&self) -> Option<&str> {
+        match self {
+            Self::Sent { to, .. } => Some(to),
+            Self::Counted => None,
+        }
+    }
+
+    fn notices(&self) -> Result<Vec<Notice>, EventsError> {
+        match self {
+            Self::Sent { text, .. } => {
+                let length = serde_json::json!({"length": text.len()});
+                Ok(vec![Notice::json("letter.sent", "post", &length)?.tagged("post:1")?])
+            }
+            Self::Counted => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Decider for Letters {
+    /// What to send, and to whom.
+    type Command = (String, String);
+    type Event = Letter;
+    /// The texts, and how many there are.
+    type State = (Vec<String>, u32);
+    type Error = Refusal;
+
+    fn initial() -> Self::State {
+        Self::State::default()
+    }
+
+    fn decide((to, text): &Self::Command, _: &Self::State) -> Result<Vec<Letter>, Refusal> {
+        Ok(vec![Letter::Sent { to: to.clone(), text: text.clone() }, Letter::Counted])
+    }
+
+    fn evolve((mut texts, count): Self::State, event: &Letter) -> Self::State {
+        match event {
+            Letter::Sent { text, .. } => texts.push(text.clone()),
+            Letter::Counted => return (texts, count + 1),
+        }
+        (texts, count)
+    }
+
+    fn is_terminal(_: &Self::State) -> bool {
+        false
+    }
 }

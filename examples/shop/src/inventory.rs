@@ -1,10 +1,12 @@
 //! The inventory service: what is in stock, and reservations of it.
+//!
+//! The warehouse is event-sourced (`warehouse.rs` has its rules). What others are told, `inventory.reserved`, is appended
+//! with what happened, so neither is ever there without the other.
 
 mod warehouse;
 
+use crate::commands::Commands;
 use crate::id::{OrderId, Sku};
-use crate::ledger::Ledger;
-use crate::news::{self, News};
 use crate::problem::Problem;
 use crate::service::{Settings, routes};
 use axum::extract::{Path, State};
@@ -12,30 +14,30 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use warehouse::{Reservation, Warehouse};
+use warehouse::{Command, Reservation, Stock};
 
-/// Opens the service's ledger and makes its routes.
+/// There is one warehouse: what is wanted of several products is all there or not at all.
+const WAREHOUSE: &str = "main";
+
+/// The routes of the service, with its events where the settings say.
 ///
 /// # Errors
-/// A problem if the ledger cannot be opened.
+/// None so far.
 pub fn start(settings: &Settings) -> Result<Router, Problem> {
-    let service =
-        Service { ledger: Ledger::open(settings.data.as_deref(), "inventory")?, news: News::of(settings)? };
+    Ok(start_on(settings, Commands::new(settings, "warehouse", "shop.warehouse.v1")))
+}
+
+fn start_on(settings: &Settings, warehouse: Commands<Stock>) -> Router {
     let own = Router::new()
         .route("/stock", get(all_stock))
         .route("/stock/{sku}", get(stock))
         .route("/reservations", post(reserve))
         .route("/reservations/{order}", get(show).delete(release))
-        .with_state(service);
-    Ok(routes(settings, own))
+        .with_state(warehouse);
+    routes(settings, own)
 }
 
-#[derive(Clone)]
-struct Service {
-    ledger: Ledger<Warehouse>,
-    news: News,
-}
+type Service = State<Commands<Stock>>;
 
 #[derive(Serialize)]
 struct Item {
@@ -43,19 +45,18 @@ struct Item {
     available: u32,
 }
 
-async fn all_stock(State(Service { ledger, .. }): State<Service>) -> Result<Json<Vec<Item>>, Problem> {
-    let stock = ledger.read(Warehouse::stock).await?;
-    Ok(Json(stock.into_iter().map(|(sku, available)| Item { sku, available }).collect()))
+async fn all_stock(State(warehouse): Service) -> Result<Json<Vec<Item>>, Problem> {
+    let warehouse = warehouse.load(WAREHOUSE).await?;
+    let stock = warehouse.stock().iter();
+    Ok(Json(stock.map(|(sku, available)| Item { sku: sku.clone(), available: *available }).collect()))
 }
 
-async fn stock(
-    State(Service { ledger, .. }): State<Service>,
-    Path(sku): Path<String>,
-) -> Result<Json<Item>, Problem> {
+async fn stock(State(warehouse): Service, Path(sku): Path<String>) -> Result<Json<Item>, Problem> {
     let sku = Sku::new(sku)?;
-    let wanted = sku.clone();
-    let available = ledger.read(move |warehouse| warehouse.available(&wanted)).await??;
-    Ok(Json(Item { sku, available }))
+    match warehouse.load(WAREHOUSE).await?.available(&sku) {
+        Some(available) => Ok(Json(Item { sku, available })),
+        None => Err(warehouse::Refusal::UnknownProduct(sku).into()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -72,35 +73,32 @@ struct ReserveItem {
 
 /// Idempotent by the order itself; an `Idempotency-Key` only tells those on the way that it may be repeated.
 async fn reserve(
-    State(Service { ledger, news }): State<Service>,
+    State(warehouse): Service,
     Json(body): Json<ReserveBody>,
 ) -> Result<(StatusCode, Json<Reservation>), Problem> {
-    let order = body.order.clone();
-    let items: Vec<(Sku, u32)> = body.items.into_iter().map(|item| (item.sku, item.quantity)).collect();
-    let decide = move |warehouse: &Warehouse| warehouse.reserve(&body.order, &items);
-    let reservation = ledger.decide(decide, move |warehouse| warehouse.reservation(&order)).await??;
-    tracing::info!(order = %reservation.order, "reserved");
-    let order = &reservation.order;
-    let data = json!({"order": order, "items": reservation.items});
-    news.tell(&news::Item { topic: "inventory.reserved", id: order.as_str(), order, data }).await?;
-    Ok((StatusCode::CREATED, Json(reservation)))
+    let ReserveBody { order, items } = body;
+    let items = items.into_iter().map(|item| (item.sku, item.quantity)).collect();
+    let command = Command::Reserve { order: order.clone(), items };
+    let reservation = warehouse.execute(WAREHOUSE, &command).await?.reservation(&order);
+    tracing::info!(%order, "reserved");
+    Ok((StatusCode::CREATED, Json(reservation.ok_or_else(|| unknown(&order))?)))
 }
 
-async fn show(
-    State(Service { ledger, .. }): State<Service>,
-    Path(order): Path<String>,
-) -> Result<Json<Reservation>, Problem> {
+async fn show(State(warehouse): Service, Path(order): Path<String>) -> Result<Json<Reservation>, Problem> {
     let order = OrderId::new(order)?;
-    ledger.read(move |warehouse| warehouse.reservation(&order)).await?.map(Json)
+    let reservation = warehouse.load(WAREHOUSE).await?.reservation(&order);
+    reservation.map(Json).ok_or_else(|| unknown(&order))
 }
 
-async fn release(
-    State(Service { ledger, .. }): State<Service>,
-    Path(order): Path<String>,
-) -> Result<StatusCode, Problem> {
+async fn release(State(warehouse): Service, Path(order): Path<String>) -> Result<StatusCode, Problem> {
     let order = OrderId::new(order)?;
     tracing::info!(%order, "release");
-    ledger.decide(move |warehouse| warehouse.release(&order), |_| StatusCode::NO_CONTENT).await
+    warehouse.execute(WAREHOUSE, &Command::Release { order }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn unknown(order: &OrderId) -> Problem {
+    Problem::new(404, "inventory.unknown-reservation", format!("nothing is reserved for {order}"))
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ mod decider;
 mod draft;
 mod listing;
 mod orders;
-mod place;
 mod saga;
 mod sales;
 mod steps;
 
 use crate::call::{Context, Peer, client};
 use crate::id::{Customer, IdempotencyKey, OrderId};
+use crate::place;
 use crate::problem::Problem;
 use crate::service::{Settings, routes};
 use axum::extract::{Path, Query, State};
@@ -220,6 +220,7 @@ impl Hidden {
     fn of(event: Event) -> Self {
         let (event, detail) = match event {
             Event::Created { total, .. } => ("Created", Some(total.to_string())),
+            Event::PlacedBy(_) => ("PlacedBy", None),
             Event::Paid => ("Paid", None),
             Event::Confirmed => ("Confirmed", None),
             Event::Shipped { tracking } => ("Shipped", Some(tracking)),

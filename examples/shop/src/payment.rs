@@ -1,48 +1,69 @@
 //! The payment service: charges cards and refunds them, each once.
 //!
+//! Accounts are event-sourced (`account.rs` has their rules). What others are told, `payment.completed`, is appended with
+//! what happened, so neither is ever there without the other, whatever dies in between.
+//!
 //! Left out on purpose: any real payment. A card is the name of a seeded account with a balance.
 
-mod book;
+mod account;
 
+use crate::commands::Commands;
 use crate::id::{Card, IdempotencyKey, OrderId, PaymentId};
-use crate::ledger::Ledger;
 use crate::money::Money;
-use crate::news::{Item, News};
 use crate::problem::Problem;
 use crate::service::{Settings, routes};
+use account::{Account, Accounts, Command, Shown, seeded, tag_of};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use book::{Book, Payment, Request};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-/// Opens the service's ledger and makes its routes.
+/// The routes of the service, with its events where the settings say.
 ///
 /// # Errors
-/// A problem if the ledger cannot be opened.
+/// None so far.
 pub fn start(settings: &Settings) -> Result<Router, Problem> {
-    let service = Service {
-        ledger: Ledger::open(settings.data.as_deref(), "payment")?,
-        instance: settings.instance.clone(),
-        news: News::of(settings)?,
-    };
+    Ok(start_on(settings, Commands::new(settings, "account", "shop.account.v1")))
+}
+
+fn start_on(settings: &Settings, accounts: Commands<Accounts>) -> Router {
     let own = Router::new()
         .route("/payments", post(charge))
         .route("/payments/{id}", get(show))
         .route("/payments/{id}/refund", post(refund))
         .route("/accounts/{card}", get(balance))
         .route("/quote", get(quote))
-        .with_state(service);
-    Ok(routes(settings, own))
+        .with_state(Service { accounts, instance: settings.instance.clone() });
+    routes(settings, own)
 }
 
 #[derive(Clone)]
 struct Service {
-    ledger: Ledger<Book>,
+    accounts: Commands<Accounts>,
     instance: String,
-    news: News,
+}
+
+impl Service {
+    /// Gives a command to an account, and shows what it was about.
+    async fn execute(&self, card: &Card, payment: &PaymentId, command: Command) -> Result<Shown, Problem> {
+        let account = self.accounts.execute(card.as_str(), &command).await?;
+        account.and_then(|account| account.payment(payment)).ok_or_else(|| unknown(payment))
+    }
+
+    /// The account that a payment was charged to.
+    async fn account_of(&self, payment: &PaymentId) -> Result<Account, Problem> {
+        let tag = tag_of(payment).ok_or_else(|| unknown(payment))?;
+        let account = match self.accounts.found_by(tag).await? {
+            Some(card) => self.accounts.load(&card).await?,
+            None => None,
+        };
+        account.ok_or_else(|| unknown(payment))
+    }
+}
+
+fn unknown(payment: &PaymentId) -> Problem {
+    Problem::new(404, "payment.unknown", format!("there is no payment {payment}"))
 }
 
 #[derive(Deserialize)]
@@ -56,51 +77,58 @@ async fn charge(
     State(service): State<Service>,
     headers: HeaderMap,
     Json(body): Json<ChargeBody>,
-) -> Result<(StatusCode, Json<Payment>), Problem> {
+) -> Result<(StatusCode, Json<Shown>), Problem> {
     let key = IdempotencyKey::from_headers(&headers)?;
-    let id = key.map_or_else(PaymentId::generate, PaymentId::from);
-    let request = Request { order: body.order, card: body.card, amount: body.amount };
-    let shown = id.clone();
-    let payment = service
-        .ledger
-        .decide(move |book| book.charge(&id, request), move |book| book.payment(&shown))
-        .await??;
-    tracing::info!(payment = %payment.id, state = ?payment.state, "charge");
-    if let Some(request) = payment.charged() {
-        let data = json!({"payment": payment.id, "order": request.order, "amount": request.amount});
-        let item = Item { topic: "payment.completed", id: payment.id.as_str(), order: &request.order, data };
-        service.news.tell(&item).await?;
-    }
-    Ok((StatusCode::CREATED, Json(payment)))
+    let payment = key.map_or_else(PaymentId::generate, PaymentId::from);
+    let ChargeBody { order, amount, card } = body;
+    let command = Command::Charge { card: card.clone(), payment: payment.clone(), order, amount };
+    let shown = service.execute(&card, &payment, command).await?;
+    tracing::info!(payment = %shown.id, state = ?shown.state, "charge");
+    Ok((StatusCode::CREATED, Json(shown)))
 }
 
-async fn refund(State(service): State<Service>, Path(id): Path<String>) -> Result<Json<Payment>, Problem> {
-    let id = PaymentId::new(id)?;
-    let shown = id.clone();
-    let payment =
-        service.ledger.decide(move |book| book.refund(&id), move |book| book.payment(&shown)).await??;
-    tracing::info!(payment = %payment.id, "refund");
-    Ok(Json(payment))
+#[derive(Default, Deserialize)]
+struct RefundBody {
+    card: Option<Card>,
 }
 
-async fn show(State(service): State<Service>, Path(id): Path<String>) -> Result<Json<Payment>, Problem> {
-    let id = PaymentId::new(id)?;
-    service.ledger.read(move |book| book.payment(&id)).await?.map(Json)
+/// Gives a payment back. Whoever may have asked for one that never arrived says which card it is about: it is refused then.
+async fn refund(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+    body: Option<Json<RefundBody>>,
+) -> Result<Json<Shown>, Problem> {
+    let payment = PaymentId::new(id)?;
+    let Json(RefundBody { card }) = body.unwrap_or_default();
+    let card = match card {
+        Some(card) => card,
+        None => service.account_of(&payment).await?.card,
+    };
+    let command = Command::Refund { card: card.clone(), payment: payment.clone() };
+    let shown = service.execute(&card, &payment, command).await?;
+    tracing::info!(payment = %shown.id, "refund");
+    Ok(Json(shown))
+}
+
+async fn show(State(service): State<Service>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
+    let payment = PaymentId::new(id)?;
+    let account = service.account_of(&payment).await?;
+    account.payment(&payment).map(Json).ok_or_else(|| unknown(&payment))
 }
 
 #[derive(Serialize)]
-struct Account {
+struct Balance {
     card: Card,
     balance: Money,
 }
 
-async fn balance(State(service): State<Service>, Path(card): Path<String>) -> Result<Json<Account>, Problem> {
+async fn balance(State(service): State<Service>, Path(card): Path<String>) -> Result<Json<Balance>, Problem> {
     let card = Card::new(card)?;
-    let balance = {
-        let card = card.clone();
-        service.ledger.read(move |book| book.balance(&card)).await??
+    let account = match service.accounts.load(card.as_str()).await? {
+        Some(account) => account,
+        None => seeded(&card)?,
     };
-    Ok(Json(Account { card, balance }))
+    Ok(Json(Balance { card, balance: account.balance }))
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@ mod references;
 mod routes;
 mod sagas;
 mod security;
+mod subscriptions;
 mod traffic;
 
 use super::problems::Problems;
@@ -30,6 +31,7 @@ pub(super) fn names(root: &Node, problems: &mut Problems<'_>) {
     config::check(root, problems);
     policies::check(root, problems);
     sagas::check(root, problems);
+    subscriptions::check(root, problems);
 }
 
 /// Checks the system as a whole. `system` is what `root` says, without errors.
@@ -40,6 +42,7 @@ pub(super) fn sums(system: &System, root: &Node, problems: &mut Problems<'_>) {
     ports::check(system, root, problems);
     policies::effects(root, problems);
     security::check(system, root, problems);
+    subscriptions::targets(system, root, problems);
 }
 
 /// The entries under `services`.

@@ -118,6 +118,9 @@ findings! {
                                                                 sends it",
         "No endpoint of the service's input interfaces matches the path and method, so every request will \
          meet a 404 or 405 there. Correct the route, or add the endpoint to the service's `interfaces`.";
+    PushNotAccepted = "manifest.push-not-accepted", Warning, "A service does not accept the events that it is sent",
+        "No endpoint of the service's input interfaces is what the subscription calls, so every event will be refused there \
+         and parked. Correct the path, or add the endpoint (`POST`, or the gRPC method) to the service's `interfaces`.";
     TimeoutInversion = "manifest.timeout-inversion", Warning, "A callee may take longer than its caller has",
         "Calls to the caller end before calls that it makes may end: the work goes on when nobody waits for \
          it, and the caller cannot answer with its own error. Make time-outs shorter from hop to hop. \

@@ -5,7 +5,8 @@ use crate::InvalidMessage;
 use crate::invalid::{Checked, each, nested, parsed};
 use std::time::Duration;
 use tenon_core::group::{
-    Config, Counts, Definition, Delivered, Filter, Ordering, ParkedKey, Start, Status, WhenFull,
+    Config, Counts, DELIVER, Definition, Delivered, Filter, Form, Ordering, ParkedKey, Start, Status,
+    WhenFull,
 };
 use tenon_core::retry::{Backoff, Delay, Jitter};
 use tenon_core::{Namespace, Position, Timestamp};
@@ -15,9 +16,12 @@ impl From<&Definition> for v1::Definition {
         let Definition { namespace, name, filter, start, ordering, config, delivered, declared } = definition;
         let push = match delivered {
             Delivered::Pull => None,
-            Delivered::Push { service, path, structured } => {
-                Some(v1::Push { service: service.to_string(), path: path.clone(), structured: *structured })
-            }
+            Delivered::Push { service, path, form } => Some(v1::Push {
+                service: service.to_string(),
+                path: path.clone(),
+                structured: *form == Form::Structured,
+                grpc: *form == Form::Grpc,
+            }),
         };
         Self {
             namespace: namespace.to_string(),
@@ -66,8 +70,20 @@ pub(crate) fn namespace_of(text: &str) -> Checked<Namespace> {
 }
 
 fn pushed(push: v1::Push) -> Checked<Delivered> {
-    let v1::Push { service, path, structured } = push;
-    Ok(Delivered::Push { service: parsed("push.service", &service)?, path, structured })
+    let v1::Push { service, path, structured, grpc } = push;
+    let (path, form) = pushed_form(path, structured, grpc)?;
+    Ok(Delivered::Push { service: parsed("push.service", &service)?, path, form })
+}
+
+/// How a service is sent events, and where.
+pub(crate) fn pushed_form(path: String, structured: bool, grpc: bool) -> Checked<(String, Form)> {
+    match (structured, grpc) {
+        (false, false) => Ok((path, Form::Binary)),
+        (true, false) => Ok((path, Form::Structured)),
+        (false, true) if path.is_empty() => Ok((DELIVER.to_owned(), Form::Grpc)),
+        (false, true) => Ok((path, Form::Grpc)),
+        (true, true) => Err(InvalidMessage::new("push", "is either structured or over gRPC")),
+    }
 }
 
 impl From<Start> for v1::Start {
@@ -232,7 +248,7 @@ impl TryFrom<v1::Backoff> for Backoff {
 impl v1::Status {
     /// How a group is, on a log that ends there.
     pub fn of(status: &Status, head: Position) -> Self {
-        let Status { low, read_to, held, in_flight, waiting, ready, parked, members, counts } = *status;
+        let Status { low, read_to, held, in_flight, waiting, ready, parked, members, counts, .. } = *status;
         Self {
             low: low.0,
             read_to: read_to.0,

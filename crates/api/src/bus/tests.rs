@@ -2,8 +2,8 @@ use super::{Progress, Record};
 use bytes::Bytes;
 use std::time::Duration;
 use tenon_core::group::{
-    Cause, Checkpoint, Config, Counts, Definition, Delivered, Filter, Key, Open, Ordering, Parked, ParkedKey,
-    Start, WhenFull,
+    Cause, Checkpoint, Config, Counts, Definition, Delivered, Filter, Form, Key, Open, Ordering, Parked,
+    ParkedKey, Start, WhenFull,
 };
 use tenon_core::retry::{Backoff, Delay, Jitter};
 use tenon_core::{EventId, EventType, Namespace, Position, ServerId, StreamName, Tag, Timestamp};
@@ -37,7 +37,7 @@ fn definition() -> Definition {
         delivered: Delivered::Push {
             service: "billing".parse().unwrap(),
             path: "/events".to_owned(),
-            structured: true,
+            form: Form::Structured,
         },
         declared: false,
     }

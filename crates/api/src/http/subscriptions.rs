@@ -185,6 +185,21 @@ pub struct SettleDeliveries {
     pub nacks: Vec<RefusedDelivery>,
 }
 
+/// What somebody who pulls over WebSocket answers, as often as they like.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PullMessage {
+    /// The tickets of deliveries that were dealt with. One that does not count any more is passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acks: Vec<String>,
+    /// Deliveries that were not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nacks: Vec<RefusedDelivery>,
+    /// How many events may be given and not settled from now on: 1,024 at most; none while it is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u32>,
+}
+
 /// A delivery that was not dealt with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,10 +1,11 @@
 //! The part of the table that is the bus's.
 
 use super::table::{ACTOR, LAST_EVENT_ID, PLAIN, in_header, in_path, in_query, of};
-use super::{Access, Answer, Endpoint, Parameter};
+use super::{Access, Answer, Endpoint, Parameter, Socket};
+use crate::cloudevents::WEBSOCKET_JSON;
 use crate::http::{
     CloudEventDocument, DefinedSubscription, DeletedSubscription, DeliveredEvent, ParkedList, Published,
-    SeekSubscription, SettleDeliveries, SettledDeliveries, SoughtSubscription, SubscriptionList,
+    PullMessage, SeekSubscription, SettleDeliveries, SettledDeliveries, SoughtSubscription, SubscriptionList,
     SubscriptionView, ToldOfTopic, TopicList, Unparked, WhichParked,
 };
 use crate::system::SubscriptionDoc;
@@ -183,9 +184,17 @@ pub const BUS: &[Endpoint] = &[
         ..PLAIN
     },
     Endpoint {
+        path: "/metrics",
+        operation: "subscriptionMetrics",
+        summary: "What the subscriptions that this server drives count, in the text format of Prometheus",
+        access: Access::Operator,
+        answers: &[Answer::Text("text/plain; version=0.0.4")],
+        ..PLAIN
+    },
+    Endpoint {
         path: "/v1/subscriptions/{name}/pull",
         operation: "pullSubscription",
-        summary: "Be given events, as server-sent events, until the stream ends; each is to be acknowledged",
+        summary: "Be given events, as server-sent events or over WebSocket, until that ends; each is to be acknowledged",
         access: Access::Instance,
         parameters: &[
             NAME,
@@ -196,7 +205,14 @@ pub const BUS: &[Endpoint] = &[
                 of::<u32>(),
             ),
         ],
-        answers: &[Answer::Events(of::<DeliveredEvent>())],
+        answers: &[
+            Answer::Events(of::<DeliveredEvent>()),
+            Answer::WebSocket(Socket {
+                protocol: WEBSOCKET_JSON,
+                sends: of::<CloudEventDocument>(),
+                takes: of::<PullMessage>(),
+            }),
+        ],
         errors: DRIVEN,
         ..PLAIN
     },

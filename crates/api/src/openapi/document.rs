@@ -1,6 +1,6 @@
 //! The document, made from the table.
 
-use super::{ADMIN, Access, Answer, Endpoint, Parameter, Place, served};
+use super::{ADMIN, Access, Answer, Endpoint, Parameter, Place, Socket, served};
 use crate::problem::{self, Problem};
 use http::StatusCode;
 use schemars::SchemaGenerator;
@@ -89,7 +89,13 @@ fn parameter(parameter: &Parameter, schemas: &mut SchemaGenerator) -> Value {
 
 fn responses(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Map<String, Value> {
     let mut responses = Map::new();
-    let content: Map<String, Value> = endpoint.answers.iter().map(|it| answer(it, schemas)).collect();
+    let mut content = Map::new();
+    for answer in endpoint.answers {
+        match answer {
+            Answer::WebSocket(it) => _ = responses.insert("101".to_owned(), socket(it, schemas)),
+            of_body => content.extend(self::answer(of_body, schemas)),
+        }
+    }
     responses.insert(
         endpoint.status.to_string(),
         json!({"description": reason(endpoint.status), "content": content}),
@@ -104,13 +110,23 @@ fn responses(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Map<String, 
     responses
 }
 
-fn answer(answer: &Answer, schemas: &mut SchemaGenerator) -> (String, Value) {
-    match answer {
+fn answer(answer: &Answer, schemas: &mut SchemaGenerator) -> Option<(String, Value)> {
+    Some(match answer {
         Answer::Json(schema) => ("application/json".into(), json!({"schema": schema(schemas)})),
         // OpenAPI 3.1 has no word for streams of events; the schema is that of one event's data.
         Answer::Events(schema) => ("text/event-stream".into(), json!({"schema": schema(schemas)})),
         Answer::Text(media_type) => ((*media_type).into(), json!({"schema": {"type": "string"}})),
-    }
+        Answer::WebSocket(_) => return None,
+    })
+}
+
+/// OpenAPI 3.1 has no word for WebSockets either: an extension has the schemas of the messages.
+fn socket(socket: &Socket, schemas: &mut SchemaGenerator) -> Value {
+    let Socket { protocol, sends, takes } = socket;
+    json!({
+        "description": format!("A WebSocket with the subprotocol `{protocol}`, if the request asks for it (`Upgrade: websocket`)."),
+        "x-websocket": {"protocol": protocol, "sends": sends(schemas), "takes": takes(schemas)},
+    })
 }
 
 /// The codes that an endpoint may answer, by status.

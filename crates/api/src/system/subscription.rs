@@ -2,13 +2,14 @@
 
 use super::{DelayDoc, JitterDoc, within};
 use crate::InvalidMessage;
+use crate::bus::pushed_form;
 use crate::invalid::{each, parsed};
 use crate::mirror::mirror;
 use crate::text::millis::round_up;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tenon_core::group::{Config, Definition, Delivered, Filter, Ordering, ParkedKey, Start, WhenFull};
+use tenon_core::group::{Config, Definition, Delivered, Filter, Form, Ordering, ParkedKey, Start, WhenFull};
 use tenon_core::retry::Backoff;
 use tenon_core::{Namespace, Position, SubscriptionName};
 
@@ -57,11 +58,15 @@ pub struct SubscriptionDoc {
 pub struct PushDoc {
     /// The service: its name, or `name.namespace`.
     pub service: String,
-    /// The path that is posted to.
+    /// The path that is posted to; with `grpc` the method, `/tenon.bus.v1.ConsumerService/Deliver` if it is left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
     /// Whether the whole event is the body, rather than its data with the attributes in headers.
     #[serde(default)]
     pub structured: bool,
+    /// Whether the service is called over gRPC.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grpc: bool,
 }
 
 /// How long an event waits after it failed.
@@ -127,9 +132,12 @@ impl SubscriptionDoc {
     ) -> Self {
         let push = match delivered {
             Delivered::Pull => None,
-            Delivered::Push { service, path, structured } => {
-                Some(PushDoc { service: service.to_string(), path: path.clone(), structured: *structured })
-            }
+            Delivered::Push { service, path, form } => Some(PushDoc {
+                service: service.to_string(),
+                path: path.clone(),
+                structured: *form == Form::Structured,
+                grpc: *form == Form::Grpc,
+            }),
         };
         let Backoff { delay, jitter, max_delay } = config.backoff;
         Self {
@@ -166,7 +174,8 @@ impl SubscriptionDoc {
     ) -> Result<Definition, InvalidMessage> {
         let push = |push: &PushDoc| {
             let service = parsed("push.service", &push.service)?;
-            Ok(Delivered::Push { service, path: push.path.clone(), structured: push.structured })
+            let (path, form) = pushed_form(push.path.clone(), push.structured, push.grpc)?;
+            Ok(Delivered::Push { service, path, form })
         };
         let definition = Definition {
             namespace,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tenon_core::group::{Definition, Delivered, Ordering, ParkedKey, Start, WhenFull};
+use tenon_core::group::{Definition, Delivered, Form, Ordering, ParkedKey, Start, WhenFull};
 use tenon_core::retry::Delay;
 use tenon_core::{Namespace, SubscriptionName, Timestamp};
 
@@ -18,8 +18,11 @@ pub(super) fn two(namespace: &Namespace) -> BTreeMap<SubscriptionName, Definitio
     other.config.backoff.delay = Delay::Fixed(Duration::from_secs(1));
     other.config.when_full = WhenFull::DropOldest;
     other.config.parked_key = ParkedKey::Continue;
-    other.delivered =
-        Delivered::Push { service: "order".parse().unwrap(), path: "/events".to_owned(), structured: true };
+    other.delivered = Delivered::Push {
+        service: "order".parse().unwrap(),
+        path: "/events".to_owned(),
+        form: Form::Structured,
+    };
     let declared = |it| Definition { declared: true, ..it };
     [plain, other].into_iter().map(|it| (it.name.clone(), declared(it))).collect()
 }

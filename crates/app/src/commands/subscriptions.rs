@@ -136,8 +136,12 @@ async fn create(screen: Screen, client: &Client, options: cli::CreateSubscriptio
         let (service, path) = push
             .split_once('/')
             .ok_or_else(|| invalid(format!("--push {push:?} is not of the form SERVICE/PATH")))?;
-        definition.push =
-            Some(PushDoc { service: service.to_owned(), path: format!("/{path}"), structured: false });
+        definition.push = Some(PushDoc {
+            service: service.to_owned(),
+            path: format!("/{path}"),
+            structured: false,
+            grpc: false,
+        });
     }
     let defined = client.define_subscription(&name, &definition).await?;
     let what = if defined.changed { "is defined" } else { "was so before" };

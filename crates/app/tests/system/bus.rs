@@ -2,10 +2,15 @@
 
 use crate::support::process::{Signal, send};
 use crate::support::{Folder, System, eventually, program, python};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// A service that takes events in (`programs/consumer.py`), and a subscription that sends it numbers.
 fn manifest(taken: &Path, subscriptions: &str) -> String {
@@ -44,9 +49,13 @@ async fn start(folder: &Rc<Folder>, max_deliveries: u32) -> (System, PathBuf) {
     (System::start_in(Rc::clone(folder)).await, taken)
 }
 
-/// Publishes numbers in a few batches, under keys in turn.
 async fn publish(system: &System, numbers: std::ops::Range<u32>) {
-    let url = format!("{}/v1/events", system.urls.api);
+    publish_at(&system.urls.api, &system.token, numbers).await;
+}
+
+/// Publishes numbers in a few batches, under keys in turn.
+pub(crate) async fn publish_at(api: &str, token: &str, numbers: std::ops::Range<u32>) {
+    let url = format!("{api}/v1/events");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let event = |number: u32| {
         json!({"specversion": "1.0", "id": format!("n-{number}"), "source": "/test", "type": "number.counted",
@@ -54,7 +63,7 @@ async fn publish(system: &System, numbers: std::ops::Range<u32>) {
     };
     let events: Vec<Value> = numbers.map(event).collect();
     for batch in events.chunks(50) {
-        let request = client.post(&url).bearer_auth(&system.token).body(json!(batch).to_string());
+        let request = client.post(&url).bearer_auth(token).body(json!(batch).to_string());
         let request = request.header("content-type", "application/cloudevents-batch+json");
         assert!(request.send().await.unwrap().status().is_success());
     }
@@ -144,4 +153,68 @@ async fn what_a_consumer_never_takes_is_parked_and_what_the_manifest_no_longer_h
     };
     eventually("the manifest's subscription is gone", rest).await;
     tenon.run(&["subscriptions", "delete", "mail"]).await.succeeded();
+}
+
+/// A subscription that is pulled over WebSocket.
+pub(crate) type Socket = WebSocketStream<TcpStream>;
+
+/// Pulls a subscription over WebSocket.
+pub(crate) async fn socket(
+    api: &str,
+    token: &str,
+    name: &str,
+    origin: Option<&str>,
+) -> Result<Socket, Error> {
+    let authority = api.strip_prefix("http://").unwrap();
+    let url = format!("ws://{authority}/v1/subscriptions/{name}/pull?most=2");
+    let mut request = url.into_client_request()?;
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("sec-websocket-protocol", "cloudevents.json")];
+    for (name, value) in headers.into_iter().chain(origin.map(|origin| ("origin", origin))) {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    Ok(client_async(request, TcpStream::connect(authority).await.unwrap()).await?.0)
+}
+
+/// The next text, or the code that the server closes with.
+pub(crate) async fn told(socket: &mut Socket) -> Result<Value, u16> {
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Text(text) => return Ok(serde_json::from_str(&text).unwrap()),
+            Message::Close(frame) => return Err(frame.unwrap().code.into()),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_are_pulled_over_websocket_and_go_to_another_when_a_consumer_is_cut_off() {
+    let folder = Rc::new(Folder::with("name: test\nservices: {}\n"));
+    folder.write_manifest(&manifest(&folder.path().join("taken"), ""));
+    let system = System::start_in(Rc::clone(&folder)).await;
+    let tenon = system.tenon();
+    tenon.run(&["subscriptions", "create", "mail", "--type", "number.counted"]).await.succeeded();
+    publish(&system, 0..2).await;
+    let mut first = socket(&system.urls.api, &system.token, "mail", None).await.unwrap();
+    let given = told(&mut first).await.unwrap();
+    assert_eq!((&given["id"], &given["data"]), (&json!("n-0"), &json!({"number": 0})));
+    let ack = json!({"acks": [given["tenonticket"]]}).to_string();
+    first.send(Message::text(ack)).await.unwrap();
+    assert_eq!(told(&mut first).await.unwrap()["tenonattempt"], 1);
+    let acked = async || {
+        let shown = tenon.json(&["subscriptions", "show", "mail"]).await;
+        (shown["status"]["acked"] == 1).then_some(())
+    };
+    eventually("one is acknowledged", acked).await;
+    drop(first);
+    let mut second = socket(&system.urls.api, &system.token, "mail", Some(&system.urls.api)).await.unwrap();
+    let again = told(&mut second).await.unwrap();
+    assert_eq!((&again["id"], &again["tenonattempt"]), (&json!("n-1"), &json!(2)));
+
+    match socket(&system.urls.api, &system.token, "mail", Some("http://elsewhere.example")).await {
+        Err(Error::Http(answer)) => assert_eq!(answer.headers()["tenon-error"], "access.origin"),
+        other => panic!("{other:?}"),
+    }
+    tenon.run(&["down"]).await.succeeded();
+    assert_eq!(told(&mut second).await, Err(1001));
 }

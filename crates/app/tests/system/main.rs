@@ -18,6 +18,7 @@ mod gateway;
 mod log_files;
 mod only_replica;
 mod policies;
+mod push;
 mod recovery;
 mod renewing;
 mod servers;

@@ -1,7 +1,7 @@
 //! Accepts connections and serves the API on them, HTTP/1.1 and HTTP/2 alike.
 //!
-//! Bounded: at most [`MAX_CONNECTIONS`] at once (further ones wait in the kernel's queue), a head must come
-//! within [`HEAD_TIMEOUT`], and at the end open requests have [`DRAIN`] to finish.
+//! Bounded: at most [`MAX_CONNECTIONS`] at once (further ones wait in the kernel's queue; one that has become a WebSocket
+//! counts as a stream of events instead), a head must come within [`HEAD_TIMEOUT`], and at the end open requests have [`DRAIN`] to finish.
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -41,7 +41,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     let mut connections = JoinSet::new();
     while let Some((stream, permit)) = stop.run_until_cancelled(accept(&listener, &permits)).await {
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error, "a connection to the API ended early");

@@ -77,6 +77,7 @@ impl Group {
             read_to: to,
             touched_to: to,
             serial: 0,
+            redelivered: 0,
             counts,
             changes: 0,
             urgent: 0,

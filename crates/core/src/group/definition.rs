@@ -93,12 +93,27 @@ pub enum Delivered {
     Push {
         /// The service.
         service: ServiceRef,
-        /// The path.
+        /// The path; over gRPC the method, `/SERVICE/METHOD`.
         path: String,
-        /// Whether the whole event is the body, rather than its payload with its attributes in headers.
-        structured: bool,
+        /// How the event is sent.
+        form: Form,
     },
 }
+
+/// How a service is sent an event: as a CloudEvent in every case.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// The payload is the body, the attributes are headers.
+    #[default]
+    Binary,
+    /// The whole event is the body, as JSON.
+    Structured,
+    /// The whole event is the message of a gRPC call.
+    Grpc,
+}
+
+/// The gRPC method that is called if none is named.
+pub const DELIVER: &str = "/tenon.bus.v1.ConsumerService/Deliver";
 
 impl Definition {
     /// One that gives the events of some types, by the defaults, from when it was made.
@@ -147,8 +162,19 @@ impl Definition {
                 "the path {path:?} must begin with `/`, and is printable ASCII of 1 KiB at most"
             ));
         }
+        if let Delivered::Push { path, form: Form::Grpc, .. } = &self.delivered
+            && !is_method(path)
+        {
+            return invalid(format!("{path:?} is no gRPC method: `/SERVICE/METHOD`, such as `{DELIVER}`"));
+        }
         self.config.check()
     }
+}
+
+/// Whether a path is a gRPC method.
+pub fn is_method(path: &str) -> bool {
+    let parts = path.strip_prefix('/').and_then(|rest| rest.split_once('/'));
+    parts.is_some_and(|(service, method)| !service.is_empty() && !method.is_empty() && !method.contains('/'))
 }
 
 /// The most types and tags of a filter.

@@ -28,6 +28,12 @@ pub struct Taken {
     pub dropped: Option<Position>,
 }
 
+/// The longest wait of an event whose consumer cannot be reached: how late it may come once the consumer is back.
+pub const LONGEST_UNREACHED: Duration = Duration::from_secs(10);
+
+/// The shortest.
+pub(super) const SHORTEST_UNREACHED: Duration = Duration::from_millis(50);
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Input {
@@ -63,6 +69,14 @@ pub enum Input {
         /// Which.
         ticket: Ticket,
         /// When to give the event again, if whoever refused it says so.
+        delay: Option<Duration>,
+    },
+    /// Nobody saw a delivery: it does not count as one. The event is given again after a wait that grows, up to
+    /// [`LONGEST_UNREACHED`], so that a long outage parks nothing.
+    Unreached {
+        /// Which.
+        ticket: Ticket,
+        /// When to give the event again, if whoever stands before the consumer says so.
         delay: Option<Duration>,
     },
     /// The event of a delivery is no longer in the log.

@@ -20,6 +20,7 @@ struct World {
     deliveries: u32,
     crashes: u32,
     leaves: u32,
+    unreached: u32,
     repeated: bool,
     out_of_order: bool,
 }
@@ -32,6 +33,7 @@ enum Action {
     Deliver,
     Ack(Ticket),
     Refuse(Ticket),
+    Unreached(Ticket),
     Overdue,
     Keep,
     Crash,
@@ -75,6 +77,7 @@ impl Model for Consumers {
             deliveries: 0,
             crashes: 0,
             leaves: 0,
+            unreached: 0,
             repeated: false,
             out_of_order: false,
         }]
@@ -93,6 +96,7 @@ impl Model for Consumers {
         actions.extend([MemberId(1), MemberId(2)].map(Action::Leave));
         actions.extend(world.flying.iter().map(|delivery| Action::Ack(delivery.ticket)));
         actions.extend(world.flying.iter().map(|delivery| Action::Refuse(delivery.ticket)));
+        actions.extend(world.flying.iter().map(|delivery| Action::Unreached(delivery.ticket)));
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
@@ -124,6 +128,11 @@ impl Model for Consumers {
                 next.handled[at.0 as usize - 1] = true;
             }
             Action::Refuse(ticket) => next.step(Input::Refused { ticket, delay: None })?,
+            Action::Unreached(ticket) => {
+                next.unreached += 1;
+                // At once, because time stands still here.
+                next.step(Input::Unreached { ticket, delay: Some(Duration::ZERO) })?;
+            }
             Action::Overdue => next.step(Input::Time)?,
             Action::Keep => next.saved = next.group.checkpoint(),
             Action::Crash => {
@@ -138,12 +147,12 @@ impl Model for Consumers {
         }
         // What is only counted makes no difference.
         (next.group.counts, next.saved.counts) = (Counts::default(), Counts::default());
-        (next.group.changes, next.group.urgent) = (0, 0);
+        (next.group.changes, next.group.urgent, next.group.redelivered) = (0, 0, 0);
         (next != *world).then_some(next)
     }
 
     fn within_boundary(&self, world: &World) -> bool {
-        world.deliveries <= 4 && world.crashes <= 1 && world.leaves <= 1
+        world.deliveries <= 4 && world.crashes <= 1 && world.leaves <= 1 && world.unreached <= 1
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -114,6 +114,39 @@ fn where_no_more_may_be_parked_an_event_is_given_again() {
 }
 
 #[test]
+fn a_delivery_that_reached_nobody_does_not_count_and_is_made_again_ever_more_slowly() {
+    let mut group = group(config());
+    offer(&mut group, 1, None);
+    let (mut now, mut waits) = (0, Vec::new());
+    for _ in 0..12 {
+        let delivery = group.poll_delivery(time(now)).unwrap();
+        assert_eq!(delivery.attempt, 1);
+        group.step(Input::Unreached { ticket: delivery.ticket, delay: None }, time(now)).unwrap();
+        let due = group.later.first().unwrap().0.as_millis();
+        waits.push(due - now);
+        now = due;
+        group.step(Input::Time, time(now)).unwrap();
+    }
+    assert_eq!(waits[..4], [100, 200, 400, 800]);
+    assert_eq!(waits[11], 10_000);
+    // Whoever stands before the consumer may say when.
+    let ticket = given(&mut group, now)[0].1;
+    let delay = Some(Duration::from_millis(7));
+    group.step(Input::Unreached { ticket, delay }, time(now)).unwrap();
+    assert_eq!(group.later.first().unwrap().0, time(now + 7));
+    // From then on failures count as they always do.
+    for attempt in 1..=3 {
+        now += 10_000;
+        group.step(Input::Time, time(now)).unwrap();
+        let delivery = group.poll_delivery(time(now)).unwrap();
+        assert_eq!(delivery.attempt, attempt);
+        group.step(Input::Refused { ticket: delivery.ticket, delay: None }, time(now)).unwrap();
+    }
+    assert_eq!(group.parked()[&Position(1)].attempts, 3);
+    assert_eq!(group.status().counts.failed, 3);
+}
+
+#[test]
 fn a_late_acknowledgement_does_not_count() {
     let mut group = group(config());
     offer(&mut group, 1, Some(1));
@@ -257,6 +290,7 @@ enum Act {
     Offer { key: Option<u64>, delay: Option<u64> },
     Deliver,
     Settle { which: usize, ack: bool },
+    Unreached { which: usize, delay: Option<u64> },
     Stale { which: usize },
     Join(u64),
     Leave(u64),
@@ -272,6 +306,8 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(key, delay)| Act::Offer { key, delay }),
         5 => Just(Act::Deliver),
         5 => (any::<usize>(), proptest::bool::weighted(0.7)).prop_map(|(which, ack)| Act::Settle { which, ack }),
+        2 => (any::<usize>(), proptest::option::of(0..300_u64))
+            .prop_map(|(which, delay)| Act::Unreached { which, delay }),
         1 => any::<usize>().prop_map(|which| Act::Stale { which }),
         1 => (1..3_u64).prop_map(Act::Join),
         1 => (1..3_u64).prop_map(Act::Leave),
@@ -341,6 +377,15 @@ impl World {
                 } else {
                     self.step(Input::Refused { ticket, delay: None }).unwrap();
                 }
+            }
+            Act::Unreached { which, delay } if !self.flying.is_empty() => {
+                let Delivery { at, ticket, attempt, .. } = self.flying[which % self.flying.len()];
+                let (failed, parked) = (self.group.counts.failed, self.group.parked().len());
+                self.step(Input::Unreached { ticket, delay: delay.map(Duration::from_millis) }).unwrap();
+                let item = self.group.held.iter().find(|item| item.at == at).unwrap();
+                assert_eq!(item.attempts, attempt - 1, "it does not count");
+                assert!(item.due <= time(self.now).after(LONGEST_UNREACHED));
+                assert_eq!((self.group.counts.failed, self.group.parked().len()), (failed, parked));
             }
             Act::Stale { which } if !self.past.is_empty() => {
                 let ticket = self.past[which % self.past.len()];

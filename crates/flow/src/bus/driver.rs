@@ -310,7 +310,7 @@ impl Driver {
             Err(error) => {
                 tracing::warn!(%error, subscription = %self.subscription.definition.group(), "events cannot be read again yet");
                 for given in missing {
-                    self.step(Input::Refused { ticket: given.ticket, delay: Some(AFTER_FAILURE) });
+                    self.step(Input::Unreached { ticket: given.ticket, delay: Some(AFTER_FAILURE) });
                 }
                 return;
             }
@@ -364,7 +364,7 @@ impl Driver {
                     self.step(Input::Joined { member, most });
                 }
             }
-            Command::Settle(Settled { acks, nacks }) => {
+            Command::Settle(Settled { acks, nacks, unreached }) => {
                 let now = self.clock.now();
                 for ticket in acks {
                     // One that does not count any more is passed over.
@@ -372,6 +372,9 @@ impl Driver {
                 }
                 for (ticket, delay) in nacks {
                     _ = self.group.step(Input::Refused { ticket, delay }, now);
+                }
+                for (ticket, delay) in unreached {
+                    _ = self.group.step(Input::Unreached { ticket, delay }, now);
                 }
             }
             // Whoever asked may have gone.

@@ -124,6 +124,11 @@ impl Manager {
         }
     }
 
+    /// The groups that are driven here.
+    pub(super) fn running(&self) -> Vec<(GroupName, Handle)> {
+        self.running.lock().iter().map(|(name, handle)| (name.clone(), handle.clone())).collect()
+    }
+
     /// A group that is full, takes this event, and wants publishers to be told.
     pub(super) fn full_for(&self, event: &NewEvent) -> Option<GroupName> {
         let groups = self.running.lock();

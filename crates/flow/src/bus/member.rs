@@ -27,6 +27,8 @@ pub struct Settled {
     pub acks: Vec<Ticket>,
     /// Not dealt with, and when to give them again, if the member says so.
     pub nacks: Vec<(Ticket, Option<Duration>)>,
+    /// Seen by nobody, and when to try again, if whoever stands in between says so: these do not count as deliveries.
+    pub unreached: Vec<(Ticket, Option<Duration>)>,
 }
 
 /// A member of a group. Dropping it ends that: what it has not settled is given to others at once.
@@ -91,12 +93,12 @@ impl Member {
 
     /// Deliveries were dealt with.
     pub async fn ack(&self, acks: Vec<Ticket>) {
-        self.settle(Settled { acks, nacks: Vec::new() }).await;
+        self.settle(Settled { acks, ..Settled::default() }).await;
     }
 
     /// A delivery was not dealt with: the event is given again, after a delay or by the group's back-off.
     pub async fn nack(&self, ticket: Ticket, delay: Option<Duration>) {
-        self.settle(Settled { acks: Vec::new(), nacks: vec![(ticket, delay)] }).await;
+        self.settle(Settled { nacks: vec![(ticket, delay)], ..Settled::default() }).await;
     }
 
     /// What tickets are good for, outside of this member: see [`Bus::settle`](super::Bus::settle).

@@ -10,16 +10,18 @@
 
 use super::{Bus, Delivery, Settled, Settler, Subscription};
 use crate::topics::event::told;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::header::{CONTENT_TYPE, TE};
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tenon_api::cloudevents::http::{Form, write};
+use tenon_api::cloudevents::CloudEvent;
+use tenon_api::cloudevents::http::{self, write};
 use tenon_api::headers;
 use tenon_core::ServiceRef;
-use tenon_core::group::{Delivered, GroupName};
-use tenon_core::push::{Verdict, judge};
+use tenon_core::group::{Delivered, Form, GroupName};
+use tenon_core::push::{Outcome, Verdict, judge};
 use tenon_store::log::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -38,8 +40,8 @@ const DELIVERY: HeaderName = HeaderName::from_static("tenon-delivery");
 
 /// How services are reached.
 pub trait Services: Send + Sync + 'static {
-    /// Posts to a service.
-    fn post(&self, call: Call) -> BoxFuture<'_, Result<Answer, Unreached>>;
+    /// Posts to a service, and says what came of it.
+    fn post(&self, call: Call) -> BoxFuture<'_, Outcome>;
 }
 
 /// What a service is sent.
@@ -55,21 +57,9 @@ pub struct Call {
     pub body: Bytes,
     /// How long it may take.
     pub within: Duration,
+    /// Whether it is a gRPC call, whose body is one message: over HTTP/2, with its status in the trailers.
+    pub grpc: bool,
 }
-
-/// What a service, or whoever stands before it, answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// How long it asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-/// Nobody answered.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unreached(pub String);
 
 /// Calls services for all subscriptions that say so, until `stop`.
 pub async fn push(bus: Bus, services: Arc<dyn Services>, stop: CancellationToken) {
@@ -127,7 +117,7 @@ impl Pushing {
         services: Arc<dyn Services>,
         stop: CancellationToken,
     ) -> Self {
-        if let Delivered::Push { service, path, structured } = subscription.definition.delivered.clone() {
+        if let Delivered::Push { service, path, form } = subscription.definition.delivered.clone() {
             let pusher = Pusher {
                 name: subscription.definition.group(),
                 most: subscription.definition.config.in_flight.min(MOST_CALLS),
@@ -137,7 +127,7 @@ impl Pushing {
                     group: subscription.definition.group().to_string(),
                     service,
                     path,
-                    form: if structured { Form::Structured } else { Form::Binary },
+                    form,
                 }),
                 bus,
                 services,
@@ -202,29 +192,26 @@ impl Target {
     async fn send(&self, services: &dyn Services, delivery: Delivery, within: Duration, settler: &Settler) {
         let (ticket, position) = (delivery.ticket, delivery.event.position);
         let verdict = match self.call(delivery, within) {
-            Ok(call) => match tokio::time::timeout(within, services.post(call)).await {
-                Ok(Ok(Answer { status, retry_after })) => {
-                    let verdict = judge(status, retry_after);
-                    if verdict != Verdict::Acked {
-                        tracing::debug!(subscription = self.group, %position, status, "an event was refused");
-                    }
-                    verdict
+            Ok(call) => {
+                let outcome = tokio::time::timeout(within, services.post(call)).await;
+                let outcome = outcome.unwrap_or(Outcome::NoAnswer);
+                let verdict = judge(outcome);
+                if verdict != Verdict::Acked {
+                    tracing::debug!(subscription = self.group, %position, ?outcome, "an event was not taken");
                 }
-                Ok(Err(error)) => {
-                    tracing::debug!(subscription = self.group, %position, %error, "an event was not taken");
-                    Verdict::Refused(None)
-                }
-                Err(_) => Verdict::Refused(None),
-            },
+                verdict
+            }
             Err(error) => {
                 tracing::warn!(subscription = self.group, %position, %error, "an event cannot be sent");
                 Verdict::Refused(None)
             }
         };
-        let settled = match verdict {
-            Verdict::Acked => Settled { acks: vec![ticket], nacks: Vec::new() },
-            Verdict::Refused(delay) => Settled { acks: Vec::new(), nacks: vec![(ticket, delay)] },
-        };
+        let mut settled = Settled::default();
+        match verdict {
+            Verdict::Acked => settled.acks.push(ticket),
+            Verdict::Refused(delay) => settled.nacks.push((ticket, delay)),
+            Verdict::Unreached(delay) => settled.unreached.push((ticket, delay)),
+        }
         settler.settle(settled).await;
     }
 
@@ -234,7 +221,13 @@ impl Target {
         // Who is sent an event twice can tell by this, and so may whoever stands in between send it again.
         let id = event.id.to_string();
         let parent = event.metadata.traceparent.clone().map(String::from);
-        let body = write(&told(event), self.form, &mut sent)?;
+        let event = told(event);
+        let grpc = self.form == Form::Grpc;
+        let body = match self.form {
+            Form::Binary => write(&event, http::Form::Binary, &mut sent)?,
+            Form::Structured => write(&event, http::Form::Structured, &mut sent)?,
+            Form::Grpc => message(&event, within, &mut sent),
+        };
         let texts = [
             (headers::IDEMPOTENCY_KEY, Some(id)),
             (headers::TRACEPARENT, parent),
@@ -247,8 +240,26 @@ impl Target {
                 sent.insert(name, value);
             }
         }
-        Ok(Call { service: self.service.clone(), path: self.path.clone(), headers: sent, body, within })
+        Ok(Call { service: self.service.clone(), path: self.path.clone(), headers: sent, body, within, grpc })
     }
+}
+
+/// The event as the only message of a gRPC call, with the headers that make it one
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+fn message(event: &CloudEvent, within: Duration, headers: &mut HeaderMap) -> Bytes {
+    let event = event.to_protobuf();
+    let mut body = BytesMut::with_capacity(5 + event.len());
+    body.put_u8(0); // not compressed
+    body.put_u32(u32::try_from(event.len()).unwrap_or(u32::MAX));
+    body.put_slice(&event);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    // At most eight digits.
+    let millis = within.as_millis().min(99_999_999);
+    if let Ok(timeout) = HeaderValue::try_from(format!("{millis}m")) {
+        headers.insert(HeaderName::from_static("grpc-timeout"), timeout);
+    }
+    body.freeze()
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ impl Rights {
         if self.verbatim {
             return Ok(());
         }
+        check_own(&event.namespace)?;
         if event.stream.as_str().starts_with('$') {
             let stream = &event.stream;
             return Err(forbidden(format!(
@@ -102,6 +103,16 @@ impl Rights {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a namespace is one that users may have something in.
+pub(crate) fn check_own(namespace: &Namespace) -> Result<(), Error> {
+    if namespace.is_reserved() {
+        return Err(forbidden(format!(
+            "namespace {namespace} is Tenon's own, as are all that begin with `tenon-`; take another"
+        )));
+    }
+    Ok(())
 }
 
 fn forbidden(detail: String) -> Error {

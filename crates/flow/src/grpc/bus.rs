@@ -6,7 +6,7 @@ use super::wire;
 use crate::bus::{Bus, Described, ParkedEvent};
 use crate::events::EventStore;
 use crate::events::error::Error;
-use crate::events::rights::Rights;
+use crate::events::rights::{Rights, check_own};
 use pull::Pulling;
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -180,6 +180,7 @@ impl BusService for Served {
 /// Whether a caller may define a subscription.
 pub(crate) fn check_definition(rights: &Rights, bus: &Bus, definition: &mut Definition) -> Result<(), Error> {
     definition.declared = false;
+    check_own(&definition.namespace)?;
     if definition.delivered != Delivered::Pull {
         // Every service lets in whoever pushes.
         rights.check_operator("having a service called")?;

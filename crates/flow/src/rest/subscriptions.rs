@@ -2,6 +2,7 @@
 
 use super::form::{self, Asked};
 use super::reply::{self, Failure, Reply};
+use super::socket::{self, Handshake};
 use super::{LIMIT, MOST};
 use crate::bus::{Bus, Delivery, Described, Member, ParkedEvent, Settled, Subscription};
 use crate::events::EventStore;
@@ -11,10 +12,13 @@ use crate::topics::event::told;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::routing::{get, post};
 use futures_util::{StreamExt, stream};
+use http::header;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -28,8 +32,9 @@ use tenon_api::http::{
 };
 use tenon_api::system::{SubscriptionDoc, parse_start};
 use tenon_core::group::{GroupName, Status, Ticket};
-use tenon_core::{Namespace, Position, Revision};
+use tenon_core::{Namespace, Position, Refusal, Revision};
 use tenon_store::Event;
+use tenon_telemetry::prometheus::CONTENT_TYPE;
 
 /// How many events somebody who pulls by server-sent events may have that are not settled, unless they say so, and at all.
 const PULLED: u32 = 32;
@@ -45,6 +50,7 @@ struct Served {
 /// The paths.
 pub(crate) fn router(store: EventStore, bus: Bus) -> Router {
     Router::new()
+        .route("/metrics", get(metrics))
         .route("/v1/subscriptions", get(list))
         .route("/v1/subscriptions/{name}", get(show).put(define).delete(delete))
         .route("/v1/subscriptions/{name}/seek", post(seek))
@@ -90,6 +96,11 @@ async fn list(State(served): State<Served>, asked: Asked) -> Reply {
     let namespace = namespace.or_else(|| rights.within().cloned());
     let subscriptions = served.bus.list(namespace.as_ref()).iter().map(summary).collect();
     reply::json(&SubscriptionList { subscriptions })
+}
+
+async fn metrics(State(served): State<Served>, asked: Asked) -> Reply {
+    asked.rights(&served.store)?.check_operator("reading metrics")?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], served.bus.metrics().await).into_response())
 }
 
 async fn show(State(served): State<Served>, asked: Asked) -> Reply {
@@ -146,12 +157,20 @@ async fn drop_parked(State(served): State<Served>, asked: Asked, body: Body) -> 
     reply::json(&Unparked { events: served.bus.drop_parked(&name, which).await? })
 }
 
-/// Makes the caller a member for as long as the stream is open.
-async fn pull(State(served): State<Served>, asked: Asked) -> Reply {
+/// Makes the caller a member for as long as the stream, or the WebSocket that it asks for, is open.
+async fn pull(
+    State(served): State<Served>,
+    asked: Asked,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Reply {
     let (_, within, name) = served.asked(&asked)?;
+    let handshake = if socket::is_asked(asked.headers()) { Some(Handshake::check(upgrade)?) } else { None };
     let permit = served.store.stream_permit()?;
     let most = within.most.unwrap_or(PULLED).clamp(1, MOST_PULLED);
     let member = served.bus.join(&name, most).await?;
+    if let Some(handshake) = handshake {
+        return handshake.open(member, MOST_PULLED, permit, served.store.stopped().clone());
+    }
     let given = stream::unfold((member, permit), |(mut member, permit)| async {
         let given = member.next().await?;
         let messages: Vec<Message> = given.into_iter().map(|it| message(&member, it)).collect();
@@ -191,15 +210,15 @@ async fn settle(State(served): State<Served>, asked: Asked, body: Body) -> Reply
 }
 
 /// A ticket is good for one driver of the group, so that comes with it.
-fn ticket_text(member: &Member, ticket: Ticket) -> String {
+pub(super) fn ticket_text(member: &Member, ticket: Ticket) -> String {
     format!("{}.{}", member.epoch(), ticket.0)
 }
 
-fn parse_ticket(text: &str) -> Result<(u64, Ticket), Failure> {
+pub(super) fn parse_ticket(text: &str) -> Result<(u64, Ticket), Refusal> {
     let parts =
         text.split_once('.').and_then(|(epoch, ticket)| Some((epoch.parse().ok()?, ticket.parse().ok()?)));
-    let problem = || InvalidMessage { field: "ticket".to_owned(), problem: format!("{text:?} is none") };
-    parts.map(|(epoch, ticket)| (epoch, Ticket(ticket))).ok_or_else(|| problem().into())
+    let problem = || reply::invalid(format!("ticket: {text:?} is none"));
+    parts.map(|(epoch, ticket)| (epoch, Ticket(ticket))).ok_or_else(problem)
 }
 
 fn summary(subscription: &Subscription) -> SubscriptionSummary {

@@ -11,14 +11,14 @@ use tenon_store::Log;
 use tokio::net::TcpListener;
 
 /// An event store that is served, and a client of it.
-struct Api {
-    fixture: Fixture,
-    address: String,
+pub(super) struct Api {
+    pub(super) fixture: Fixture,
+    pub(super) address: String,
     client: reqwest::Client,
 }
 
 /// What came back.
-struct Reply {
+pub(super) struct Reply {
     status: StatusCode,
     etag: Option<String>,
     json: Value,
@@ -26,30 +26,30 @@ struct Reply {
 
 impl Reply {
     #[track_caller]
-    fn ok(self) -> Value {
+    pub(super) fn ok(self) -> Value {
         assert!(self.status.is_success(), "{}", self.json);
         self.json
     }
 
     #[track_caller]
-    fn code(self) -> String {
+    pub(super) fn code(self) -> String {
         assert_eq!(self.json["status"], self.status.as_u16(), "{}", self.json);
         self.json["code"].as_str().unwrap().to_owned()
     }
 }
 
-async fn send(request: RequestBuilder) -> Reply {
+pub(super) async fn send(request: RequestBuilder) -> Reply {
     let response = request.send().await.unwrap();
     let etag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
     Reply { status: response.status(), etag, json: response.json().await.unwrap() }
 }
 
 impl Api {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::as_caller(admin()).await
     }
 
-    async fn as_caller(caller: Caller) -> Self {
+    pub(super) async fn as_caller(caller: Caller) -> Self {
         let fixture = Fixture::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -59,11 +59,11 @@ impl Api {
         Self { fixture, address, client: reqwest::Client::new() }
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.address))
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub(super) async fn get(&self, path: &str) -> Reply {
         send(self.request(Method::GET, path)).await
     }
 
@@ -203,6 +203,8 @@ async fn what_may_not_be_is_refused_with_a_problem() {
     assert_eq!(send(api.post(ORDER, &json!({"event": 1}))).await.code(), "request.invalid");
     let reserved = send(api.post("/v1/streams/$tenon%2Fregistry/events", &placed(1))).await;
     assert_eq!(reserved.code(), "access.forbidden");
+    let tenons = send(api.post(&format!("{ORDER}?namespace=tenon"), &placed(1))).await;
+    assert_eq!(tenons.code(), "access.forbidden");
     let both = json!({"events": [{"type": "t.v1", "data": 1, "data_base64": "AA=="}]});
     assert_eq!(send(api.post(ORDER, &both)).await.code(), "request.invalid");
     assert_eq!(send(api.request(Method::DELETE, ORDER)).await.code(), "request.unknown");

@@ -38,6 +38,10 @@ const STREAM: &str = "tenonstream";
 const TAGS: &str = "tenontags";
 const FOR_SUBJECT: &str = "tenonsubject";
 const TOLD_WITHHELD: &str = "tenonwithheld";
+/// What a delivery over WebSocket is settled with.
+pub(crate) const TICKET: &str = "tenonticket";
+/// How often an event that is delivered over WebSocket was given, this time included.
+pub(crate) const ATTEMPT: &str = "tenonattempt";
 /// How the names of extensions begin that are Tenon's own.
 const OWN: &str = "tenon";
 
@@ -69,8 +73,8 @@ pub(crate) fn to_append(mut event: CloudEvent, defaults: &Defaults) -> Result<Ne
     let tag = |text: &str| Tag::new(text).map_err(|error| invalid(TAGS, error));
     let tags = tags.split(' ').filter(|tag| !tag.is_empty()).map(tag).collect::<Result<Tags, _>>()?;
     let subject = take(FOR_SUBJECT);
-    // What another log said of it is of no use here.
-    let _ = (take(POSITION), take(TOLD_WITHHELD));
+    // What another log, or a delivery, said of it is of no use here.
+    let _ = [POSITION, TOLD_WITHHELD, TICKET, ATTEMPT].map(&mut take);
     let mut metadata = Metadata {
         actor: None,
         traceparent: take("traceparent").or_else(|| traceparent.clone()).map(Text::from),

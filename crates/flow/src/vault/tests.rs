@@ -1,3 +1,5 @@
+mod served;
+
 use super::*;
 use crate::testing::event;
 use std::fs;

@@ -2,7 +2,7 @@
 
 use super::{Aggregates, At, Decider};
 use crate::command::{CommandError, Ids};
-use crate::events;
+use crate::events::{self, Events as _};
 use std::collections::{HashMap, VecDeque};
 use tenon_core::{EventId, Position, StreamName};
 use tenon_store::{Appended, Direction, Event, Query};
@@ -22,6 +22,8 @@ pub(super) struct Loaded<S> {
     pub(super) folded: usize,
     /// How many events came since the last snapshot.
     pub(super) since_snapshot: usize,
+    /// Whether it may hold what has to be forgotten with somebody: then it is kept nowhere.
+    pub(super) is_personal: bool,
     commands: Commands,
 }
 
@@ -46,7 +48,8 @@ impl<S> Loaded<S> {
     /// A state before any event of a stream that was read up to a position: from the beginning, or after what
     /// a snapshot holds.
     pub(super) fn new(state: S, version: Position, read_to: Position, complete: bool) -> Self {
-        Self { state, version, read_to, folded: 0, since_snapshot: 0, commands: Commands::none(complete) }
+        let commands = Commands::none(complete);
+        Self { state, version, read_to, folded: 0, since_snapshot: 0, is_personal: false, commands }
     }
 
     /// Takes in an event of the stream.
@@ -57,6 +60,7 @@ impl<S> Loaded<S> {
         } else if let Some(decoded) = events::decode::<D::Event>(event)? {
             self.state = D::evolve(self.state, &decoded);
         }
+        self.is_personal |= events::is_personal(&event.metadata);
         self.version = event.position;
         self.folded += 1;
         self.since_snapshot += 1;
@@ -74,14 +78,22 @@ impl<S> Loaded<S> {
         tagged: Option<EventId>,
     ) -> Self {
         self.state = events.iter().fold(self.state, D::evolve);
+        self.is_personal |= events.iter().any(|event| event.subject().is_some());
         self.version = appended.last();
         self.read_to = appended.last();
         self.folded += events.len();
         self.since_snapshot += events.len();
-        if let (Some(id), Some(first)) = (tagged, appended.positions.first()) {
+        // What others are told comes before.
+        let first = appended.positions.len().saturating_sub(events.len());
+        if let (Some(id), Some(first)) = (tagged, appended.positions.get(first)) {
             self.commands.remember(id, *first);
         }
         self
+    }
+
+    /// The state if it may be kept for the next command.
+    pub(super) fn keepable(self) -> Option<Self> {
+        (!self.is_personal).then_some(self)
     }
 
     /// What is known of the command whose first event has this id.

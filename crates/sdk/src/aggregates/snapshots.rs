@@ -1,5 +1,8 @@
 //! Snapshots of aggregates: a state every so many events, so that a long stream is not read from its beginning.
 //!
+//! A state with events about somebody who may be forgotten is neither kept as a snapshot nor cached, so that forgetting
+//! reaches everything that there is.
+//!
 //! A snapshot is disposable. It is written behind the command, one at a time; when the last one is still being
 //! written the next command tries again. One that cannot be read, was written with another schema or is of
 //! another log is as good as none.
@@ -73,8 +76,7 @@ where
 }
 
 impl<D: Decider> Aggregates<D> {
-    /// Drops what is kept of an aggregate besides its events: the cached state and the snapshot. To be called when
-    /// somebody whom its events are about was forgotten; each process that has such a cache does.
+    /// Drops what is kept of an aggregate besides its events: the cached state and the snapshot.
     ///
     /// # Errors
     /// [`DiscardError`]; the snapshot may still be there.
@@ -111,7 +113,7 @@ impl<D: Decider> Aggregates<D> {
     /// Makes a snapshot in the background if it is time.
     pub(super) fn keep_snapshot(&self, stream: &StreamName, loaded: &mut Loaded<D::State>) {
         let Some(keeper) = &self.snapshots else { return };
-        if loaded.since_snapshot < keeper.every {
+        if loaded.since_snapshot < keeper.every || loaded.is_personal {
             return;
         }
         let Ok(permit) = Arc::clone(&keeper.writing).try_acquire_owned() else { return };

@@ -1,6 +1,6 @@
 use super::*;
 use crate::command::Key;
-use crate::testing::{Account, Command, Event as Fact, Refusal, State, memory, namespace};
+use crate::testing::{Account, Command, Event as Fact, Letters, Refusal, State, memory, namespace};
 use tenon_store::memory::AppendFault;
 use tenon_store::{Clock, MemoryLog, MemoryOptions};
 
@@ -277,4 +277,57 @@ async fn an_aggregate_whose_stream_was_deleted_begins_anew() {
     assert_eq!((outcome.events.len(), outcome.state.balance), (1, 0));
     assert_eq!(balance(&one).await, 0);
     assert_eq!(balance(&accounts(&log)).await, 0);
+}
+
+fn letters(log: &Arc<dyn Log>) -> Aggregates<Letters> {
+    Aggregates::new(Arc::clone(log), namespace(), "letters").unwrap()
+}
+
+async fn write(letters: &Aggregates<Letters>, text: &str, call: &Call) -> Answer<Letters> {
+    letters.execute("1", &("ada".to_owned(), text.to_owned()), call).await
+}
+
+#[tokio::test]
+async fn what_others_are_told_is_appended_with_the_events_once_and_before_them() {
+    let log = memory();
+    let letters = letters(&log);
+    let first = write(&letters, "hello", &once("a")).await.unwrap();
+    assert_eq!((first.version, first.repeated), (Position(3), false));
+    let everything = log.read(Query::user(), Position::START, Direction::Forward, 10).await.unwrap().events;
+    let streams: Vec<&str> = everything.iter().map(|event| event.stream.as_str()).collect();
+    assert_eq!(streams, ["topics/letter.sent/post", "letters-1", "letters-1"]);
+    let told = &everything[0];
+    assert_eq!((told.event_type.as_str(), &told.data[..]), ("letter.sent", &b"{\"length\":5}"[..]));
+    assert_eq!(told.tags.first().unwrap().as_str(), "post:1");
+    assert_eq!(told.metadata.other["ce-subject"], "post");
+    // From whichever process it is given again, the command has its effect once, and is told once.
+    for again in [&letters, &self::letters(&log)] {
+        let repeated = write(again, "hello", &once("a")).await.unwrap();
+        assert_eq!(
+            (repeated.version, repeated.repeated, repeated.events),
+            (Position(3), true, first.events.clone())
+        );
+    }
+    let second = write(&letters, "you", &Call::default()).await.unwrap();
+    assert_eq!((second.version, log.head()), (Position(6), Position(6)));
+    assert_eq!(second.state.1, 2);
+    assert_eq!(letters.load("1", At::Now).await.unwrap().version, Position(6));
+}
+
+#[tokio::test]
+async fn a_state_about_somebody_is_kept_neither_in_a_cache_nor_as_a_snapshot() {
+    let log = memory();
+    let letters = letters(&log).with_snapshots(Snapshots { every: 1, schema: "letters.v1" });
+    write(&letters, "hello", &Call::default()).await.unwrap();
+    let stream = letters.stream("1").unwrap();
+    let sent =
+        log.read(Query::stream(namespace(), stream.clone()), Position::START, Direction::Forward, 1).await;
+    assert_eq!(sent.unwrap().events[0].metadata.other["tenon.subject"], "ada");
+    assert!(letters.cache.slot(&stream).lock().await.is_none());
+    write(&letters, "again", &Call::default()).await.unwrap();
+    assert_eq!(letters.load("1", At::Now).await.unwrap().folded, 4, "from the beginning");
+    // Others are.
+    let accounts = accounts(&log);
+    give(&accounts, open()).await.unwrap();
+    assert!(accounts.cache.slot(&accounts.stream("1").unwrap()).lock().await.is_some());
 }

@@ -9,6 +9,9 @@ use tenon_store::new_event_id;
 /// How the tag begins by which the first event of a command is found.
 const TAG: &str = "command:";
 
+/// The index of the first notice.
+const NOTICES: usize = 1 << 20;
+
 /// The ids of one command's events.
 #[derive(Debug, Clone)]
 pub(crate) struct Ids {
@@ -47,6 +50,12 @@ impl Ids {
         let mut id = [0; 16];
         id.copy_from_slice(hash.first_chunk::<16>().unwrap_or(&[0; 16]));
         EventId::from_bytes(uuid::Builder::from_custom_bytes(id).into_uuid().into_bytes())
+    }
+
+    /// The id of what others are told with this index.
+    pub(crate) fn notice(&self, index: usize) -> EventId {
+        // Far beyond the most events of an append.
+        self.id(NOTICES + index)
     }
 
     /// The tag that the first event carries, if the ids follow from a key.

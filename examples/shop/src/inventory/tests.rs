@@ -1,7 +1,18 @@
-use super::start;
+use super::{start, start_on};
+use crate::commands::Commands;
+use crate::service::Settings;
 use crate::testing::Running;
 use reqwest::Method;
 use serde_json::json;
+use std::sync::Arc;
+use tenon_sdk::store::{Log, MemoryLog};
+
+/// A replica of the service on a log.
+async fn replica(log: &Arc<dyn Log>) -> Running {
+    let settings = Settings::ephemeral("inventory");
+    let warehouse = Commands::new(&settings, "warehouse", "shop.warehouse.v1").on(Arc::clone(log)).unwrap();
+    Running::serve(start_on(&settings, warehouse)).await
+}
 
 #[tokio::test]
 async fn stock_is_reserved_once_and_released_once() {
@@ -39,4 +50,22 @@ async fn all_stock_is_listed_by_sku() {
     let (status, stock) = inventory.get("/stock").await;
     assert_eq!((status, &stock[0]["sku"]), (200, &json!("auger")));
     assert_eq!(stock.as_array().unwrap().len(), 9);
+}
+
+#[tokio::test]
+async fn what_is_reserved_outlives_a_restart_and_is_one_for_all_replicas() {
+    let log = MemoryLog::default().into_log();
+    let before = replica(&log).await;
+    let body = json!({"order": "o1", "items": [{"sku": "plane", "quantity": 4}]});
+    assert_eq!(before.post("/reservations", body.clone()).await.0, 201);
+    before.stop().await;
+    let [one, two] = [replica(&log).await, replica(&log).await];
+    assert_eq!(one.post("/reservations", body).await.0, 201);
+    let other = json!({"order": "o2", "items": [{"sku": "plane", "quantity": 2}]});
+    assert_eq!(two.post("/reservations", other).await.1["code"], "inventory.insufficient-stock");
+    assert_eq!(two.get("/stock/plane").await.1["available"], 1);
+    // Its news and what happened, once.
+    assert_eq!(log.head().0, 2);
+    one.stop().await;
+    two.stop().await;
 }

@@ -11,7 +11,7 @@
 //! Cancelled when nothing is owed any more. What is owed is what may have happened, not what is known to
 //! have: an answer that was lost may stand for a charge.
 
-use super::draft::{Draft, Item};
+use super::draft::{By, Draft, Item};
 use crate::id::{Customer, OrderId};
 use crate::money::Money;
 use crate::problem::Problem;
@@ -39,11 +39,12 @@ pub(super) enum Command {
 pub(super) enum Event {
     Created {
         id: OrderId,
-        #[serde(flatten)]
-        draft: Draft,
+        items: Vec<Item>,
         total: Money,
         at_ms: u64,
     },
+    /// Apart, because it is kept under the customer's own key: when they are forgotten, the order stays and this is gone.
+    PlacedBy(By),
     Paid,
     Confirmed,
     Shipped {
@@ -76,7 +77,9 @@ pub(super) enum Stage {
 pub(super) struct Order {
     pub(super) id: OrderId,
     pub(super) stage: Stage,
-    pub(super) draft: Draft,
+    /// None once the customer is forgotten.
+    pub(super) by: Option<By>,
+    pub(super) items: Vec<Item>,
     pub(super) total: Money,
     /// When it was created, in milliseconds since the Unix epoch.
     pub(super) created_ms: u64,
@@ -118,7 +121,9 @@ pub(super) enum Step {
 pub(super) struct Shown<'a> {
     id: &'a OrderId,
     state: Stage,
-    customer: &'a Customer,
+    customer: Option<&'a Customer>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forgotten: bool,
     items: &'a [Item],
     total: Money,
     created_ms: u64,
@@ -141,6 +146,8 @@ pub(super) enum Refusal {
     Unknown,
     /// The idempotency key was used for an order with other contents.
     KeyReused,
+    /// The customer was forgotten.
+    Forgotten,
     /// The total cannot be held exactly.
     TooLarge,
     /// The command is not possible at the order's stage.
@@ -152,6 +159,7 @@ impl Events for Event {
     const AREA: &'static str = "shop.order";
     const FACTS: &'static [Fact] = &[
         Fact::v1("Created"),
+        Fact::v1("PlacedBy"),
         Fact::v1("Paid"),
         Fact::v1("Confirmed"),
         Fact::v1("Shipped"),
@@ -159,6 +167,13 @@ impl Events for Event {
         Fact::v1("CancelStarted"),
         Fact::v1("Undone"),
     ];
+
+    fn subject(&self) -> Option<&str> {
+        match self {
+            Self::PlacedBy(by) => Some(by.customer.as_str()),
+            _ => None,
+        }
+    }
 }
 
 impl Decider for Ordering {
@@ -176,11 +191,16 @@ impl Decider for Ordering {
         match (state, command) {
             (None, Command::Create { id, draft, at_ms }) => {
                 let total = draft.total().ok_or(Refusal::TooLarge)?;
-                Ok(vec![Event::Created { id: id.clone(), draft: draft.clone(), total, at_ms: *at_ms }])
+                let (id, items) = (id.clone(), draft.items.clone());
+                let created = Event::Created { id, items, total, at_ms: *at_ms };
+                Ok(vec![created, Event::PlacedBy(draft.by.clone())])
             }
             // The same order again: its id follows from the idempotency key.
-            (Some(order), Command::Create { draft, .. }) if order.draft == *draft => Ok(vec![]),
-            (Some(_), Command::Create { .. }) => Err(Refusal::KeyReused),
+            (Some(order), Command::Create { draft, .. }) => match &order.by {
+                None => Err(Refusal::Forgotten),
+                Some(by) if *by == draft.by && order.items == draft.items => Ok(vec![]),
+                Some(_) => Err(Refusal::KeyReused),
+            },
             (None, _) => Err(Refusal::Unknown),
             (Some(order), command) => Ok(vec![order.decide(command)?]),
         }
@@ -188,10 +208,11 @@ impl Decider for Ordering {
 
     fn evolve(state: Option<Order>, event: &Event) -> Option<Order> {
         match (state, event) {
-            (None, Event::Created { id, draft, total, at_ms }) => Some(Order {
+            (None, Event::Created { id, items, total, at_ms }) => Some(Order {
                 id: id.clone(),
                 stage: Stage::Created,
-                draft: draft.clone(),
+                by: None,
+                items: items.clone(),
                 total: *total,
                 created_ms: *at_ms,
                 tracking: None,
@@ -233,6 +254,7 @@ impl Order {
     fn evolve(mut self, event: &Event) -> Self {
         match event {
             Event::Created { .. } => {}
+            Event::PlacedBy(by) => self.by = Some(by.clone()),
             Event::Paid => self.stage = Stage::Paid,
             Event::Confirmed => self.stage = Stage::Confirmed,
             Event::Shipped { tracking } => {
@@ -266,8 +288,9 @@ impl Order {
         Shown {
             id: &self.id,
             state: self.stage,
-            customer: &self.draft.customer,
-            items: &self.draft.items,
+            customer: self.by.as_ref().map(|by| &by.customer),
+            forgotten: self.by.is_none(),
+            items: &self.items,
             total: self.total,
             created_ms: self.created_ms,
             tracking: self.tracking.as_deref(),
@@ -325,6 +348,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::Unknown => f.write_str("there is no such order"),
             Self::KeyReused => f.write_str("the idempotency key was used for another order; use a new one"),
+            Self::Forgotten => f.write_str("whoever ordered was forgotten"),
             Self::TooLarge => f.write_str("the total is too large"),
             Self::Illegal { command, stage, cancelling } => {
                 let cancelling = if *cancelling { " and being cancelled" } else { "" };
@@ -341,6 +365,7 @@ impl From<Refusal> for Problem {
         let (status, code) = match refusal {
             Refusal::Unknown => (404, "order.unknown"),
             Refusal::KeyReused => (422, "order.key-reused"),
+            Refusal::Forgotten => (410, "order.forgotten"),
             Refusal::TooLarge => (422, "order.invalid-item"),
             Refusal::Illegal { .. } => (409, "order.illegal-transition"),
         };

@@ -30,11 +30,17 @@ struct RawItem {
 }
 
 /// An order that can be taken: it has items, and every quantity and price is legal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Draft {
+    pub(super) by: By,
+    pub(super) items: Vec<Item>,
+}
+
+/// Who orders, and what is charged: what is forgotten with the customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct By {
     pub(super) customer: Customer,
     pub(super) card: Card,
-    pub(super) items: Vec<Item>,
 }
 
 /// So many pieces of one product at a price each.
@@ -56,7 +62,7 @@ impl Draft {
             return Err(Problem::new(422, "order.invalid-item", detail));
         }
         let items = raw.items.into_iter().map(Item::new).collect::<Result<_, _>>()?;
-        Ok(Self { customer: raw.customer, card: raw.card, items })
+        Ok(Self { by: By { customer: raw.customer, card: raw.card }, items })
     }
 
     /// Σ price × quantity, exact. The limits of a draft keep it far from overflow; should one come with

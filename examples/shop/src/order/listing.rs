@@ -12,7 +12,7 @@ pub(super) struct Listing;
 
 impl Projection<Sqlite> for Listing {
     const NAME: &'static str = "listing";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn selects(&self) -> Result<Query, InvalidName> {
         let types = events::types::<Event>()?;
@@ -24,7 +24,7 @@ impl Projection<Sqlite> for Listing {
             CREATE TABLE orders (
                 stream TEXT PRIMARY KEY,
                 placed BIGINT NOT NULL,
-                customer TEXT NOT NULL,
+                customer TEXT,
                 created_ms BIGINT NOT NULL,
                 rests BIGINT NOT NULL,
                 document TEXT NOT NULL
@@ -45,16 +45,17 @@ impl Projection<Sqlite> for Listing {
             .fetch_optional(&mut *connection)
             .await?;
         let before = before.map(|text| serde_json::from_str::<Order>(&text)).transpose()?;
-        // An order whose customer was forgotten is not listed any more.
+        // What comes of a stream whose first event is not there any more is about nothing.
         let Some(order) = Ordering::evolve(before, &happened) else { return Ok(()) };
         sqlx::query(
             "INSERT INTO orders (stream, placed, customer, created_ms, rests, document)
                 VALUES ($1, $2, $3, $4, $5, $6)
-                ON CONFLICT (stream) DO UPDATE SET rests = excluded.rests, document = excluded.document",
+                ON CONFLICT (stream) DO UPDATE SET
+                    customer = excluded.customer, rests = excluded.rests, document = excluded.document",
         )
         .bind(stream)
         .bind(i64::try_from(event.position.0)?)
-        .bind(order.draft.customer.as_str())
+        .bind(order.by.as_ref().map(|by| by.customer.as_str()))
         .bind(i64::try_from(order.created_ms)?)
         .bind(i64::from(order.next_step() == Step::Rest))
         .bind(serde_json::to_string(&order)?)
@@ -64,7 +65,9 @@ impl Projection<Sqlite> for Listing {
     }
 
     async fn forget(&self, connection: &mut SqliteConnection, subject: &str) -> Result<(), Failure> {
-        sqlx::query("DELETE FROM orders WHERE customer = $1").bind(subject).execute(connection).await?;
+        // As if it were made anew: the events that named the customer have no data any more.
+        let forget = "UPDATE orders SET customer = NULL, document = json_set(document, '$.by', NULL) WHERE customer = $1";
+        sqlx::query(forget).bind(subject).execute(connection).await?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenon_sdk::aggregates::{Recorded, Version};
 use tenon_sdk::projection::{Failure, Options};
-use tenon_sdk::store::{Log, LogId, Namespace, Position, Revision};
+use tenon_sdk::store::{AppendError, InvalidInput, Log, LogId, Namespace, Position, Revision};
 use tenon_sdk::{Aggregates, At, Call, CommandError, Key, Projector, Snapshots, SqliteModels};
 
 /// How long a list waits for its read model to be as far as the log; then it shows what there is.
@@ -169,6 +169,7 @@ fn refused(error: CommandError<Refusal>) -> Problem {
         CommandError::Stale { .. } => {
             Problem::new(412, "order.changed", "the order has changed since; look at it again")
         }
+        CommandError::Append(AppendError::Invalid(InvalidInput::Forgotten(_))) => Refusal::Forgotten.into(),
         other => unavailable(other),
     }
 }

@@ -5,7 +5,7 @@
 //! after a crash; [`Saga::recover`] does so for orders that nobody waits for.
 
 use super::Peers;
-use super::decider::{Command, Order, Step, Undo};
+use super::decider::{Command, Order, Refusal, Step, Undo};
 use super::orders::{Orders, Versioned};
 use crate::call::{CallError, Context};
 use crate::id::{IdempotencyKey, OrderId};
@@ -82,13 +82,14 @@ impl Saga {
     }
 
     async fn take_payment(&self, order: &Order, context: &Context) -> Result<(), CallError> {
-        let body = json!({"order": order.id, "amount": order.total, "card": order.draft.card});
+        let Some(by) = &order.by else { return Err(CallError::Refused(Refusal::Forgotten.into())) };
+        let body = json!({"order": order.id, "amount": order.total, "card": by.card});
         self.peers.payment.call(Method::POST, "/payments", &key(&order.id), Some(&body), context).await
     }
 
     async fn reserve_stock(&self, order: &Order, context: &Context) -> Result<(), CallError> {
         let line = |item: &super::draft::Item| json!({"sku": item.sku, "quantity": item.quantity});
-        let items: Vec<_> = order.draft.items.iter().map(line).collect();
+        let items: Vec<_> = order.items.iter().map(line).collect();
         let body = json!({"order": order.id, "items": items});
         self.peers.inventory.call(Method::POST, "/reservations", &key(&order.id), Some(&body), context).await
     }
@@ -121,7 +122,7 @@ impl Saga {
         // The caller's patience does not limit this: it must be done.
         let context = context.without_deadline();
         for step in owed {
-            match self.undo(&order.id, *step, &context).await {
+            match self.undo(order, *step, &context).await {
                 Ok(()) => self.record(&order.id, Command::MarkUndone(*step)).await?,
                 Err(error) => {
                     tracing::warn!(order = %order.id, ?step, ?error, "compensation failed; still owed");
@@ -131,8 +132,9 @@ impl Saga {
         self.load(&order.id).await
     }
 
-    async fn undo(&self, id: &OrderId, step: Undo, context: &Context) -> Result<(), CallError> {
+    async fn undo(&self, order: &Order, step: Undo, context: &Context) -> Result<(), CallError> {
         let Peers { payment, inventory, .. } = &self.peers;
+        let id = &order.id;
         match step {
             Undo::Release => {
                 let path = format!("/reservations/{id}");
@@ -140,7 +142,13 @@ impl Saga {
             }
             Undo::Refund => {
                 let path = format!("/payments/{id}/refund");
-                payment.call(Method::POST, &path, &key(id), None, context).await
+                // The card says where a charge would arrive that is still on its way.
+                let body = order.by.as_ref().map(|by| json!({"card": by.card}));
+                match payment.call(Method::POST, &path, &key(id), body.as_ref(), context).await {
+                    // Whoever ordered is forgotten and was never charged, and will not be.
+                    Err(CallError::Refused(problem)) if problem.code == "payment.unknown" => Ok(()),
+                    outcome => outcome,
+                }
             }
         }
     }

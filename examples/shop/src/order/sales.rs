@@ -53,8 +53,8 @@ impl Projection<Sqlite> for Sales {
     async fn apply(&self, connection: &mut SqliteConnection, event: &Recorded) -> Result<(), Failure> {
         let stream = event.stream.as_str();
         match events::decode::<Event>(event)? {
-            Some(Event::Created { draft, .. }) => {
-                for item in &draft.items {
+            Some(Event::Created { items, .. }) => {
+                for item in &items {
                     let amount = item.price.times(item.quantity).ok_or("an amount is too large")?;
                     sqlx::query("INSERT INTO lines VALUES ($1, $2, $3, $4, 0)")
                         .bind(stream)
@@ -79,7 +79,7 @@ impl Projection<Sqlite> for Sales {
                 forget_lines(connection, stream).await?;
             }
             Some(Event::Delivered) => forget_lines(connection, stream).await?,
-            Some(Event::Paid | Event::Shipped { .. } | Event::Undone { .. }) | None => {}
+            Some(Event::PlacedBy(_) | Event::Paid | Event::Shipped { .. } | Event::Undone { .. }) | None => {}
         }
         Ok(())
     }

@@ -194,14 +194,14 @@ async fn an_order_is_shown_as_it_was_and_with_its_history() {
     let (_, history) = shop.order.get(&format!("{path}/history")).await;
     let events: Vec<&str> =
         history["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["Created", "Paid", "Confirmed"]);
-    let (paid, created) = (&history["events"][1], &history["events"][0]);
+    assert_eq!(events, ["Created", "PlacedBy", "Paid", "Confirmed"]);
+    let (paid, created) = (&history["events"][2], &history["events"][0]);
     let then = shop.order.get(&format!("{path}?at={}", paid["position"])).await;
     assert_eq!((then.0, &then.1["state"]), (200, &json!("Paid")));
     let before = shop.order.get(&format!("{path}?at={}", created["position"].as_u64().unwrap() - 1)).await;
     assert_eq!(code(&before), (404, "order.unknown"));
     let confirmed =
-        shop.order.get(&format!("{path}?at={}", history["events"][2]["time"].as_str().unwrap())).await;
+        shop.order.get(&format!("{path}?at={}", history["events"][3]["time"].as_str().unwrap())).await;
     assert_eq!(confirmed.1["state"], "Confirmed");
     assert_eq!(code(&shop.order.get(&format!("{path}?at=tomorrow")).await), (400, "request.invalid"));
     assert!(history["events"][0].get("card").is_none());
@@ -218,8 +218,8 @@ async fn what_was_sold_is_reported_as_it_is_and_as_it_was() {
     let cancel = format!("/orders/{}/cancel", id.as_str().unwrap());
     shop.order.post(&cancel, json!({"reason": "changed my mind"})).await;
     assert_eq!(shop.order.get("/sales").await.1, json!({"sales": [planes]}));
-    // The first order's three events.
-    assert_eq!(shop.order.get("/sales?at=3").await.1, json!({"sales": [saws]}));
+    // The first order's four events.
+    assert_eq!(shop.order.get("/sales?at=4").await.1, json!({"sales": [saws]}));
     let of_bob = shop.order.get("/orders?customer=bob&limit=1").await.1;
     assert_eq!(of_bob["orders"][0]["items"][0]["sku"], "plane");
     assert_eq!(shop.order.get("/orders?customer=ada").await.1, json!({"orders": []}));
@@ -236,7 +236,7 @@ async fn a_command_may_name_the_version_that_it_is_for() {
         let body = Some(json!({"tracking": "T1"}));
         shop.order.send(reqwest::Method::POST, &format!("{path}/ship"), &[("if-match", tag)], body).await
     };
-    let other = tag.replace("@3\"", "@2\"");
+    let other = tag.replace("@4\"", "@3\"");
     assert_eq!(code(&ship(&other).await), (412, "order.changed"));
     assert_eq!(code(&ship("\"1\"").await), (412, "order.changed"));
     assert_eq!(ship(&tag).await.1["state"], "Shipped");
@@ -274,7 +274,7 @@ async fn news_take_an_order_on_whose_answer_does_not_come_and_count_once() {
     }
     assert_eq!(push(&order, &news("payment.completed", "p-2", &id)).await.0, 204, "it is paid already");
     let history = order.get(&format!("{path}/history")).await.1;
-    assert_eq!(history["events"].as_array().unwrap().len(), 2);
+    assert_eq!(history["events"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]

@@ -1,7 +1,25 @@
-use super::start;
+use super::{start, start_on};
+use crate::commands::Commands;
 use crate::service::Settings;
 use crate::testing::Running;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tenon_sdk::store::{Direction, Log, MemoryLog, Namespace, Position, Query, QueryItem};
+
+/// A replica of the service on a log.
+async fn replica(log: &Arc<dyn Log>) -> Running {
+    let settings = Settings::ephemeral("payment");
+    let accounts = Commands::new(&settings, "account", "shop.account.v1").on(Arc::clone(log)).unwrap();
+    Running::serve(start_on(&settings, accounts)).await
+}
+
+/// What others were told: the data of the events of a topic.
+async fn told(log: &Arc<dyn Log>, topic: &str) -> Vec<Value> {
+    let types = [topic.parse().unwrap()].into();
+    let query = Query::user().within(Namespace::default()).or(QueryItem { types, ..QueryItem::default() });
+    let page = log.read(query, Position::START, Direction::Forward, 100).await.unwrap();
+    page.events.iter().map(|event| serde_json::from_slice(&event.data).unwrap()).collect()
+}
 
 #[tokio::test]
 async fn a_payment_is_charged_shown_and_refunded() {
@@ -13,7 +31,7 @@ async fn a_payment_is_charged_shown_and_refunded() {
     assert_eq!(payment.post_with_key("/payments", "\"k1\"", body).await, (201, charged.clone()));
     assert_eq!(payment.get("/payments/k1").await, (200, charged));
     assert_eq!(payment.get("/accounts/card-bob").await.1["balance"], "989.50");
-    assert_eq!(payment.post("/payments/k1/refund", json!(null)).await.1["state"], "Refunded");
+    assert_eq!(payment.post("/payments/k1/refund", json!({})).await.1["state"], "Refunded");
     assert_eq!(payment.get("/accounts/card-bob").await.1["balance"], "1000.00");
 }
 
@@ -71,14 +89,44 @@ async fn a_slow_instance_answers_late_but_rightly() {
 
 #[tokio::test]
 async fn a_payment_that_is_sent_again_to_another_replica_is_charged_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { data: Some(folder.path().into()), ..Settings::ephemeral("payment") };
-    let one = Running::serve(start(&settings).unwrap()).await;
-    let two = Running::serve(start(&settings).unwrap()).await;
+    let log = MemoryLog::default().into_log();
+    let one = replica(&log).await;
+    let two = replica(&log).await;
     let body = json!({"order": "o1", "amount": "600.00", "card": "card-bob"});
     assert_eq!(one.post_with_key("/payments", "k1", body.clone()).await.0, 201);
     assert_eq!(two.post_with_key("/payments", "k1", body).await.0, 201);
     assert_eq!(two.get("/accounts/card-bob").await.1["balance"], "400.00");
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_charged_and_told_outlives_a_restart_and_is_told_once() {
+    let log = MemoryLog::default().into_log();
+    let before = replica(&log).await;
+    let body = json!({"order": "o1", "amount": "10.50", "card": "card-bob"});
+    assert_eq!(before.post_with_key("/payments", "k1", body.clone()).await.0, 201);
+    assert_eq!(before.post("/payments/k2/refund", json!({"card": "card-bob"})).await.1["state"], "Refunded");
+    before.stop().await;
+    let after = replica(&log).await;
+    assert_eq!(after.get("/accounts/card-bob").await.1["balance"], "989.50");
+    assert_eq!(after.get("/payments/k1").await.1["state"], "Charged");
+    assert_eq!(after.post_with_key("/payments", "k1", body.clone()).await.0, 201);
+    let late = after.post_with_key("/payments", "k2", body).await;
+    assert_eq!((late.0, &late.1["code"]), (409, &json!("payment.refunded")));
+    let charge = json!({"payment": "k1", "order": "o1", "amount": "10.50"});
+    assert_eq!(told(&log, "payment.completed").await, [charge]);
+    after.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_not_told_either() {
+    let log = MemoryLog::default();
+    let payment = replica(&log.clone().into_log()).await;
+    log.faults().order(tenon_sdk::store::memory::AppendFault::Full);
+    let body = json!({"order": "o1", "amount": "10.50", "card": "card-bob"});
+    let (status, problem) = payment.post_with_key("/payments", "k1", body).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("storage.unavailable")));
+    assert_eq!(told(&log.into_log(), "payment.completed").await, [] as [Value; 0]);
+    assert_eq!(payment.get("/accounts/card-bob").await.1["balance"], "1000.00");
 }

@@ -5,7 +5,7 @@ use super::{duration, integer, items, parsed, set, text};
 use crate::manifest::tree::Node;
 use std::collections::BTreeMap;
 use tenon_api::system::{parse_ordering, parse_start};
-use tenon_core::group::{Config, Definition, Delivered, ParkedKey, WhenFull};
+use tenon_core::group::{Config, DELIVER, Definition, Delivered, Form, ParkedKey, WhenFull};
 use tenon_core::{Namespace, ServiceRef, SubscriptionName};
 
 pub(super) fn subscriptions(
@@ -74,6 +74,14 @@ fn pushed(node: &Node, namespace: &Namespace) -> Option<Delivered> {
     if !text.contains('.') {
         service.namespace = namespace.clone();
     }
-    let structured = node.get("mode").and_then(Node::text) == Some("structured");
-    Some(Delivered::Push { service, path: node.get("path")?.text()?.to_owned(), structured })
+    let form = match node.get("mode").and_then(Node::text) {
+        Some("grpc") => Form::Grpc,
+        Some("structured") => Form::Structured,
+        _ => Form::Binary,
+    };
+    let path = match (node.get("path"), form) {
+        (None, Form::Grpc) => DELIVER.to_owned(),
+        (stated, _) => stated?.text()?.to_owned(),
+    };
+    Some(Delivered::Push { service, path, form })
 }

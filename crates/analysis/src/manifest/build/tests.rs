@@ -294,7 +294,7 @@ fn identities_and_tls_are_as_stated() {
 
 #[test]
 fn subscriptions_are_built_over_their_defaults_and_are_the_manifests() {
-    use tenon_core::group::{Config, Definition, Delivered, Ordering, ParkedKey, Start, WhenFull};
+    use tenon_core::group::{Config, Definition, Delivered, Form, Ordering, ParkedKey, Start, WhenFull};
     let system = every_key();
     let of = |name: &str| system.subscriptions.get(name).unwrap();
     let plain = Definition::of_types(system.namespace.clone(), "all-by-default".parse().unwrap(), [].into());
@@ -304,7 +304,10 @@ fn subscriptions_are_built_over_their_defaults_and_are_the_manifests() {
     assert_eq!(two.start, Start::Time(tenon_core::Timestamp::from_millis(1_772_366_400_000)));
     assert_eq!(two.ordering, Ordering::Tag("order:".to_owned()));
     let service = "two.tenant-1".parse().unwrap();
-    assert_eq!(two.delivered, Delivered::Push { service, path: "/events".to_owned(), structured: true });
+    assert_eq!(
+        two.delivered,
+        Delivered::Push { service, path: "/events".to_owned(), form: Form::Structured }
+    );
     let Config { ack_deadline, in_flight, deliveries, backoff, dedup, capacity, .. } = two.config.clone();
     assert_eq!((ack_deadline, in_flight, deliveries), (Duration::from_secs(5), 16, 3));
     assert_eq!(

@@ -249,6 +249,26 @@ fn a_route_is_compared_with_what_its_backends_accept() {
 }
 
 #[test]
+fn what_is_pushed_is_compared_with_what_the_service_accepts() {
+    let pushing = |endpoint: &str, push: &str| {
+        let subscriptions = format!("subscriptions:\n  a:\n    push: {{service: one{push}}}\n");
+        codes(&(SMALLEST.replace("path: /", endpoint) + &subscriptions))
+    };
+    let refused = ["manifest.push-not-accepted"];
+    assert_eq!(pushing("path: /events", ", path: /events"), NONE);
+    assert_eq!(pushing("path: \"/events/{type}\"", ", path: /events/paid"), NONE);
+    assert_eq!(pushing("path: /events", ", path: /event"), refused);
+    assert_eq!(pushing("{path: /events, method: GET}", ", path: /events"), refused);
+    let deliver = "path: /tenon.bus.v1.ConsumerService/Deliver\n        protocol: grpc";
+    assert_eq!(pushing(deliver, ", mode: grpc"), NONE);
+    assert_eq!(pushing(deliver, ", mode: grpc, path: /shop.Orders/Take"), refused);
+    assert_eq!(pushing(deliver, ", path: /tenon.bus.v1.ConsumerService/Deliver"), refused);
+    assert_eq!(pushing("path: /events", ", mode: grpc"), refused);
+    assert_eq!(pushing("path: /events", ", mode: grpc, path: /events"), ["manifest.invalid-value"]);
+    assert_eq!(pushing("path: /events", ""), ["manifest.missing-key"]);
+}
+
+#[test]
 fn a_match_that_another_takes_everything_from_is_found_with_both_places() {
     let problem = only(
         &(SMALLEST.to_owned()
@@ -373,4 +393,12 @@ fn each_host_has_one_certificate_and_each_listener_one_address() {
     assert_eq!(codes(&tls(&plain)), ["manifest.port-clash"]);
     let fine = format!("certificates: [{{{file}}}], plain: {{listen: \"127.0.0.1:8444\"}}");
     assert_eq!(codes(&tls(&fine)), NONE);
+}
+
+#[test]
+fn a_namespace_of_tenons_own_is_refused() {
+    let within = |namespace: &str| codes(&format!("namespace: {namespace}\n{SMALLEST}"));
+    assert_eq!(within("tenon"), ["manifest.invalid-value"]);
+    assert_eq!(within("tenon-x"), ["manifest.invalid-value"]);
+    assert_eq!(within("tenonic"), NONE);
 }

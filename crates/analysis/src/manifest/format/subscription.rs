@@ -130,15 +130,21 @@ static PUSH: Record = Record {
     anchor: "subscription-push",
     title: "Push",
     doc: "Each event is sent to the service as a `POST`, by the way of every call: balanced, with its breaker, retries and \
-          policies. The caller is `bus.tenon`. Any 2xx acknowledges the event; 429 and 503 with `Retry-After` have it given \
-          again then; everything else, by the back-off.",
+          policies. The caller is `bus.tenon`. Any 2xx, or OK over gRPC, acknowledges the event; 429 and 503 with \
+          `Retry-After` have it given again then; everything else, by the back-off. What the mesh answers while the service \
+          is out does not count as a delivery.",
     fields: &[
         Field::required(
             "service",
             Shape::Text(&SERVICE_REF),
             "The service that is called: its name, or `name.namespace`.",
         ),
-        Field::required("path", Shape::Text(&texts::CHECK_PATH), "The path that is posted to."),
+        Field::optional(
+            "path",
+            Shape::Text(&texts::CHECK_PATH),
+            "The path that is posted to. With `mode: grpc` it is the method, \
+             `/tenon.bus.v1.ConsumerService/Deliver` if not stated; without, it must be stated.",
+        ),
         Field::with_default(
             "mode",
             Shape::Choice(&[
@@ -146,6 +152,10 @@ static PUSH: Record = Record {
                 Word {
                     word: "structured",
                     doc: "the whole event is the body: `application/cloudevents+json`",
+                },
+                Word {
+                    word: "grpc",
+                    doc: "a gRPC method is called with the event in CloudEvents' protobuf format",
                 },
             ]),
             "binary",

@@ -24,7 +24,14 @@ pub(crate) static NAMESPACE: TextForm = TextForm {
     form: LABEL_FORM,
     characters: 1..=63,
     pattern: Some(DNS_LABEL),
-    check: |text| Namespace::new(text).map(drop).map_err(problem),
+    check: |text| {
+        let namespace = Namespace::new(text).map_err(problem)?;
+        if namespace.is_reserved() {
+            Err("is Tenon's own, as are all that begin with `tenon-`".to_owned())
+        } else {
+            Ok(())
+        }
+    },
 };
 
 pub(crate) static SERVICE_NAME: TextForm = TextForm {

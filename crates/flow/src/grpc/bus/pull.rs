@@ -96,7 +96,8 @@ async fn read(mut requests: Streaming<v1::PullRequest>, settler: Settler, ended:
         if !acks.is_empty() || !nacks.is_empty() {
             let acks = acks.into_iter().map(Ticket).collect();
             let nack = |nack: v1::Nack| (Ticket(nack.ticket), nack.delay_micros.map(Duration::from_micros));
-            settler.settle(Settled { acks, nacks: nacks.into_iter().map(nack).collect() }).await;
+            let nacks = nacks.into_iter().map(nack).collect();
+            settler.settle(Settled { acks, nacks, ..Settled::default() }).await;
         }
     }
     ended.cancel();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 const MAIL: &str = "/v1/subscriptions/mail";
 
 impl Api {
-    async fn define(&self, path: &str, definition: &Value) -> super::Reply {
+    pub(in crate::rest) async fn define(&self, path: &str, definition: &Value) -> super::Reply {
         send(self.request(Method::PUT, path).json(definition)).await
     }
 }
@@ -85,6 +85,8 @@ async fn what_is_no_definition_is_refused_with_its_place() {
     assert!(detail(json!({"start": "noon"})).await.starts_with("start: "));
     assert!(detail(json!({"in_flight": 0})).await.contains("in flight"));
     assert!(detail(json!({"colour": 1})).await.contains("unknown field `colour`"));
+    let tenons = api.define(&format!("{MAIL}?namespace=tenon-x"), &json!({})).await;
+    assert_eq!(tenons.code(), "access.forbidden");
     let ticket = send(api.request(Method::POST, &format!("{MAIL}/acks")).json(&json!({"acks": ["x"]}))).await;
     assert_eq!(ticket.code(), "request.invalid");
 }
@@ -114,4 +116,39 @@ async fn publishers_are_refused_while_a_subscription_that_says_so_is_full() {
         }
     };
     assert_eq!((refused.status.as_u16(), refused.code()), (429, "subscription.full".to_owned()));
+}
+
+#[tokio::test]
+async fn what_subscriptions_count_is_there_for_prometheus() {
+    let api = Api::start().await;
+    api.fixture.append(&["a", "b"]).await;
+    let backoff = json!({"delay": {"fixed": {"delay_ms": 0}}, "jitter": "none", "max_delay_ms": 0});
+    api.define(MAIL, &json!({"start": "beginning", "order_by": "none", "backoff": backoff})).await.ok();
+    let mut pulled = api.request(Method::GET, &format!("{MAIL}/pull?most=2")).send().await.unwrap();
+    let mut text = String::new();
+    let first = next(&mut pulled, &mut text).await;
+    let second = next(&mut pulled, &mut text).await;
+    let settled = json!({"acks": [first["ticket"]], "nacks": [{"ticket": second["ticket"]}]});
+    send(api.request(Method::POST, &format!("{MAIL}/acks")).json(&settled)).await.ok();
+    next(&mut pulled, &mut text).await;
+    let answer = api.request(Method::GET, "/metrics").send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let metrics = answer.text().await.unwrap();
+    let labels = "{messaging_system=\"tenon\",messaging_consumer_group_name=\"mail\"}";
+    let expected = [
+        ("messaging_client_consumed_messages_total", 3),
+        ("tenon_subscription_acknowledged_total", 1),
+        ("tenon_subscription_failed_total", 1),
+        ("tenon_subscription_in_flight", 1),
+        ("tenon_subscription_parked", 0),
+        ("tenon_subscription_redelivered_total", 1),
+    ];
+    for (name, value) in expected {
+        assert!(metrics.contains(&format!("\n{name}{labels} {value}\n")), "{name} {value}: {metrics}");
+    }
+
+    assert!(metrics.contains(&format!("\ntenon_subscription_lag{labels} ")), "{metrics}");
+
+    let api = Api::as_caller(instance("order.sales")).await;
+    assert_eq!(api.get("/metrics").await.code(), "access.forbidden");
 }

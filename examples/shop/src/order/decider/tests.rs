@@ -9,7 +9,11 @@ fn item(cents: u32, quantity: u32) -> Item {
 }
 
 fn draft(items: Vec<Item>) -> Draft {
-    Draft { customer: Customer::new("ada").unwrap(), card: Card::new("card-ada").unwrap(), items }
+    Draft { by: by(), items }
+}
+
+fn by() -> By {
+    By { customer: Customer::new("ada").unwrap(), card: Card::new("card-ada").unwrap() }
 }
 
 fn create() -> Command {
@@ -18,7 +22,11 @@ fn create() -> Command {
 
 fn created() -> Event {
     let total = Money::from_cents(200);
-    Event::Created { id: OrderId::new("o1").unwrap(), draft: draft(vec![item(100, 2)]), total, at_ms: 0 }
+    Event::Created { id: OrderId::new("o1").unwrap(), items: vec![item(100, 2)], total, at_ms: 0 }
+}
+
+fn placed_by() -> Event {
+    Event::PlacedBy(by())
 }
 
 fn ship() -> Command {
@@ -52,9 +60,20 @@ fn orders() -> Vec<Order> {
 
 #[test]
 fn an_order_is_created_with_its_exact_total_and_only_once() {
-    given::<Ordering>([]).when(create()).then([created()]).when(create()).then_nothing();
+    given::<Ordering>([]).when(create()).then([created(), placed_by()]).when(create()).then_nothing();
     let other = Command::Create { id: OrderId::new("o1").unwrap(), draft: draft(vec![item(1, 1)]), at_ms: 9 };
-    given::<Ordering>([created()]).when(other).then_refused(Refusal::KeyReused);
+    given::<Ordering>([created(), placed_by()]).when(other).then_refused(Refusal::KeyReused);
+}
+
+#[test]
+fn an_order_goes_on_without_its_customer_but_is_not_taken_again() {
+    // What named the customer has no data any more, and is passed over.
+    let forgotten =
+        given::<Ordering>([created(), Event::Paid]).when(Command::Confirm).then([Event::Confirmed]);
+    let order = forgotten.state().clone().unwrap();
+    let shown = serde_json::to_value(order.shown()).unwrap();
+    assert_eq!((&shown["customer"], &shown["forgotten"]), (&serde_json::Value::Null, &true.into()));
+    forgotten.when(create()).then_refused(Refusal::Forgotten);
 }
 
 #[test]
@@ -158,6 +177,7 @@ fn any_command() -> impl Strategy<Value = Command> + Clone {
 fn any_event() -> impl Strategy<Value = Event> + Clone {
     prop_oneof![
         Just(created()),
+        Just(placed_by()),
         Just(Event::Paid),
         Just(Event::Confirmed),
         ".{0,9}".prop_map(|tracking| Event::Shipped { tracking }),

@@ -2,17 +2,14 @@ use super::*;
 use crate::id::{Card, Sku};
 use crate::money::Money;
 use crate::order::decider::Undo;
-use crate::order::draft::Item;
+use crate::order::draft::{By, Item};
 use serde_json::json;
-use tenon_sdk::store::MemoryLog;
+use tenon_sdk::store::{EventType, MemoryLog, NewEvent, StreamName};
 
 fn draft(customer: &str, sku: &str, quantity: u32) -> Draft {
     let item = Item { sku: Sku::new(sku).unwrap(), quantity, price: Money::from_cents(250) };
-    Draft {
-        customer: Customer::new(customer).unwrap(),
-        card: Card::new("card-ada").unwrap(),
-        items: vec![item],
-    }
+    let by = By { customer: Customer::new(customer).unwrap(), card: Card::new("card-ada").unwrap() };
+    Draft { by, items: vec![item] }
 }
 
 struct Shop {
@@ -101,7 +98,7 @@ async fn an_order_and_the_sales_are_shown_as_they_were() {
     let sold = json!([{"sku": "saw", "quantity": 2, "revenue": "5.00"}]);
     assert_eq!(sales(At::Position(confirmed.position)).await, sold);
     let facts = orders.history(&id).await.unwrap();
-    assert_eq!((facts.len(), &facts[1].event), (6, &Event::Paid));
+    assert_eq!((facts.len(), &facts[2].event), (7, &Event::Paid));
 }
 
 #[tokio::test]
@@ -113,4 +110,28 @@ async fn a_command_for_another_version_is_refused() {
     give(&orders, &id, [Command::Confirm]).await;
     let stale = orders.command(&id, &Command::Ship { tracking: "T".into() }, Some(seen)).await;
     assert_eq!(stale.err().unwrap().status, 412);
+}
+
+#[tokio::test]
+async fn a_customer_who_is_forgotten_is_in_no_list_and_the_orders_stay() {
+    let shop = Shop::new();
+    let orders = shop.replica("one").await;
+    let id = orders.create(draft("ada", "saw", 2), None, 0).await.unwrap();
+    give(&orders, &id, [Command::Pay, Command::Confirm]).await;
+    orders.create(draft("bob", "saw", 1), None, 0).await.unwrap();
+    let stream = StreamName::new("$subject/ada").unwrap();
+    let told = EventType::new(tenon_sdk::projection::SUBJECT_FORGOTTEN).unwrap();
+    let told = NewEvent::new(Namespace::default(), stream, told, Default::default());
+    shop.log.append(vec![told], None).await.unwrap();
+    let ada = Customer::new("ada").unwrap();
+    assert_eq!(orders.newest(Some(&ada), 9).await.unwrap(), []);
+    let listed = orders.newest(None, 9).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    let order = listed.iter().find(|order| order.id == id).unwrap();
+    assert_eq!((&order.by, order.total), (&None, Money::from_cents(500)));
+    // What comes later does not bring the customer back.
+    give(&orders, &id, [Command::Ship { tracking: "T".into() }]).await;
+    assert!(orders.newest(None, 9).await.unwrap().iter().any(|order| order.id == id && order.by.is_none()));
+    let sold = serde_json::to_value(orders.sales(At::Now).await.unwrap()).unwrap();
+    assert_eq!(sold, json!([{"sku": "saw", "quantity": 2, "revenue": "5.00"}]));
 }

@@ -1,4 +1,4 @@
-//! Where the orders' events are kept, as the environment says.
+//! Where a service's events are kept, as the environment says.
 //!
 //! Under Tenon they are in the platform's event store, so that replicas share them. Otherwise, with a data folder,
 //! they are in a log of the service's own there, which one process uses at a time; without one they last as long as
@@ -21,15 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The log and a folder for read models.
-pub(super) struct Place {
-    pub(super) log: Arc<dyn Log>,
-    pub(super) models: PathBuf,
+pub struct Place {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The folder.
+    pub models: PathBuf,
     /// Removed with this value.
     _temporary: Option<TempDir>,
 }
 
 /// Opens what the settings name.
-pub(super) async fn open(settings: &Settings) -> Result<Place, Problem> {
+///
+/// # Errors
+/// A problem (503) if it cannot be opened within a while.
+pub async fn open(settings: &Settings) -> Result<Place, Problem> {
     match (&settings.events, &settings.data) {
         (Some(store), _) => temporary(remote(store).await?),
         (None, Some(data)) => {
@@ -49,20 +54,24 @@ fn temporary(log: Arc<dyn Log>) -> Result<Place, Problem> {
 async fn remote(store: &EventStore) -> Result<Arc<dyn Log>, Problem> {
     let EventStore { address, token } = store.clone();
     let options = RemoteOptions { address, token };
-    let log = patiently(async || RemoteLog::connect(&options).await.map_err(unavailable)).await?.into_log();
+    let log =
+        patiently(|| async { RemoteLog::connect(&options).await.map_err(unavailable) }).await?.into_log();
     tracing::info!(log = %log.id(), head = %log.head(), "connected to the event store");
     Ok(log)
 }
 
 async fn segments(folder: &Path) -> Result<Arc<dyn Log>, Problem> {
     std::fs::create_dir_all(folder).map_err(unavailable)?;
-    let (log, report) = patiently(async || SegmentLog::open(folder).map_err(unavailable)).await?;
+    let (log, report) = patiently(|| async { SegmentLog::open(folder).map_err(unavailable) }).await?;
     tracing::info!(log = %report.log, head = %report.head, "opened");
     Ok(log.into_log())
 }
 
 /// Tries until it succeeds, or the patience is over.
-async fn patiently<T>(mut attempt: impl AsyncFnMut() -> Result<T, Problem>) -> Result<T, Problem> {
+async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Problem>
+where
+    F: Future<Output = Result<T, Problem>>,
+{
     let start = Instant::now();
     loop {
         match attempt().await {
@@ -76,5 +85,5 @@ async fn patiently<T>(mut attempt: impl AsyncFnMut() -> Result<T, Problem>) -> R
 }
 
 fn unavailable(error: impl Display) -> Problem {
-    Problem::new(503, "storage.unavailable", format!("the orders' log cannot be opened: {error}"))
+    Problem::new(503, "storage.unavailable", format!("the service's log cannot be opened: {error}"))
 }
