@@ -60,7 +60,7 @@ async fn what_fails_is_parked_and_repaired_and_a_rebuild_and_the_past_are_apart(
     let then = bank.give("2", Command::Deposit(3)).await;
     assert_eq!(balances(&model, &bank).await, [row("2", 3, 2)]);
     projection.mend();
-    model.unpark("account-1").await.unwrap();
+    unpark(&model, "account-1").await;
     model.watch().wait_for(|status| status.parked_events == 0).await.unwrap();
     bank.give("1", Command::Deposit(2)).await;
     model.rebuild().await.unwrap();
