@@ -216,5 +216,7 @@ async fn events_are_pulled_over_websocket_and_go_to_another_when_a_consumer_is_c
         other => panic!("{other:?}"),
     }
     tenon.run(&["down"]).await.succeeded();
-    assert_eq!(told(&mut second).await, Err(1001));
+    // Whichever is first: the server says that it ends, or the subscription that nobody drives it.
+    let end = told(&mut second).await;
+    assert!(matches!(end, Err(1001 | 1012)), "{end:?}");
 }

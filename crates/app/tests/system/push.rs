@@ -137,7 +137,9 @@ async fn a_consumer_over_grpc_acknowledges_refuses_and_is_given_again_what_was_p
     let status = acked(&system, 3).await;
     assert_eq!((&status["failed"], &status["parked"]), (&json!(3), &json!(1)));
     assert_eq!((consumer.given("a"), consumer.given("b")), (vec![1], vec![1, 2]));
-    system.tenon().run(&["parked", "retry", "numbers"]).await.succeeded();
+    let parked =
+        system.tenon().json(&["parked", "list", "numbers"]).await["parked"][0]["position"].to_string();
+    system.tenon().run(&["parked", "retry", "numbers", &parked]).await.succeeded();
     acked(&system, 4).await;
     assert_eq!(consumer.given("c"), [1, 2, 1]);
 }
@@ -148,7 +150,7 @@ async fn while_a_service_is_out_its_events_wait_and_none_is_parked() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let runs = format!("addresses: [\"{}\"]", socket.local_addr().unwrap());
-    let system = started(&manifest(&runs, ""), HealthStatus::Unhealthy).await;
+    let system = started(&manifest(&runs, ""), HealthStatus::Unknown).await;
     publish(&system, &["a", "b"]).await;
     // Each is tried much more often than it may be given.
     let tried = async || (refusals(&system, "mesh.service-unavailable").await >= 6.0).then_some(());
