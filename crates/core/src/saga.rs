@@ -4,7 +4,7 @@
 //! dependencies alone. Before the *pivot* a step that fails turns the saga back: everything that may have run is undone,
 //! in the reverse order of the dependencies. After the pivot the saga only goes forward.
 //!
-//! Life cycle: [`start`] and then [`step`] take what happened and answer with events to append and calls to make. An
+//! Life cycle: [`start`] and then [`step()`] take what happened and answer with events to append and calls to make. An
 //! [`Instance`] is the fold of its events and nothing else. The order is the point of it: the events go to the log first,
 //! which thereby holds the intent of a call before it is made and the outcome of one before the next; if the append is
 //! refused, for another owner's came first, then nothing of the answer counts. After a crash [`Input::Recovered`] says which
@@ -16,7 +16,7 @@
 //! undone as what may have run, never taken for a failure.
 //!
 //! Bounded: at most [`MAX_STEPS`] steps, each with budgets of tries, one to do and another to undo. Every event but those
-//! of crashes and operators lowers [`rank`], so that there are at most that many.
+//! of crashes and operators lowers [`rank()`], so that there are at most that many.
 //!
 //! Left out on purpose: how inputs are made of outputs (expressions are texts here), what is called and how an answer is
 //! judged, who owns an instance, and how the instances that [`Definition::serialize_by`] orders wait for each other.
