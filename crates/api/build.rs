@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "tenon/eventstore/v1/eventstore.proto",
     "tenon/bus/v1/bus.proto",
     "tenon/bus/v1/record.proto",
+    "tenon/saga/v1/record.proto",
     "tenon/event/v1/catalog.proto",
     "tenon/event/v1/config.proto",
     "tenon/event/v1/duty.proto",

@@ -12,6 +12,7 @@
 mod dataplane;
 mod error;
 mod events;
+mod sagas;
 mod sse;
 mod store;
 mod subscriptions;
@@ -21,6 +22,7 @@ mod transport;
 pub use dataplane::DataPlane;
 pub use error::Error;
 pub use events::{Event, Events};
+pub use sagas::SagaQuery;
 pub use store::EventsQuery;
 
 use crate::http::{

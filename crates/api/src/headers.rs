@@ -19,6 +19,16 @@ pub use tenon_core::retry::RETRY_HEADER as RETRY;
 
 /// The id of a request through the mesh, a UUIDv7 ([`RequestId`](tenon_core::RequestId)).
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The saga that a call is made for.
+pub const SAGA: HeaderName = HeaderName::from_static("tenon-saga");
+/// Its step.
+pub const SAGA_STEP: HeaderName = HeaderName::from_static("tenon-saga-step");
+/// Whether it is done or undone: `do` or `undo`.
+pub const SAGA_DIRECTION: HeaderName = HeaderName::from_static("tenon-saga-direction");
+/// How often the step was refused and is tried under a new key.
+pub const SAGA_ROUND: HeaderName = HeaderName::from_static("tenon-saga-round");
+/// Which attempt at the step it is, over both directions.
+pub const SAGA_ATTEMPT: HeaderName = HeaderName::from_static("tenon-saga-attempt");
 /// W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How a gRPC call ended.

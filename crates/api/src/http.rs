@@ -13,6 +13,7 @@ mod dataplane;
 mod events;
 mod logs;
 mod registry;
+mod sagas;
 mod service;
 mod subscriptions;
 mod system;
@@ -31,6 +32,11 @@ pub use logs::{LogLine, LogStream};
 pub use registry::{
     DeregisterReason, Evidence, FailedReplica, HealthStatus, Heartbeat, Instance, InstanceChange,
     InstanceList, InstanceOrigin, RegisterInstance, SidecarListeners,
+};
+pub use sagas::{
+    DecideSaga, DecisionDoc, DefinedSaga, ParkedWhy, SagaDefinition, SagaDefinitionList, SagaEvent,
+    SagaHistory, SagaList, SagaState, SagaStepView, SagaSummary, SagaView, SignalSaga, StartSaga,
+    StartedSaga, StepState,
 };
 pub use service::{ScaleService, ServiceList, ServiceSummary, ServiceView};
 pub use subscriptions::{

@@ -7,20 +7,22 @@
 mod bus;
 mod document;
 mod events;
+mod sagas;
 mod table;
 
 pub use bus::BUS;
 pub use document::{admin_openapi, openapi};
 pub use events::EVENTS;
+pub use sagas::SAGAS;
 pub use table::{ADMIN, API};
 
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
 use tenon_core::Code;
 
-/// Every endpoint that a server has: [`API`], [`EVENTS`] and [`BUS`].
+/// Every endpoint that a server has: [`API`], [`EVENTS`], [`BUS`] and [`SAGAS`].
 pub fn served() -> impl Iterator<Item = &'static Endpoint> {
-    API.iter().chain(EVENTS).chain(BUS)
+    API.iter().chain(EVENTS).chain(BUS).chain(SAGAS)
 }
 
 /// One path and method.

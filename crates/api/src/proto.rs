@@ -58,6 +58,14 @@ pub mod consumer {
     }
 }
 
+/// Sagas.
+pub mod saga {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("tenon.saga.v1");
+    }
+}
+
 /// The payloads of Tenon's own events.
 pub mod event {
     /// Version 1.

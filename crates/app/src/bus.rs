@@ -84,6 +84,11 @@ impl Mesh {
         Ok(Self { http: client()?.build()?, grpc: client()?.http2_prior_knowledge().build()? })
     }
 
+    /// What calls go through.
+    pub(crate) fn client(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     async fn post(&self, call: Call) -> Outcome {
         let url = format!("http://{}{}", call.service, call.path);
         let client = if call.grpc { &self.grpc } else { &self.http };

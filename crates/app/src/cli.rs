@@ -5,11 +5,13 @@
 
 mod events;
 mod saga;
+mod sagas;
 mod subscriptions;
 mod topics;
 
 pub(crate) use events::{Append, Delete, EventsCommand, Forget, Read, Streams, Watch, Which};
-pub(crate) use saga::{SagaCommand, VerifySaga};
+pub(crate) use saga::VerifySaga;
+pub(crate) use sagas::{Conformance, Decide, ListSagas, OneSaga, SagaCommand, ShowSaga, StartSaga, Within};
 pub(crate) use subscriptions::{
     CreateSubscription, ListParked, ListSubscriptions, NamedSubscription, OneParked, ParkedCommand, Pull,
     SomeParked, SubscriptionsCommand,
@@ -94,11 +96,6 @@ pub(crate) enum Command {
     Check(Check),
     /// Print the manifest's JSON Schema, for editors
     Schema,
-    /// Check the sagas of a manifest
-    Saga {
-        #[command(subcommand)]
-        command: SagaCommand,
-    },
     /// What runs, at a glance
     Status,
     /// The services and how many instances of each are healthy
@@ -135,6 +132,11 @@ pub(crate) enum Command {
     Parked {
         #[command(subcommand)]
         command: ParkedCommand,
+    },
+    /// Work over several services that is done wholly or undone wholly
+    Saga {
+        #[command(subcommand)]
+        command: Box<SagaCommand>,
     },
     /// Look at the files of a log, check and copy them, make a log of a copy; needs no server
     Log {

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod config;
+mod conformance;
 mod connect;
 pub(crate) mod events;
 pub(crate) mod explain;
@@ -10,6 +11,7 @@ pub(crate) mod logs;
 mod ready;
 pub(crate) mod roles;
 pub(crate) mod saga;
+pub(crate) mod sagas;
 pub(crate) mod services;
 pub(crate) mod sidecar;
 pub(crate) mod status;
@@ -36,7 +38,6 @@ pub(crate) fn run(command: Command, global: &Global) -> Outcome {
         Command::Renew(options) => up::renew(screen, global, &options),
         Command::Check(options) => check::check(screen, &options),
         Command::Schema => check::schema(screen),
-        Command::Saga { command } => saga::saga(screen, &command),
         Command::Completions { shell } => {
             // Not straight to standard output: the generator panics if that cannot be written.
             let mut script = Vec::new();
@@ -65,6 +66,11 @@ fn asking(screen: Screen, command: Command, global: &Global) -> Outcome {
         if let Command::Trace(options) = &command {
             return trace::trace(screen, global, options).await;
         }
+        if let Command::Saga { command } = &command
+            && let Some(done) = sagas::without_server(screen, command).await
+        {
+            return done;
+        }
         let connection = Connection::find(global)?;
         let client = &connection.client;
         match command {
@@ -79,6 +85,7 @@ fn asking(screen: Screen, command: Command, global: &Global) -> Outcome {
             Command::Subscriptions { command } => subscriptions::subscriptions(screen, client, command).await,
             Command::Parked { command } => subscriptions::parked(screen, client, command).await,
             Command::Topics { command } => topics::topics(screen, client, command).await,
+            Command::Saga { command } => sagas::sagas(screen, client, *command).await,
             Command::Logs(options) => logs::logs(screen, client, &options).await,
             other => Err(Failure::new(tenon_core::Code::Internal, format!("{other:?} asks no server"))),
         }

@@ -9,6 +9,7 @@ mod failure;
 mod log_choice;
 mod logging;
 mod render;
+mod saga;
 mod session;
 mod supervisor;
 

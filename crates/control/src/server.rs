@@ -26,6 +26,7 @@ use tenon_api::http::Finding;
 use tenon_core::duty::Duty;
 use tenon_core::group::Definition;
 use tenon_core::manifest::System;
+use tenon_core::saga::SagaName;
 use tenon_core::{Code, Position, Revision, ServerId, SubscriptionName};
 use tenon_store::{Leases, Log};
 use tokio::net::TcpListener;
@@ -230,7 +231,7 @@ impl Server {
     }
 }
 
-/// What the applied manifest says of subscriptions.
+/// What the applied manifest says of subscriptions and sagas.
 pub struct Subscriptions {
     writer: writer::Handle,
     folded: watch::Receiver<Position>,
@@ -241,6 +242,12 @@ impl Subscriptions {
     pub fn declared(&mut self) -> Option<BTreeMap<SubscriptionName, Definition>> {
         self.folded.borrow_and_update();
         self.writer.read(|view| view.state.catalog.system().map(|system| system.subscriptions.clone()))
+    }
+
+    /// The sagas of the manifest that is applied; none if none is.
+    pub fn declared_sagas(&mut self) -> Option<BTreeMap<SagaName, tenon_core::saga::Definition>> {
+        self.folded.borrow_and_update();
+        self.writer.read(|view| view.state.catalog.system().map(|system| system.sagas.clone()))
     }
 
     /// Waits until something has changed since they were asked for. Whether the server goes on.

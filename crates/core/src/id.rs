@@ -297,6 +297,11 @@ uuid_id! {
     RequestId, "request id"
 }
 
+uuid_id! {
+    /// The id of a saga that runs or has run. It follows from the key that it was started with, if there was one.
+    SagaId, "saga id"
+}
+
 /// A place in a log. Positions strictly increase and may have gaps; the first event's is at least 1, and
 /// [`Position::START`] is before every event.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

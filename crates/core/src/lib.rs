@@ -63,8 +63,8 @@ pub use address::Address;
 pub use error::{Code, Refusal};
 pub use id::{
     Actor, EventId, EventType, InstanceId, InvalidName, LogId, Namespace, PolicyName, Position,
-    RESERVED_STREAMS, RequestId, Revision, RouteName, ServerId, ServiceName, ServiceRef, StreamName, Subject,
-    SubscriptionName, Tag, Tags,
+    RESERVED_STREAMS, RequestId, Revision, RouteName, SagaId, ServerId, ServiceName, ServiceRef, StreamName,
+    Subject, SubscriptionName, Tag, Tags,
 };
 pub use stamp::Stamp;
 pub use text::Text;

@@ -21,6 +21,7 @@
 //! Left out on purpose: how inputs are made of outputs (expressions are texts here), what is called and how an answer is
 //! judged, who owns an instance, and how the instances that [`Definition::serialize_by`] orders wait for each other.
 
+pub mod answer;
 pub mod barrier;
 mod definition;
 mod event;

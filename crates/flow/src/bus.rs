@@ -15,7 +15,7 @@
 //! other.
 
 mod driver;
-mod duty;
+pub(crate) mod duty;
 mod ledger;
 mod manager;
 mod member;
@@ -47,6 +47,9 @@ pub const MAX_SUBSCRIPTIONS: usize = 10_000;
 
 /// The name among the metadata of an event of the time, in the form of RFC 3339, that it is not to be given before.
 pub const DELIVER_AFTER: &str = "deliverafter";
+
+/// The lease of the server that drives the groups.
+const LEASE: &str = "bus";
 
 /// How long to wait for a group's driver to begin.
 const START_WITHIN: Duration = Duration::from_secs(5);
@@ -131,7 +134,7 @@ impl Bus {
     pub async fn start(store: &EventStore, options: BusOptions) -> Result<Self, Refusal> {
         let stop = CancellationToken::new();
         let registry = Registry::start(store.clone(), stop.clone()).await?;
-        let on_duty = duty::take(options.leases, options.server, &stop);
+        let on_duty = duty::take(LEASE, options.leases, options.server, &stop);
         let manager =
             Manager::start(store.clone(), registry.clone(), on_duty.clone(), options.server, stop.clone());
         let store = store.clone();

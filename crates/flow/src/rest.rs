@@ -6,6 +6,7 @@
 mod form;
 mod list;
 mod reply;
+pub(crate) mod sagas;
 mod socket;
 mod sse;
 pub(crate) mod subscriptions;

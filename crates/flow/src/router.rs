@@ -2,6 +2,7 @@
 
 use crate::bus::Bus;
 use crate::events::EventStore;
+use crate::saga::Sagas;
 use crate::{grpc, rest};
 use axum::Router;
 use tenon_api::bus;
@@ -21,5 +22,12 @@ impl Bus {
         let service = grpc::bus::service(self.store().clone(), self.clone());
         let rest = rest::subscriptions::router(self.store().clone(), self.clone());
         rest.route_service(&format!("{}{{*call}}", bus::PATHS), service)
+    }
+}
+
+impl Sagas {
+    /// Serves sagas, to callers as those of [`EventStore::router`].
+    pub fn router(&self) -> Router {
+        rest::sagas::router(self.store().clone(), self.clone())
     }
 }

@@ -26,6 +26,7 @@ pub struct SagaDoc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
     /// How much its calls matter.
+    #[serde(default = "normal")]
     pub priority: PriorityDoc,
     /// An expression (CEL): sagas with the same value run one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +46,7 @@ pub struct SagaStepDoc {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
     /// Whether it can be undone.
+    #[serde(default = "compensatable")]
     pub kind: SagaKindDoc,
     /// What it does.
     pub work: SagaWorkDoc,
@@ -52,6 +54,7 @@ pub struct SagaStepDoc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<SagaInputDoc>,
     /// How often and how soon it is tried.
+    #[serde(default)]
     pub retry: SagaRetryDoc,
     /// What undoes it; nothing if null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +80,7 @@ pub enum SagaWorkDoc {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout_ms: Option<u64>,
         /// What happens then.
+        #[serde(default = "fail")]
         late: SagaLateDoc,
     },
     /// Time passes.
@@ -142,8 +146,10 @@ pub struct SagaUndoDoc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<SagaInputDoc>,
     /// How often and how soon it is tried.
+    #[serde(default)]
     pub retry: SagaRetryDoc,
     /// What happens when that is spent.
+    #[serde(default = "park")]
     pub on_failure: OnUndoFailureDoc,
 }
 
@@ -178,6 +184,28 @@ mirror! {
         Skip,
         /// It waits for somebody, and so do the others.
         Escalate,
+    }
+}
+
+fn normal() -> PriorityDoc {
+    PriorityDoc::Default
+}
+
+fn compensatable() -> SagaKindDoc {
+    SagaKindDoc::Compensatable
+}
+
+fn fail() -> SagaLateDoc {
+    SagaLateDoc::Fail
+}
+
+fn park() -> OnUndoFailureDoc {
+    OnUndoFailureDoc::Park
+}
+
+impl Default for SagaRetryDoc {
+    fn default() -> Self {
+        Retry::default().into()
     }
 }
 

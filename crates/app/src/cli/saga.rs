@@ -1,9 +1,9 @@
-//! What can be typed after `tenon saga`.
+//! What can be typed after `tenon saga verify`.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use std::path::PathBuf;
 
-const VERIFY: &str = "\
+pub(super) const VERIFY: &str = "\
 Examples:
   tenon saga verify                              every saga of tenon.yaml
   tenon saga verify --saga place-order --faults 3
@@ -11,14 +11,6 @@ Examples:
 
 The verdict is `verified` if every state was looked at that can be reached with so many faults, and `bounded` if there are more
 states than --states.";
-
-/// The commands of sagas.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SagaCommand {
-    /// Explore what can become of a manifest's sagas, under every failure
-    #[command(after_help = VERIFY)]
-    Verify(VerifySaga),
-}
 
 /// `tenon saga verify`
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use crate::data_dir::DataDir;
 use crate::failure::{Failure, Outcome, chain};
 use crate::log_choice::OpenLog;
 use crate::logging;
+use crate::saga::{self, Reached};
 use crate::session;
 use rustix::process::setpriority_process;
 use std::collections::BTreeSet;
@@ -18,8 +19,9 @@ use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
 use tenon_core::availability::Locality;
 use tenon_flow::bus::push::push;
+use tenon_flow::saga::participants::OverHttp;
 use tenon_flow::vault::{KeyRing, Vault, VaultError};
-use tenon_flow::{Bus, BusOptions, EventStore, EventStoreOptions};
+use tenon_flow::{Bus, BusOptions, EventStore, EventStoreOptions, SagaOptions, Sagas};
 use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::Log;
@@ -43,8 +45,14 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
     let vault = open_vault(data, log.port()).await?;
     let events = EventStore::with_vault(vault, EventStoreOptions::default());
     let driving = BusOptions { leases: log.leases(), ..BusOptions::default() };
-    let bus =
-        Bus::start(&events, driving).await.map_err(|refusal| Failure::new(refusal.code, refusal.detail))?;
+    let bus = Bus::start(&events, driving.clone())
+        .await
+        .map_err(|refusal| Failure::new(refusal.code, refusal.detail))?;
+    let (found, reached) = Reached::soon();
+    let driving = SagaOptions { leases: log.leases(), server: driving.server };
+    let sagas = Sagas::start(&events, Arc::new(OverHttp(reached)), driving)
+        .await
+        .map_err(|refusal| Failure::new(refusal.code, refusal.detail))?;
     let config = ServerConfig {
         listen: options.listen,
         hosts: options.api_host.iter().cloned().collect(),
@@ -54,17 +62,21 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
         supervisor: options.supervisor.clone(),
         output: data.logs(),
         read_manifest: reader(options.gateway),
-        more: events.router().merge(bus.router()),
+        more: events.router().merge(bus.router()).merge(sagas.router()),
     };
     let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;
     let ending = CancellationToken::new();
     let services = Mesh::new(server.sidecar())
         .map_err(|error| Failure::new(Code::Internal, format!("cannot call services: {}", chain(&error))))?;
-    tokio::spawn(push(bus.clone(), Arc::new(services), ending.clone()));
+    let services = Arc::new(services);
+    found.send_replace(Some(Arc::clone(&services)));
+    tokio::spawn(push(bus.clone(), services, ending.clone()));
     tokio::spawn(follow_manifest(bus.clone(), server.subscriptions(), ending.clone()));
+    tokio::spawn(saga::follow_manifest(sagas.clone(), server.subscriptions(), ending.clone()));
     told_to_end().await?;
     ending.cancel();
     bus.stop().await;
+    sagas.stop().await;
     events.stop();
     server.stop().await;
     log.close().await;

@@ -1,7 +1,7 @@
-//! `tenon saga …`
+//! `tenon saga verify`.
 
 use super::check;
-use crate::cli::{SagaCommand, VerifySaga};
+use crate::cli::VerifySaga;
 use crate::failure::{Failure, Outcome};
 use crate::render::{Screen, Tone, span};
 use serde_json::{Value, json};
@@ -15,14 +15,8 @@ use tenon_core::saga::{End, Saga, StepName};
 /// How wide the bar of progress is.
 const WIDTH: usize = 30;
 
-/// Carries out one of the commands of sagas.
-pub(crate) fn saga(screen: Screen, command: &SagaCommand) -> Outcome {
-    match command {
-        SagaCommand::Verify(options) => verify_all(screen, options),
-    }
-}
-
-fn verify_all(screen: Screen, options: &VerifySaga) -> Outcome {
+/// Explores what can become of the sagas of a manifest.
+pub(crate) fn verify_all(screen: Screen, options: &VerifySaga) -> Outcome {
     let (_, system) = check::load(screen, &options.file)?;
     let sagas = chosen(&system, options)?;
     let scope = scope(options, &sagas)?;

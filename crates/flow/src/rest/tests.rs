@@ -1,7 +1,9 @@
+mod sagas;
 mod subscriptions;
 mod topics;
 
 use crate::bus::{Bus, BusOptions};
+use crate::saga::{SagaOptions, Sagas};
 use crate::testing::{Fixture, admin, instance};
 use axum::Extension;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -54,7 +56,10 @@ impl Api {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let bus = Bus::start(&fixture.store, BusOptions::default()).await.unwrap();
-        let router = fixture.store.router().merge(bus.router()).layer(Extension(caller));
+        let options = SagaOptions { leases: None, server: BusOptions::default().server };
+        let sagas = Sagas::start(&fixture.store, std::sync::Arc::new(sagas::Willing), options).await.unwrap();
+        let router =
+            fixture.store.router().merge(bus.router()).merge(sagas.router()).layer(Extension(caller));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { fixture, address, client: reqwest::Client::new() }
     }
@@ -261,13 +266,16 @@ async fn a_subscription_tells_events_and_how_far_it_is_and_is_resumed_by_id() {
 #[tokio::test]
 async fn every_endpoint_of_the_table_is_routed() {
     let api = Api::start().await;
-    for endpoint in tenon_api::openapi::EVENTS.iter().chain(tenon_api::openapi::BUS) {
+    use tenon_api::openapi::{BUS, EVENTS, SAGAS};
+    for endpoint in EVENTS.iter().chain(BUS).chain(SAGAS) {
         let path = endpoint
             .path
             .replace("{stream}", "a")
             .replace("{subject}", "s")
             .replace("{type}", "t")
-            .replace("{name}", "n");
+            .replace("{name}", "n")
+            .replace("{saga}", "s")
+            .replace("{signal}", "s");
         let response = api.request(endpoint.method.clone(), &path).send().await.unwrap();
         let code = response.headers().get("tenon-error").map(|it| it.to_str().unwrap().to_owned());
         assert_ne!(code.as_deref(), Some("request.unknown"), "{} {path}", endpoint.method);

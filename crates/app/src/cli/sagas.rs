@@ -1,0 +1,225 @@
+//! What can be typed after `tenon saga`.
+
+use super::saga::{VERIFY, VerifySaga};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+const START: &str = "\
+Examples:
+  tenon saga start order '{\"customer\": \"ada\", \"total\": 25}'
+  tenon saga start order @order.json --key order-7 --wait 10     the same saga, however often it is sent";
+
+const DECIDE: &str = "\
+Examples:
+  tenon saga retry 01a1fc47-9c82-73dd-a8b1-63b0801a97c7 mail     this step
+  tenon saga retry 01a1fc47-9c82-73dd-a8b1-63b0801a97c7          every step of it that waits
+  tenon saga retry --all --name order                            of all sagas `order` that wait for somebody";
+
+const CONFORMANCE: &str = "\
+Examples:
+  tenon saga conformance http://127.0.0.1:9000/payments --input '{\"amount\": 1}' \\
+      --undo-url http://127.0.0.1:9000/refunds --probe http://127.0.0.1:9000/balance";
+
+/// The commands of sagas.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SagaCommand {
+    /// Explore what can become of a manifest's sagas, under every failure; needs no server
+    #[command(after_help = VERIFY)]
+    Verify(VerifySaga),
+    /// Sagas that run or have run
+    List(ListSagas),
+    /// Start a saga
+    #[command(after_help = START)]
+    Start(StartSaga),
+    /// A saga: its steps, and everything that happened to it
+    Show(ShowSaga),
+    /// Tell a saga what it waits for
+    Signal(Signal),
+    /// Turn a saga back: what may have run is undone
+    Cancel(OneSaga),
+    /// Give steps that wait for somebody all their tries again
+    #[command(after_help = DECIDE)]
+    Retry(Decide),
+    /// Send something else, and try again
+    Edit(WithData),
+    /// Leave a step out; or leave it as it is, if it was to be undone
+    Skip(Decide),
+    /// Say that a step was done, or undone, by hand
+    Done(Done),
+    /// Say that the pivot, of which nobody knows, was not done: the saga is turned back
+    Compensate(OneSaga),
+    /// Find out whether a service keeps what is asked of those that take part in sagas; needs no server
+    #[command(after_help = CONFORMANCE)]
+    Conformance(Conformance),
+    /// The sagas that can be started
+    Definitions(Within),
+    /// Make a saga, or change how those that begin from now on are
+    Define(DefineSaga),
+    /// Let no more sagas of a name begin
+    Retire(NamedSaga),
+}
+
+/// A namespace.
+#[derive(Debug, Args)]
+pub(crate) struct Within {
+    /// The namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+}
+
+/// `tenon saga list`
+#[derive(Debug, Args)]
+pub(crate) struct ListSagas {
+    #[command(flatten)]
+    pub(crate) within: Within,
+    /// Only those of this name
+    #[arg(long, value_name = "SAGA")]
+    pub(crate) name: Option<String>,
+    /// Only those in one of these states, for example `parked` or `completed,compensated`
+    #[arg(long, value_name = "STATES")]
+    pub(crate) state: Option<String>,
+    /// Only the one that was started with this key; with --name
+    #[arg(long, requires = "name")]
+    pub(crate) key: Option<String>,
+    /// Only those that began at this time (RFC 3339) or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only those that began before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// The most sagas
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    pub(crate) limit: u64,
+}
+
+/// A saga that can be started.
+#[derive(Debug, Args)]
+pub(crate) struct NamedSaga {
+    /// The saga
+    #[arg(value_name = "SAGA")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) within: Within,
+}
+
+/// `tenon saga start`
+#[derive(Debug, Args)]
+pub(crate) struct StartSaga {
+    #[command(flatten)]
+    pub(crate) of: NamedSaga,
+    /// What it is given: JSON, a text, or `@FILE`
+    #[arg(value_name = "INPUT")]
+    pub(crate) input: Option<String>,
+    /// By which starting it again is recognised
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Wait so many seconds for its end
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u64>,
+}
+
+/// A saga that runs or has run.
+#[derive(Debug, Args)]
+pub(crate) struct OneSaga {
+    /// The saga's id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+/// `tenon saga show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowSaga {
+    #[command(flatten)]
+    pub(crate) of: OneSaga,
+    /// Wait so many seconds for its end
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u64>,
+}
+
+/// `tenon saga signal`
+#[derive(Debug, Args)]
+pub(crate) struct Signal {
+    #[command(flatten)]
+    pub(crate) of: OneSaga,
+    /// The signal
+    pub(crate) signal: String,
+    /// What it brings: JSON, a text, or `@FILE`
+    #[arg(value_name = "DATA")]
+    pub(crate) payload: Option<String>,
+}
+
+/// `tenon saga retry` and `skip`
+#[derive(Debug, Args)]
+pub(crate) struct Decide {
+    /// The saga's id
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub(crate) id: Option<String>,
+    /// The step; every one that waits for somebody, if left out
+    pub(crate) step: Option<String>,
+    /// All sagas that wait for somebody
+    #[arg(long, conflicts_with_all = ["id", "step"])]
+    pub(crate) all: bool,
+    /// Only those of this name
+    #[arg(long, value_name = "SAGA", requires = "all")]
+    pub(crate) name: Option<String>,
+}
+
+/// `tenon saga edit`
+#[derive(Debug, Args)]
+pub(crate) struct WithData {
+    #[command(flatten)]
+    pub(crate) of: OneSaga,
+    /// The step
+    pub(crate) step: String,
+    /// JSON, a text, or `@FILE`
+    #[arg(value_name = "DATA")]
+    pub(crate) payload: String,
+}
+
+/// `tenon saga done`
+#[derive(Debug, Args)]
+pub(crate) struct Done {
+    #[command(flatten)]
+    pub(crate) of: OneSaga,
+    /// The step
+    pub(crate) step: String,
+    /// What came of it: JSON, a text, or `@FILE`
+    #[arg(value_name = "OUTPUT")]
+    pub(crate) payload: Option<String>,
+}
+
+/// `tenon saga define`
+#[derive(Debug, Args)]
+pub(crate) struct DefineSaga {
+    #[command(flatten)]
+    pub(crate) of: NamedSaga,
+    /// The definition as JSON, in the form that `definitions -o json` prints
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// `tenon saga conformance`
+#[derive(Debug, Args)]
+pub(crate) struct Conformance {
+    /// What is called to do a step
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// By which method
+    #[arg(long, default_value = "POST")]
+    pub(crate) method: String,
+    /// What is sent: JSON, or a text
+    #[arg(long, value_name = "JSON")]
+    pub(crate) input: Option<String>,
+    /// What is called to undo it; the same, if left out
+    #[arg(long, value_name = "URL")]
+    pub(crate) undo_url: Option<String>,
+    /// By which method
+    #[arg(long, default_value = "POST", value_name = "METHOD")]
+    pub(crate) undo_method: String,
+    /// What is sent then
+    #[arg(long, value_name = "JSON")]
+    pub(crate) undo_input: Option<String>,
+    /// What shows the service's state by GET: it must be the same in the end
+    #[arg(long, value_name = "URL")]
+    pub(crate) probe: Option<String>,
+}

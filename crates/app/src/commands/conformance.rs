@@ -1,0 +1,185 @@
+//! `tenon saga conformance`: whether a service keeps what is asked of those that take part in sagas.
+//!
+//! It is sent what a saga may send it at worst: repeats, repeats at the same time, an undo before the do, a do that comes after
+//! its undo. The rules are those of `core::saga::barrier`; the service's answers are judged as a saga's are.
+
+use super::text::json_or_text;
+use crate::cli::Conformance;
+use crate::failure::{Failure, Outcome};
+use crate::render::{Screen, Tone, plain, toned};
+use reqwest::{Client, Method, Response};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+use tenon_api::headers;
+use tenon_core::saga::answer::{Answer, judge};
+use tenon_core::saga::{Direction, Outcome as CallOutcome};
+use tenon_core::{Code, SagaId};
+use tenon_store::new_event_id;
+
+/// How many repeats are sent at the same time.
+const AT_ONCE: usize = 8;
+/// How often a call is repeated of which nobody knows what became of it.
+const TRIES: u32 = 5;
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What was found out.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// What a service must do.
+    rule: &'static str,
+    /// Whether it does.
+    kept: bool,
+    /// What it did instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
+}
+
+/// Carries the command out.
+pub(crate) async fn conformance(screen: Screen, options: &Conformance) -> Outcome {
+    let http =
+        Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(WITHIN).build();
+    let http = http.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    let tested = Tested { http, options, findings: Vec::new() };
+    let findings = tested.run().await?;
+    let row = |finding: &Finding| {
+        let (word, tone) = if finding.kept { ("kept", Tone::Good) } else { ("broken", Tone::Bad) };
+        vec![toned(word, tone), plain(finding.rule), plain(finding.found.clone().unwrap_or_default())]
+    };
+    screen.result(&findings, |all| (vec!["", "RULE", "FOUND"], all.iter().map(row).collect()))?;
+    if findings.iter().all(|finding| finding.kept) {
+        screen.remark("the service keeps what is asked of those that take part in sagas");
+        return Ok(());
+    }
+    Err(Failure::printed(Code::SagaInvalid))
+}
+
+struct Tested<'a> {
+    http: Client,
+    options: &'a Conformance,
+    findings: Vec<Finding>,
+}
+
+/// An answer: its body if the call succeeded, or how it failed.
+type Told = Result<String, CallOutcome>;
+
+impl Tested<'_> {
+    async fn run(mut self) -> Result<Vec<Finding>, Failure> {
+        let before = self.probe().await?;
+        let saga = new_saga();
+        let first = self.ask(saga, Direction::Do).await?;
+        self.expect("a step is done", first.is_ok(), &first);
+        let again = self.ask(saga, Direction::Do).await?;
+        self.expect("a repeat is answered as before", again == first, &again);
+        let many: Vec<_> = (0..AT_ONCE).map(|_| self.ask(saga, Direction::Do)).collect();
+        let many = futures_util::future::try_join_all(many).await?;
+        let odd = many.into_iter().find(|told| *told != first);
+        self.expect("so are repeats at the same time", odd.is_none(), &odd.unwrap_or_else(|| first.clone()));
+        let undone = self.ask(saga, Direction::Undo).await?;
+        self.expect("the step is undone", undone.is_ok(), &undone);
+        let undone = self.ask(saga, Direction::Undo).await?;
+        self.expect("undoing it again succeeds", undone.is_ok(), &undone);
+        let late = self.ask(saga, Direction::Do).await?;
+        self.expect("a call that comes after it was undone is refused", is_refused(&late), &late);
+
+        let saga = new_saga();
+        let nothing = self.ask(saga, Direction::Undo).await?;
+        self.expect("undoing what never came succeeds", nothing.is_ok(), &nothing);
+        let hanging = self.ask(saga, Direction::Do).await?;
+        self.expect("and what comes after that is refused", is_refused(&hanging), &hanging);
+
+        let saga = new_saga();
+        let many: Vec<_> = (0..AT_ONCE).map(|_| self.ask(saga, Direction::Do)).collect();
+        let many = futures_util::future::try_join_all(many).await?;
+        let first = many.first().cloned().unwrap_or(Err(CallOutcome::Unknown));
+        let same = first.is_ok() && many.iter().all(|told| *told == first);
+        self.expect("many that come at once are one", same, &first);
+        let undone = self.ask(saga, Direction::Undo).await?;
+        self.expect("and are undone as one", undone.is_ok(), &undone);
+        let after = self.probe().await?;
+        if before.is_some() {
+            let found = Ok(format!(
+                "{} and then {}",
+                before.as_deref().unwrap_or(""),
+                after.as_deref().unwrap_or("")
+            ));
+            self.expect("in the end everything is as before", before == after, &found);
+        }
+        Ok(self.findings)
+    }
+
+    fn expect(&mut self, rule: &'static str, kept: bool, told: &Told) {
+        let found = match told {
+            Ok(body) => format!("a success: {}", body.chars().take(80).collect::<String>()),
+            Err(CallOutcome::Refused) => "a refusal".to_owned(),
+            Err(_) => "nothing that tells whether it was done".to_owned(),
+        };
+        self.findings.push(Finding { rule, kept, found: (!kept).then_some(found) });
+    }
+
+    /// What the service's state is, as it shows itself.
+    async fn probe(&self) -> Result<Option<String>, Failure> {
+        let Some(url) = &self.options.probe else { return Ok(None) };
+        let read = async { self.http.get(url).send().await?.text().await };
+        read.await.map(Some).map_err(|error| Failure::new(Code::ServerUnavailable, error.to_string()))
+    }
+
+    /// Asks until it is known what became of it, as a saga does.
+    async fn ask(&self, saga: SagaId, direction: Direction) -> Result<Told, Failure> {
+        let mut attempt = 1;
+        loop {
+            let told = self.ask_once(saga, direction, attempt).await?;
+            let unsure = matches!(told, Err(CallOutcome::Unknown | CallOutcome::Unsent));
+            if !unsure || attempt >= TRIES {
+                return Ok(told);
+            }
+            attempt += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn ask_once(&self, saga: SagaId, direction: Direction, attempt: u32) -> Result<Told, Failure> {
+        let options = self.options;
+        let (url, method, input) = match direction {
+            Direction::Do => (&options.url, &options.method, &options.input),
+            Direction::Undo => {
+                let url = options.undo_url.as_ref().unwrap_or(&options.url);
+                (url, &options.undo_method, &options.undo_input)
+            }
+        };
+        let method = Method::from_bytes(method.as_bytes());
+        let method = method.map_err(|error| Failure::new(Code::RequestInvalid, error.to_string()))?;
+        let body: Value = input.as_deref().map_or(Value::Null, json_or_text);
+        let request = self
+            .http
+            .request(method, url)
+            .header(headers::IDEMPOTENCY_KEY, format!("{saga}/conformance/{direction}/0"))
+            .header(headers::SAGA, saga.to_string())
+            .header(headers::SAGA_STEP, "conformance")
+            .header(headers::SAGA_DIRECTION, direction.to_string())
+            .header(headers::SAGA_ROUND, "0")
+            .header(headers::SAGA_ATTEMPT, attempt.to_string())
+            .json(&body);
+        match request.send().await {
+            Ok(response) => Ok(told(response).await),
+            Err(error) if error.is_connect() || error.is_builder() => {
+                Err(Failure::new(Code::ServerUnavailable, format!("{url} cannot be called: {error}")))
+            }
+            Err(_) => Ok(Err(CallOutcome::Unknown)),
+        }
+    }
+}
+
+async fn told(response: Response) -> Told {
+    let retry_after = response.headers().contains_key("retry-after");
+    judge(Answer { status: response.status().as_u16(), retry_after, of_mesh: None })?;
+    response.text().await.map_err(|_| CallOutcome::Unknown)
+}
+
+fn is_refused(told: &Told) -> bool {
+    *told == Err(CallOutcome::Refused)
+}
+
+fn new_saga() -> SagaId {
+    SagaId::from_bytes(*new_event_id().as_bytes())
+}

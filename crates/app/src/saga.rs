@@ -1,0 +1,125 @@
+//! What sagas need of the rest: those of the manifest, and the way to services: the server's own sidecar, as soon as there is one.
+
+use crate::bus::Mesh;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tenon_control::Subscriptions;
+use tenon_core::saga::{Definition, SagaName};
+use tenon_core::{Actor, Code, Refusal};
+use tenon_flow::Sagas;
+use tenon_flow::saga::participants::{HttpAnswer, HttpCall, Unanswered, Web};
+use tenon_store::log::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait before the sidecar is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Services, by way of a sidecar that is yet to come.
+pub(crate) struct Reached {
+    mesh: watch::Receiver<Option<Arc<Mesh>>>,
+}
+
+impl Reached {
+    /// Nobody yet; the other half says when there is a sidecar.
+    pub(crate) fn soon() -> (watch::Sender<Option<Arc<Mesh>>>, Self) {
+        let (found, mesh) = watch::channel(None);
+        (found, Self { mesh })
+    }
+
+    async fn call_one(&self, call: HttpCall, most: usize) -> Result<HttpAnswer, Unanswered> {
+        let ends = Instant::now() + call.within;
+        let mut mesh = self.mesh.clone();
+        let found = tokio::time::timeout(call.within, mesh.wait_for(Option::is_some)).await;
+        let found = found.ok().and_then(Result::ok).and_then(|mesh| mesh.clone());
+        let mesh = found.ok_or_else(|| Unanswered::Unsent("there is no data plane yet".to_owned()))?;
+        let url = format!("http://{}{}", call.service, call.target);
+        loop {
+            let request = mesh.client().request(call.method.clone(), &url).headers(call.headers.clone());
+            let left = ends.saturating_duration_since(Instant::now());
+            match request.body(call.body.clone()).timeout(left).send().await {
+                Ok(response) => return read(response, most).await,
+                // No data plane is there, or none has been told yet.
+                Err(error) if error.is_connect() && Instant::now() + AGAIN < ends => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) if error.is_connect() => return Err(Unanswered::Unsent(error.to_string())),
+                Err(error) => return Err(Unanswered::Lost(error.to_string())),
+            }
+        }
+    }
+}
+
+impl Web for Reached {
+    fn call(&self, call: HttpCall, most: usize) -> BoxFuture<'_, Result<HttpAnswer, Unanswered>> {
+        Box::pin(self.call_one(call, most))
+    }
+}
+
+async fn read(mut response: reqwest::Response, most: usize) -> Result<HttpAnswer, Unanswered> {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let mut body = Vec::new();
+    let lost = |error: reqwest::Error| Unanswered::Lost(error.to_string());
+    while let Some(chunk) = response.chunk().await.map_err(lost)? {
+        let room = most.saturating_sub(body.len());
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if body.len() >= most {
+            break;
+        }
+    }
+    Ok(HttpAnswer { status, headers, body: body.into() })
+}
+
+/// Keeps the sagas as the applied manifest has them, until `stop`.
+pub(crate) async fn follow_manifest(sagas: Sagas, mut manifest: Subscriptions, stop: CancellationToken) {
+    let following = async {
+        let mut applied = None;
+        loop {
+            let declared = manifest.declared_sagas();
+            if declared != applied {
+                if let Some(declared) = &declared
+                    && let Err(refusal) = apply(&sagas, declared).await
+                {
+                    tracing::warn!(%refusal, "the manifest's sagas cannot be made as it has them");
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                applied = declared;
+            }
+            if !manifest.changed().await {
+                return;
+            }
+        }
+    };
+    stop.run_until_cancelled(following).await;
+}
+
+/// Makes and changes what is declared, and retires what is no longer. One that cannot be run does not keep the others from it.
+async fn apply(sagas: &Sagas, declared: &BTreeMap<SagaName, Definition>) -> Result<(), Refusal> {
+    let actor = Actor::new("manifest").ok();
+    for definition in declared.values() {
+        match sagas.define(definition.clone(), true, actor.clone()).await {
+            Ok(defined) if defined.changed => {
+                tracing::info!(saga = %definition.name, version = %defined.version, "a saga is as the manifest has it");
+            }
+            Ok(_) => {}
+            Err(refusal) if refusal.code == Code::SagaInvalid => {
+                tracing::warn!(%refusal, saga = %definition.name, "a saga of the manifest cannot be run");
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    let is_wanted =
+        |it: &Definition| declared.get(&it.name).is_some_and(|wanted| wanted.namespace == it.namespace);
+    for defined in sagas.definitions().into_iter().filter(|it| it.declared && !is_wanted(&it.definition)) {
+        let Definition { namespace, name, .. } = &defined.definition;
+        tracing::info!(saga = %name, "a saga is no longer in the manifest; no more of it begin");
+        match sagas.retire(namespace, name, actor.clone()).await {
+            Err(refusal) if refusal.code != Code::SagaUnknown => return Err(refusal),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Sagas over real processes: a participant in Python with no packages, and a server that is killed.
+
+use crate::support::process::{Signal, send};
+use crate::support::{Folder, System, eventually, program, python};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+fn manifest(folder: &Folder) -> String {
+    format!(
+        "name: test
+services:
+  bank:
+    command: [\"{}\", \"{}\"]
+    env: {{LEDGER: \"{}\"}}
+    interfaces:
+      - {{name: steps, endpoints: [{{path: \"/{{anything...}}\"}}]}}
+    health: {{http: {{path: /health}}, interval: 1s, timeout: 1s}}
+",
+        python(),
+        program("participant.py"),
+        folder.path().join("ledger.sqlite").display(),
+    )
+}
+
+fn call() -> Value {
+    json!({"action": {"service": "bank", "method": "POST", "path": "/do"}, "timeout_ms": 2_000})
+}
+
+fn step(name: &str, after: &[&str], kind: &str) -> Value {
+    let backoff = json!({"delay": {"fixed": {"delay_ms": 100}}, "jitter": "none", "max_delay_ms": 100});
+    let retry = json!({"tries": 100, "backoff": backoff});
+    let mut step = json!({"name": name, "after": after, "kind": kind, "work": {"call": call()}, "input": "input", "retry": retry});
+    if kind == "compensatable" {
+        step["undo"] = call();
+        step["undo"]["retry"] = retry;
+    }
+    step
+}
+
+/// Two beside each other, one after them, the pivot, and one behind it.
+fn order() -> Value {
+    json!({"output": "steps.order.id", "steps": [
+        step("order", &[], "compensatable"),
+        step("payment", &[], "compensatable"),
+        step("stock", &["order", "payment"], "compensatable"),
+        step("confirm", &[], "pivot"),
+        step("mail", &["confirm"], "retriable"),
+    ]})
+}
+
+async fn start() -> System {
+    let folder = Rc::new(Folder::with("name: test\nservices: {}\n"));
+    folder.write_manifest(&manifest(&folder));
+    let system = System::start_in(Rc::clone(&folder)).await;
+    let file = folder.path().join("order.json");
+    std::fs::write(&file, order().to_string()).unwrap();
+    system.tenon().run(&["saga", "define", "order", file.to_str().unwrap()]).await.succeeded();
+    system
+}
+
+/// What the participant's own ledger has of each saga.
+async fn ledger(system: &System) -> BTreeMap<String, Vec<String>> {
+    let address = system.has_healthy("bank", 1).await[0].address.clone();
+    let answer = system.http.get(&format!("http://{address}/ledger")).await;
+    let mut ledger: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (saga, step) in serde_json::from_value::<Vec<(String, String)>>(answer.json()).unwrap() {
+        ledger.entry(saga).or_default().push(step);
+    }
+    ledger
+}
+
+/// Starts a saga under a key, again and again until it is known to be started.
+async fn begin(system: &System, number: u32) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let input = match number % 5 {
+        0 => json!({"refuse": "confirm"}),
+        1 => json!({"refuse": "stock"}),
+        2 => json!({"lose": "payment"}),
+        _ => json!({}),
+    };
+    let body = json!({"input": input, "key": format!("order-{number}")});
+    eventually("a saga is started", async || {
+        let url = format!("{}/v1/sagas/order", system.urls.api);
+        let request = client.post(url).bearer_auth(&system.token).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await.ok()?;
+        let document: Value = serde_json::from_str(&answer.text().await.ok()?).ok()?;
+        document["id"].as_str().map(str::to_owned)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn sagas_leave_nothing_half_done_when_the_server_is_killed_under_load() {
+    let system = start().await;
+    let mut started = BTreeMap::new();
+    for number in 0..120 {
+        if number % 30 == 15 {
+            let server = system.role("server").await;
+            send(server, Signal::KILL);
+        }
+        started.insert(begin(&system, number).await, number);
+    }
+    let ended = async |id: &str| {
+        let view = system.api.saga(id.parse().unwrap(), None).await.ok()?;
+        let state = view.of.state.to_string();
+        ["completed", "compensated", "failed"].contains(&state.as_str()).then_some(state)
+    };
+    let mut states = BTreeMap::new();
+    for id in started.keys() {
+        states.insert(id.clone(), eventually("a saga ends", async || ended(id).await).await);
+    }
+    let ledger = ledger(&system).await;
+    for (id, number) in &started {
+        let done = ledger.get(id).cloned().unwrap_or_default();
+        let all = ["confirm", "mail", "order", "payment", "stock"];
+        match number % 5 {
+            0 | 1 => assert!(done.is_empty() && states[id] == "compensated", "{id} {}: {done:?}", states[id]),
+            _ => assert!(done == all && states[id] == "completed", "{id} {}: {done:?}", states[id]),
+        }
+    }
+    assert_eq!(started.len(), 120, "each key is one saga");
+}
+
+#[tokio::test]
+async fn a_saga_is_started_shown_and_found_on_the_command_line() {
+    let system = start().await;
+    let tenon = system.tenon();
+    let input = "{\"refuse\": \"confirm\"}";
+    let shown = tenon.run(&["saga", "start", "order", input, "--key", "7", "--wait", "10"]).await.succeeded();
+    assert!(shown.out.contains("compensated"), "{}", shown.out);
+    assert!(shown.out.contains("step `confirm` failed"), "{}", shown.out);
+    assert!(shown.out.contains("undo payment"), "{}", shown.out);
+    let list = tenon.json(&["saga", "list", "--state", "compensated"]).await;
+    assert_eq!(list["sagas"][0]["key"], "7");
+    let unknown = tenon.run(&["saga", "start", "nothing"]).await.exited(4);
+    assert!(unknown.err.contains("there is no saga `nothing`"), "{}", unknown.err);
+    let list = tenon.run(&["saga", "definitions"]).await.succeeded();
+    assert!(list.out.contains("order,payment,stock,confirm,mail"), "{}", list.out);
+}
+
+#[tokio::test]
+async fn a_participant_in_python_keeps_the_contract() {
+    let system = start().await;
+    let address = system.has_healthy("bank", 1).await[0].address.clone();
+    let url = |path: &str| format!("http://{address}{path}");
+    let (work, probe) = (url("/do"), url("/ledger"));
+    let tested = system.tenon().run(&["saga", "conformance", &work, "--probe", &probe]).await.succeeded();
+    assert!(tested.out.contains("undoing what never came succeeds") && !tested.out.contains("broken"));
+    // Whoever answers everything with success keeps nothing.
+    let (tenon, ledger) = (system.tenon(), url("/ledger"));
+    let careless = ["saga", "conformance", &ledger, "--method", "GET", "--undo-method", "GET"];
+    let careless = tenon.run(&careless).await.exited(3);
+    assert!(careless.out.contains("broken"), "{}", careless.out);
+}

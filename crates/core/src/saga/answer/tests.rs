@@ -1,0 +1,31 @@
+use super::*;
+
+fn of(status: u16) -> Result<(), Outcome> {
+    judge(Answer { status, retry_after: false, of_mesh: None })
+}
+
+#[test]
+fn only_what_a_service_says_after_it_looked_is_a_refusal() {
+    assert_eq!(of(200), Ok(()));
+    assert_eq!(of(204), Ok(()));
+    for status in [400, 401, 402, 403, 404, 410, 412, 422] {
+        assert_eq!(of(status), Err(Outcome::Refused), "{status}");
+    }
+    for status in [425, 429] {
+        assert_eq!(of(status), Err(Outcome::Unsent), "{status}");
+    }
+    for status in [101, 301, 408, 409, 500, 502, 503, 504] {
+        assert_eq!(of(status), Err(Outcome::Unknown), "{status}");
+    }
+    assert_eq!(judge(Answer { status: 503, retry_after: true, of_mesh: None }), Err(Outcome::Unsent));
+}
+
+#[test]
+fn what_the_mesh_did_not_pass_on_was_not_sent() {
+    let of =
+        |code: Code| judge(Answer { status: code.http_status(), retry_after: false, of_mesh: Some(code) });
+    assert_eq!(of(Code::MeshCircuitOpen), Err(Outcome::Unsent));
+    assert_eq!(of(Code::MeshServiceNotFound), Err(Outcome::Unsent));
+    assert_eq!(of(Code::MeshTimeout), Err(Outcome::Unknown));
+    assert_eq!(of(Code::MeshNetwork), Err(Outcome::Unknown));
+}

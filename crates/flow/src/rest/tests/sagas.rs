@@ -1,0 +1,126 @@
+use super::{Api, send};
+use crate::saga::participants::{Called, Participants, Request};
+use crate::testing::instance;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tenon_core::saga::{Data, Outcome};
+use tenon_store::log::BoxFuture;
+
+/// Refuses whatever is asked to `fail`, and does everything else.
+pub(super) struct Willing;
+
+impl Participants for Willing {
+    fn call(&self, request: Request) -> BoxFuture<'_, Called> {
+        let fails = request.input.as_ref().is_some_and(|input| input["fail"] == true);
+        Box::pin(async move { if fails { Err(Outcome::Refused) } else { Ok(Some(Data::new("{\"id\":1}"))) } })
+    }
+}
+
+fn definition() -> Value {
+    let action = json!({"service": "order", "method": "POST", "path": "/orders"});
+    let call = json!({"action": action, "timeout_ms": 1_000});
+    let steps = json!([
+        {"name": "order", "work": {"call": call}, "undo": call},
+        {"name": "approval", "after": ["order"], "work": {"signal": {"name": "approved"}}},
+        {"name": "confirm", "kind": "pivot", "work": {"call": call}, "input": "input"},
+        {
+            "name": "mail", "kind": "retriable", "after": ["confirm"], "work": {"call": call},
+            "input": {"fail": "input.bounce"},
+            "retry": {"tries": 1, "backoff": {"delay": {"fixed": {"delay_ms": 1}}, "jitter": "none", "max_delay_ms": 1}}
+        },
+    ]);
+    json!({"steps": steps, "output": {"order": "steps.order.id"}})
+}
+
+impl Api {
+    async fn define_saga(&self) {
+        let put = self.request(Method::PUT, "/v1/saga-definitions/order").json(&definition());
+        assert_eq!(send(put).await.ok()["changed"], true);
+    }
+
+    async fn start_saga(&self, input: Value) -> String {
+        let started = send(self.post("/v1/sagas/order", &json!({"input": input}))).await.ok();
+        started["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn approve(&self, id: &str) -> super::Reply {
+        send(self.post(&format!("/v1/sagas/{id}/signals/approved"), &json!({"data": "yes"}))).await
+    }
+}
+
+#[tokio::test]
+async fn a_saga_is_defined_started_signalled_waited_for_and_told() {
+    let api = Api::start().await;
+    api.define_saga().await;
+    let start = || api.post("/v1/sagas/order", &json!({"input": {"bounce": false}}));
+    let first = send(start().header("idempotency-key", "7")).await.ok();
+    let again = send(start().header("idempotency-key", "7")).await.ok();
+    assert_eq!((&first["existed"], &again["existed"]), (&json!(false), &json!(true)));
+    assert_eq!((&first["id"], &first["key"]), (&again["id"], &json!("7")));
+    let id = first["id"].as_str().unwrap();
+    assert_eq!(api.approve(id).await.ok()["id"], id);
+    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
+    assert_eq!((&ended["state"], &ended["output"]), (&json!("completed"), &json!({"order": 1})));
+    assert_eq!(ended["steps"][1]["output"], "yes");
+    let history = api.get(&format!("/v1/sagas/{id}/history")).await.ok();
+    assert_eq!(
+        (&history["events"][0]["event"], &history["events"][0]["actor"]),
+        (&json!("Started"), &json!("cli:ada"))
+    );
+    assert_eq!(api.approve(id).await.code(), "saga.illegal");
+    let list = api.get("/v1/sagas?name=order&state=completed").await.ok();
+    assert_eq!(list["sagas"][0]["id"], id);
+    assert_eq!(api.get("/v1/sagas?state=done").await.code(), "request.invalid");
+}
+
+#[tokio::test]
+async fn somebody_decides_about_a_step_that_waits() {
+    let api = Api::start().await;
+    api.define_saga().await;
+    let id = api.start_saga(json!({"bounce": true})).await;
+    api.approve(&id).await.ok();
+    let parked = loop {
+        let saga = api.get(&format!("/v1/sagas/{id}")).await.ok();
+        if saga["state"] == "parked" {
+            break saga;
+        }
+    };
+    assert_eq!(
+        (&parked["steps"][3]["state"], &parked["steps"][3]["parked"]),
+        (&json!("parked"), &json!("spent"))
+    );
+    let decide = |decision: Value| send(api.post(&format!("/v1/sagas/{id}/decisions"), &decision));
+    assert_eq!(decide(json!({"decision": "retry"})).await.code(), "request.invalid");
+    assert_eq!(decide(json!({"decision": "retry", "step": "order"})).await.code(), "saga.illegal");
+    let edit = json!({"decision": "edit", "step": "mail", "data": {"fail": false}});
+    decide(edit).await.ok();
+    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
+    assert_eq!(ended["state"], "completed");
+}
+
+#[tokio::test]
+async fn a_saga_that_is_cancelled_is_undone() {
+    let api = Api::start().await;
+    api.define_saga().await;
+    let id = api.start_saga(json!({})).await;
+    send(api.post(&format!("/v1/sagas/{id}/cancel"), &json!({}))).await.ok();
+    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
+    assert_eq!((&ended["state"], &ended["turned_back"]), (&json!("compensated"), &json!("it was cancelled")));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_definition_is_said_and_operators_alone_define() {
+    let api = Api::start().await;
+    let mut wrong = definition();
+    wrong["steps"][2]["input"] = json!("input +");
+    let put =
+        |api: &Api, body: &Value| send(api.request(Method::PUT, "/v1/saga-definitions/order").json(body));
+    assert_eq!(put(&api, &wrong).await.code(), "saga.invalid");
+    put(&api, &definition()).await.ok();
+    let list = api.get("/v1/saga-definitions").await.ok();
+    assert_eq!(list["definitions"][0]["definition"]["steps"][0]["name"], "order");
+    send(api.request(Method::DELETE, "/v1/saga-definitions/order")).await.ok();
+    assert_eq!(send(api.post("/v1/sagas/order", &json!({}))).await.code(), "saga.unknown");
+    let api = Api::as_caller(instance("order")).await;
+    assert_eq!(put(&api, &definition()).await.code(), "access.forbidden");
+}

@@ -1,0 +1,353 @@
+//! Sagas, driven: the machine of `core::saga` on the log.
+//!
+//! Life cycle: [`Sagas::start`] reads what sagas there are and takes up those that run; each is a task of its own, which
+//! appends what the machine answers to the saga's stream, and only then makes the calls. [`Sagas::begin`] starts one,
+//! [`Sagas::tell`] says what happened from outside. [`Sagas::stop`] lets go of all of them, in whatever state: whoever
+//! starts next goes on from there.
+//!
+//! A saga is a stream of the log and nothing else, so one that has ended takes no memory. Every append is on condition that
+//! nothing came to the stream since: so of two servers that both believe to own a saga one is refused, and makes no call.
+//! Where several servers share a log, leases divide the sagas among them; any of them starts and changes sagas, and the owner
+//! hears of it from the log.
+//!
+//! Bounded: [`MAX_RUNNING`] sagas at once, [`MAX_DATA`] for what one is given and for each output.
+//!
+//! Left out on purpose: the rules (`core::saga`), how services are reached ([`participants`]), and who may do what
+//! (whoever serves it).
+
+mod children;
+mod counts;
+mod definitions;
+mod expressions;
+mod journal;
+mod list;
+mod names;
+mod owner;
+pub mod participants;
+mod runner;
+mod shared;
+mod turns;
+
+pub use counts::Counts;
+pub use definitions::MAX_DEFINITIONS;
+pub use journal::Entry;
+pub use list::{Filter, Page};
+
+use crate::EventStore;
+use definitions::{Definitions, Known};
+use expressions::Scope;
+use journal::Loaded;
+use owner::Shards;
+use participants::Participants;
+use runner::Ask;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tenon_api::saga::Beginning;
+use tenon_core::saga::{Definition, End, Illegal, Input, Instance, Saga, SagaName, Version};
+use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId, Timestamp};
+use tenon_store::Leases;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use turns::Turns;
+
+/// The most sagas that run at once; on each server.
+pub const MAX_RUNNING: usize = 100_000;
+/// The most bytes of what a saga is given, and of each output.
+pub const MAX_DATA: usize = 256 << 10;
+/// The most bytes of what a signal brings.
+pub const MAX_SIGNAL: usize = 64 << 10;
+/// The most bytes of a key.
+pub const MAX_KEY: usize = 256;
+
+/// How often something is decided anew because somebody else was faster.
+const MOST_ATTEMPTS: usize = 16;
+/// Requests that wait for a saga; who has another one waits.
+const INBOX: usize = 64;
+/// How often a saga at another server is looked at by somebody who waits for its end.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long sagas may take to let go.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How sagas are driven.
+#[derive(Clone)]
+pub struct SagaOptions {
+    /// Leases among servers on the same log, where there may be others.
+    pub leases: Option<Arc<dyn Leases>>,
+    /// This server.
+    pub server: ServerId,
+}
+
+/// Sagas on an event store. Clones share them.
+#[derive(Clone)]
+pub struct Sagas {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: EventStore,
+    definitions: Definitions,
+    participants: Arc<dyn Participants>,
+    server: ServerId,
+    running: Mutex<HashMap<SagaId, Handle>>,
+    turns: Mutex<Turns>,
+    shards: Shards,
+    room: Arc<Semaphore>,
+    counts: Counts,
+    stop: CancellationToken,
+}
+
+/// A saga that runs, or is about to.
+#[derive(Clone)]
+struct Handle {
+    asks: mpsc::Sender<Ask>,
+    /// Cancelled when it no longer runs here.
+    over: CancellationToken,
+}
+
+/// How a saga begins.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Which saga.
+    pub name: SagaName,
+    /// What it is given.
+    pub input: Value,
+    /// By which starting it again is recognised.
+    pub key: Option<String>,
+    /// The trace that it is part of, if it is part of one.
+    pub trace: Option<u128>,
+    /// Who starts it.
+    pub actor: Option<Actor>,
+}
+
+/// What came of starting a saga.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// The saga.
+    pub view: View,
+    /// Whether one with the key had been started before; then this is it.
+    pub existed: bool,
+}
+
+/// A saga that runs or has run.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its id.
+    pub id: SagaId,
+    /// What began.
+    pub beginning: Arc<Beginning>,
+    /// Its definition: the version that it began with.
+    pub saga: Saga,
+    /// How it is.
+    pub instance: Instance,
+    /// What it answers with, once it has completed.
+    pub output: Option<Value>,
+    /// Where its last event is.
+    pub position: Position,
+}
+
+/// A saga that can be started.
+#[derive(Debug, Clone)]
+pub struct Defined {
+    /// What it is.
+    pub definition: Definition,
+    /// Its version.
+    pub version: Version,
+    /// Whether it is the manifest's.
+    pub declared: bool,
+}
+
+/// What came of defining a saga.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redefined {
+    /// The version.
+    pub version: Version,
+    /// Whether anything is other than before.
+    pub changed: bool,
+}
+
+impl Sagas {
+    /// Reads what sagas there are, and takes up those that run.
+    ///
+    /// # Errors
+    /// The log cannot be read, or was written by a later version.
+    pub async fn start(
+        store: &EventStore,
+        participants: Arc<dyn Participants>,
+        options: SagaOptions,
+    ) -> Result<Self, Refusal> {
+        let stop = CancellationToken::new();
+        let definitions = Definitions::start(store.clone(), stop.clone()).await?;
+        let shared = Arc::new(Shared {
+            store: store.clone(),
+            definitions,
+            participants,
+            server: options.server,
+            running: Mutex::default(),
+            turns: Mutex::default(),
+            shards: Shards::default(),
+            room: Arc::new(Semaphore::new(MAX_RUNNING)),
+            counts: Counts::default(),
+            stop,
+        });
+        owner::start(&shared, options.leases).await?;
+        Ok(Self { shared })
+    }
+
+    /// Lets go of all sagas, in whatever state they are.
+    pub async fn stop(&self) {
+        owner::note_all(&self.shared).await;
+        self.shared.stop.cancel();
+        let all = u32::try_from(MAX_RUNNING).unwrap_or(u32::MAX);
+        // What does not let go in time is cut off.
+        _ = tokio::time::timeout(STOP_WITHIN, self.shared.room.acquire_many(all)).await;
+    }
+
+    /// Makes a saga, or changes how those that begin from now on are.
+    ///
+    /// # Errors
+    /// `saga.invalid`, or what the log says.
+    pub async fn define(
+        &self,
+        definition: Definition,
+        declared: bool,
+        actor: Option<Actor>,
+    ) -> Result<Redefined, Refusal> {
+        let (version, changed) = self.shared.definitions.define(definition, declared, actor).await?;
+        Ok(Redefined { version, changed })
+    }
+
+    /// Lets no more sagas of a name begin. Those that run go on.
+    ///
+    /// # Errors
+    /// `saga.unknown`, or what the log says.
+    pub async fn retire(
+        &self,
+        namespace: &Namespace,
+        name: &SagaName,
+        actor: Option<Actor>,
+    ) -> Result<(), Refusal> {
+        self.shared.definitions.retire(namespace, name, actor).await
+    }
+
+    /// What can be started, by namespace and name.
+    pub fn definitions(&self) -> Vec<Defined> {
+        let defined = |known: Arc<Known>| Defined {
+            definition: known.saga.definition().clone(),
+            version: known.version,
+            declared: known.declared,
+        };
+        self.shared.definitions.list().into_iter().map(defined).collect()
+    }
+
+    /// Starts a saga; or finds the one that was started with the same key.
+    ///
+    /// # Errors
+    /// `saga.unknown`, `request.invalid`, `server.overloaded`, or what the log says.
+    pub async fn begin(&self, begin: Begin) -> Result<Begun, Refusal> {
+        self.shared.begin(begin, None).await
+    }
+
+    /// How a saga is.
+    ///
+    /// # Errors
+    /// `saga.unknown`, or what the log says.
+    pub async fn view(&self, id: SagaId) -> Result<View, Refusal> {
+        self.shared.view(id).await
+    }
+
+    /// How a saga is, as soon as it has ended, or after so long.
+    ///
+    /// # Errors
+    /// As [`Sagas::view`].
+    pub async fn wait(&self, id: SagaId, within: Duration) -> Result<View, Refusal> {
+        self.shared.wait(id, within).await
+    }
+
+    /// Everything that happened to a saga.
+    ///
+    /// # Errors
+    /// As [`Sagas::view`].
+    pub async fn history(&self, id: SagaId) -> Result<Vec<Entry>, Refusal> {
+        let (beginning, entries) = journal::history(self.shared.store.log(), id).await?;
+        if beginning.is_none() || entries.is_empty() { Err(no_such(id)) } else { Ok(entries) }
+    }
+
+    /// Says what happened to a saga from outside: a signal, a cancellation, somebody's decision.
+    ///
+    /// # Errors
+    /// `saga.unknown`, `saga.illegal` if it does not fit how the saga is, or what the log says.
+    pub async fn tell(&self, id: SagaId, input: Input, actor: Option<Actor>) -> Result<View, Refusal> {
+        self.shared.tell(id, input, actor).await
+    }
+
+    /// Sagas, the last to have begun first.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn list(&self, filter: Filter) -> Result<Page, Refusal> {
+        list::list(&self.shared, filter).await
+    }
+
+    /// How many sagas run here.
+    pub fn running(&self) -> usize {
+        self.shared.running().len()
+    }
+
+    /// What has become of sagas since this server began.
+    pub fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
+    pub(crate) fn store(&self) -> &EventStore {
+        &self.shared.store
+    }
+}
+
+impl View {
+    fn of(id: SagaId, known: &Known, at: &Loaded) -> Self {
+        let key = at.beginning.key.as_deref();
+        let scope = Scope { id, key, saga: &known.saga, instance: &at.instance };
+        let completed = at.instance.ended() == Some(End::Completed);
+        // An output that cannot be made is none: the saga is done all the same.
+        let output = completed.then(|| known.expressions.output(&scope).ok().flatten()).flatten();
+        Self {
+            id,
+            beginning: Arc::clone(&at.beginning),
+            saga: known.saga.clone(),
+            instance: at.instance.clone(),
+            output,
+            position: at.last,
+        }
+    }
+}
+
+impl fmt::Debug for Sagas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sagas").field("running", &self.running()).finish_non_exhaustive()
+    }
+}
+
+/// The time by this machine's clock.
+fn now() -> Timestamp {
+    Timestamp::ZERO.after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn no_such(id: SagaId) -> Refusal {
+    Refusal::new(Code::SagaUnknown, format!("there is no saga {id}"))
+}
+
+fn illegal(illegal: &Illegal) -> Refusal {
+    Refusal::new(Code::SagaIllegal, illegal.to_string())
+}
+
+fn invalid(detail: String) -> Refusal {
+    Refusal::new(Code::RequestInvalid, detail)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! What is sent, made of a saga's input and the outputs of its steps by expressions (CEL).
+//!
+//! An expression knows `input`, `steps` with the output of each step by its name (null where there is none), and `saga` with `id`
+//! and `key`; where a step is undone, also `output`, the step's own, or null. Whole numbers of JSON are `int`, others `double`.
+//!
+//! Bounded: an expression is short and goes through lists at most [`MOST_LOOPS`] times, and what it makes has at most
+//! [`MAX_DATA`] bytes.
+
+use super::MAX_DATA;
+use cel::{Context, Env, Program, Value as Cel};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock};
+use tenon_core::saga::{Data, Definition, Direction, Expr, InputOf, Instance, Progress, Saga, StepIx};
+use tenon_core::{Code, Refusal, SagaId};
+
+/// How often an expression may go through lists.
+const MOST_LOOPS: usize = 2;
+const LOOPS: [&str; 5] = [".map(", ".filter(", ".all(", ".exists(", ".exists_one("];
+
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// The expressions of a definition, read.
+pub(super) struct Expressions(HashMap<Expr, Program>);
+
+/// What expressions are about.
+pub(super) struct Scope<'a> {
+    pub(super) id: SagaId,
+    pub(super) key: Option<&'a str>,
+    pub(super) saga: &'a Saga,
+    pub(super) instance: &'a Instance,
+}
+
+impl Expressions {
+    /// Reads all expressions of a definition.
+    pub(super) fn of(definition: &Definition) -> Result<Self, Refusal> {
+        let mut programs = HashMap::new();
+        let mut add = |place: &str, input: &InputOf| -> Result<(), Refusal> {
+            each(input).try_for_each(|expr| {
+                let program = compile(expr).map_err(|problem| {
+                    let detail = format!("{place}: the expression `{}` {problem}", expr.as_str());
+                    Refusal::new(Code::SagaInvalid, detail)
+                })?;
+                programs.insert(expr.clone(), program);
+                Ok(())
+            })
+        };
+        for step in &definition.steps {
+            add(&format!("the input of step `{}`", step.name), &step.input)?;
+            if let Some(undo) = &step.undo {
+                add(&format!("the input of what undoes step `{}`", step.name), &undo.input)?;
+            }
+        }
+        add("the output", &definition.output)?;
+        if let Some(by) = &definition.serialize_by {
+            add("serialize_by", &InputOf::Whole(by.clone()))?;
+        }
+        Ok(Self(programs))
+    }
+
+    /// What is sent to do or to undo a step. Where a step is undone that has no output, a field that cannot be made for that
+    /// reason is null.
+    pub(super) fn input(
+        &self,
+        scope: &Scope<'_>,
+        step: StepIx,
+        direction: Direction,
+    ) -> Result<Option<Value>, String> {
+        let Some(of) = scope.saga.get(step) else { return Ok(None) };
+        let progress = scope.instance.progress(step);
+        if let Some(edited) = progress.and_then(|progress| progress.edited.as_ref()) {
+            return serde_json::from_str(edited.as_str()).map(Some).map_err(|error| error.to_string());
+        }
+        match (direction, &of.undo) {
+            (Direction::Undo, Some(undo)) => {
+                let lenient = progress.is_none_or(|progress| progress.output.is_none());
+                self.make(scope, &undo.input, Some(step), lenient)
+            }
+            _ => self.make(scope, &of.input, None, false),
+        }
+    }
+
+    /// What a saga that has completed answers with.
+    pub(super) fn output(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
+        self.make(scope, &scope.saga.definition().output, None, false)
+    }
+
+    /// By what a saga with this input waits for others.
+    pub(super) fn turn(&self, by: &Expr, input: &Value) -> Result<String, String> {
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        context.add_variable_from_value("input", to_cel(input));
+        let value = self.run(by, &context)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match text.len() {
+            0..=256 => Ok(text),
+            _ => Err("makes a text of more than 256 bytes".to_owned()),
+        }
+    }
+
+    fn make(
+        &self,
+        scope: &Scope<'_>,
+        of: &InputOf,
+        undone: Option<StepIx>,
+        lenient: bool,
+    ) -> Result<Option<Value>, String> {
+        let context = scope.context(undone);
+        let run = |expr: &Expr| match self.run(expr, &context) {
+            Err(_) if lenient => Ok(Value::Null),
+            other => other.map_err(|problem| format!("the expression `{}` {problem}", expr.as_str())),
+        };
+        let value = match of {
+            InputOf::Nothing => return Ok(None),
+            InputOf::Whole(expr) => run(expr)?,
+            InputOf::Fields(fields) => {
+                let made = fields.iter().map(|(name, expr)| run(expr).map(|value| (name.clone(), value)));
+                Value::Object(made.collect::<Result<_, _>>()?)
+            }
+        };
+        let size = value.to_string().len();
+        if size > MAX_DATA {
+            Err(format!("makes {size} bytes; {MAX_DATA} is the most"))
+        } else {
+            Ok(Some(value))
+        }
+    }
+
+    fn run(&self, expr: &Expr, context: &Context<'_, '_>) -> Result<Value, String> {
+        let program = self.0.get(expr).ok_or("is not known")?;
+        // Whatever the interpreter does to itself is the expression's failure.
+        let value = catch_unwind(AssertUnwindSafe(|| program.execute(context)));
+        let value = value.map_err(|_| "cannot be evaluated")?.map_err(|error| format!("fails: {error}"))?;
+        value.json().map_err(|_| "makes something that is not JSON".to_owned())
+    }
+}
+
+impl Scope<'_> {
+    fn context<'v>(&self, undone: Option<StepIx>) -> Context<'v, 'v> {
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        context.add_variable_from_value("input", parsed(self.instance.input()));
+        let steps = self.saga.definition().steps.iter().zip(self.instance.steps());
+        let output = |progress: &Progress| progress.output.as_ref().map_or(Cel::Null, parsed);
+        let outputs = steps.map(|(step, progress)| (step.name.as_str(), output(progress)));
+        context.add_variable_from_value("steps", Cel::from(outputs.collect::<HashMap<&str, Cel>>()));
+        if let Some(undone) = undone {
+            context
+                .add_variable_from_value("output", self.instance.progress(undone).map_or(Cel::Null, output));
+        }
+        let key = self.key.map_or(Cel::Null, Cel::from);
+        let saga = HashMap::from([("id", Cel::from(self.id.to_string())), ("key", key)]);
+        context.add_variable_from_value("saga", Cel::from(saga));
+        context
+    }
+}
+
+fn compile(expr: &Expr) -> Result<Program, String> {
+    let loops: usize = LOOPS.iter().map(|of| expr.as_str().matches(of).count()).sum();
+    if loops > MOST_LOOPS {
+        return Err(format!("goes through lists {loops} times; {MOST_LOOPS} is the most"));
+    }
+    match catch_unwind(|| ENV.compile(expr.as_str())) {
+        Ok(Ok(program)) => Ok(program),
+        Ok(Err(errors)) => Err(format!("cannot be read: {}", errors.to_string().replace('\n', " "))),
+        Err(_) => Err("cannot be read".to_owned()),
+    }
+}
+
+fn each(input: &InputOf) -> impl Iterator<Item = &Expr> {
+    let (whole, fields) = match input {
+        InputOf::Nothing => (None, None),
+        InputOf::Whole(expr) => (Some(expr), None),
+        InputOf::Fields(fields) => (None, Some(fields.values())),
+    };
+    whole.into_iter().chain(fields.into_iter().flatten())
+}
+
+fn parsed(data: &Data) -> Cel {
+    serde_json::from_str(data.as_str()).map_or(Cel::Null, |value: Value| to_cel(&value))
+}
+
+fn to_cel(value: &Value) -> Cel {
+    match value {
+        Value::Null => Cel::Null,
+        Value::Bool(it) => Cel::Bool(*it),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Cel::Int(whole),
+            (None, Some(whole)) => Cel::UInt(whole),
+            (None, None) => Cel::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => Cel::from(text.as_str()),
+        Value::Array(items) => Cel::from(items.iter().map(to_cel).collect::<Vec<Cel>>()),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (name.as_str(), to_cel(value)));
+            Cel::from(fields.collect::<HashMap<&str, Cel>>())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! A saga's stream: reading it, and appending to it on condition that nobody else has.
+
+use super::MAX_DATA;
+use super::names::{event_type, stream_of, tag};
+use std::sync::Arc;
+use std::time::Duration;
+use tenon_api::saga::{Beginning, ENDED, Progress, STARTED, STEPPED, TOLD};
+use tenon_core::saga::{Data, Event, Instance};
+use tenon_core::trace::Parent;
+use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId, Timestamp};
+use tenon_store::log::Changed;
+use tenon_store::{AppendError, Condition, Direction, Log, NewEvent, Query, QueryItem, ReadError};
+
+/// How often an append is repeated whose answer was lost, by somebody who waits for it.
+const REPEATS: u32 = 5;
+
+/// How long to wait before an append that failed is repeated: at first, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// A saga, as its stream has it.
+#[derive(Debug, Clone)]
+pub(super) struct Loaded {
+    pub(super) beginning: Arc<Beginning>,
+    pub(super) instance: Instance,
+    /// Where it began.
+    pub(super) first: Position,
+    /// Where its last event is.
+    pub(super) last: Position,
+}
+
+/// What happened to a saga.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub time: Timestamp,
+    /// Where in the log.
+    pub position: Position,
+    /// Who caused it, if it was somebody.
+    pub actor: Option<Actor>,
+    /// What.
+    pub event: Event,
+}
+
+/// What a stream holds.
+pub(super) enum Found {
+    /// A saga.
+    Saga(Box<Loaded>),
+    /// One that was reverted before it began, and never will.
+    Never,
+    /// Nothing.
+    Nothing,
+}
+
+/// Why an append did not succeed.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Somebody else's came before.
+    Stale,
+    /// The log did not take it.
+    Log(Refusal),
+}
+
+impl From<Failed> for Refusal {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Stale => Self::new(Code::ServerOffDuty, "another server has the saga now; ask again"),
+            Failed::Log(refusal) => refusal,
+        }
+    }
+}
+
+/// Reads everything that happened to a saga.
+pub(super) async fn history(
+    log: &Arc<dyn Log>,
+    id: SagaId,
+) -> Result<(Option<Beginning>, Vec<Entry>), Refusal> {
+    let query = Query::stream(Namespace::default(), stream_of(id));
+    let (mut from, mut beginning, mut entries) = (Position::START, None, Vec::new());
+    loop {
+        let page = log.read(query.clone(), from, Direction::Forward, usize::MAX).await.map_err(unread)?;
+        for event in page.events {
+            let progress = Progress::decode(&event.data).map_err(|error| {
+                let detail =
+                    format!("the event at position {} cannot be understood: {error}", event.position);
+                Refusal::new(Code::DataNewerVersion, detail)
+            })?;
+            beginning = beginning.or(progress.beginning);
+            let entry = |happened| Entry {
+                time: event.time,
+                position: event.position,
+                actor: event.metadata.actor.clone(),
+                event: happened,
+            };
+            entries.extend(progress.events.into_iter().map(entry));
+        }
+        from = page.next;
+        if page.at_end {
+            return Ok((beginning, entries));
+        }
+    }
+}
+
+/// Reads a saga.
+pub(super) async fn load(log: &Arc<dyn Log>, id: SagaId) -> Result<Found, Refusal> {
+    let (beginning, entries) = history(log, id).await?;
+    let Some(beginning) = beginning else { return Ok(Found::Nothing) };
+    let Some(instance) = Instance::fold(entries.iter().map(|entry| &entry.event)) else {
+        return Ok(Found::Never);
+    };
+    let first = entries.first().map_or(Position::START, |entry| entry.position);
+    let last = entries.last().map_or(Position::START, |entry| entry.position);
+    Ok(Found::Saga(Box::new(Loaded { beginning: Arc::new(beginning), instance, first, last })))
+}
+
+pub(super) fn unread(error: ReadError) -> Refusal {
+    crate::events::error::Error::from(error).into()
+}
+
+/// What is appended to a saga's stream.
+pub(super) struct Writing<'a> {
+    pub(super) id: SagaId,
+    pub(super) beginning: &'a Beginning,
+    /// Whether the saga begins with it.
+    pub(super) first: bool,
+    pub(super) events: &'a [Event],
+    /// Who writes; nobody, if whoever owns the saga is to take it up.
+    pub(super) server: Option<ServerId>,
+    /// Whether it is written by somebody other than its owner.
+    pub(super) told: bool,
+    pub(super) actor: Option<Actor>,
+}
+
+impl Writing<'_> {
+    /// The events: one, unless it would be too large.
+    pub(super) fn to_events(&self) -> Vec<NewEvent> {
+        let mut parts: Vec<Vec<Event>> = vec![Vec::new()];
+        let mut size = 0;
+        for event in self.events {
+            size += data_of(event).map_or(0, |data| data.as_str().len());
+            if size > 2 * MAX_DATA {
+                size = 0;
+                parts.push(Vec::new());
+            }
+            if let Some(part) = parts.last_mut() {
+                part.push(event.clone());
+            }
+        }
+        let last = parts.len() - 1;
+        parts
+            .into_iter()
+            .enumerate()
+            .map(|(index, part)| self.event(part, index == 0, index == last))
+            .collect()
+    }
+
+    fn event(&self, events: Vec<Event>, first: bool, last: bool) -> NewEvent {
+        let ends = last && matches!(events.last(), Some(Event::Ended { .. }));
+        let begins = self.first && first;
+        let of = match (begins, ends) {
+            (true, _) => STARTED,
+            (false, true) => ENDED,
+            (false, false) if self.told => TOLD,
+            (false, false) => STEPPED,
+        };
+        let progress = Progress {
+            beginning: begins.then(|| self.beginning.clone()),
+            events,
+            server: self.server.unwrap_or(ServerId::from_bytes([0; 16])),
+        };
+        let mut event =
+            NewEvent::new(Namespace::default(), stream_of(self.id), event_type(of), progress.encode());
+        if begins || ends {
+            event.tags.insert(tag(&self.beginning.namespace, &self.beginning.name));
+        }
+        event.metadata.actor.clone_from(&self.actor);
+        if begins {
+            event.metadata.traceparent = self.traceparent().map(Into::into);
+        }
+        event
+    }
+
+    fn traceparent(&self) -> Option<String> {
+        let span = super::names::span(self.id, "saga");
+        let parent = Parent { trace: self.beginning.trace, span, flags: 1 };
+        String::from_utf8(parent.to_bytes().to_vec()).ok()
+    }
+}
+
+/// Nothing was appended to these sagas after a position.
+pub(super) fn unchanged(ids: &[SagaId], after: Position) -> Condition {
+    let streams = ids.iter().map(|id| stream_of(*id)).collect();
+    let query =
+        Query::reserved().within(Namespace::default()).or(QueryItem { streams, ..QueryItem::default() });
+    Condition { query, after }
+}
+
+/// Appends for somebody who waits for it.
+pub(super) async fn append(
+    log: &Arc<dyn Log>,
+    events: Vec<NewEvent>,
+    condition: Condition,
+) -> Result<Position, Failed> {
+    let mut repeats = 0;
+    loop {
+        match log.append(events.clone(), Some(condition.clone())).await {
+            Ok(appended) => return Ok(appended.last()),
+            Err(AppendError::Conflict { .. }) => return Err(Failed::Stale),
+            Err(error) if error.changed() == Changed::Unknown && repeats < REPEATS => repeats += 1,
+            Err(error) => return Err(Failed::Log(crate::events::error::Error::from(error).into())),
+        }
+    }
+}
+
+/// Appends what must be appended before a saga can go on: until it is, or never can be.
+pub(super) async fn append_at_last(
+    log: &Arc<dyn Log>,
+    events: Vec<NewEvent>,
+    condition: Condition,
+) -> Result<Position, Failed> {
+    let mut wait = AGAIN.0;
+    loop {
+        match log.append(events.clone(), Some(condition.clone())).await {
+            Ok(appended) => return Ok(appended.last()),
+            Err(AppendError::Conflict { .. }) => return Err(Failed::Stale),
+            Err(
+                error @ (AppendError::Unknown(_)
+                | AppendError::Full
+                | AppendError::Io(_)
+                | AppendError::Unavailable(_)),
+            ) => {
+                tracing::debug!(%error, "a saga waits until the log takes its events");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(AGAIN.1);
+            }
+            Err(error) => return Err(Failed::Log(crate::events::error::Error::from(error).into())),
+        }
+    }
+}
+
+fn data_of(event: &Event) -> Option<&Data> {
+    match event {
+        Event::Started { input: data, .. }
+        | Event::Signalled { data, .. }
+        | Event::Edited { input: data, .. } => Some(data),
+        Event::Succeeded { output, .. } | Event::SettledByHand { output, .. } => output.as_ref(),
+        _ => None,
+    }
+}

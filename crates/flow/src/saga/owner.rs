@@ -1,0 +1,326 @@
+//! Which sagas are this server's, and taking them up.
+//!
+//! Sagas are divided by their ids among a few leases. Who gets a lease takes up all its sagas that run: those that have
+//! begun and not ended, by the last snapshot of them and what came after. A server that is alone has all of them.
+
+use super::journal::{Found, Loaded, load, unread};
+use super::names::{SHARDS, event_type, id_of, shard};
+use super::runner::{Ask, GoOn};
+use super::{Known, Shared};
+use crate::bus::duty;
+use crate::events::error::Error;
+use crate::events::feed::Feed;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tenon_api::saga::{ENDED, Progress, STARTED, TOLD, decode_running, encode_running};
+use tenon_core::{Namespace, Position, Refusal, SagaId, ServerId};
+use tenon_store::{Direction, Event, Leases, Query, QueryItem, ReadError, SchemaHash, Snapshot, SnapshotKey};
+use tokio_util::sync::CancellationToken;
+
+/// The leases' names, one for each shard.
+const LEASES: [&str; SHARDS as usize] = ["sagas.0", "sagas.1", "sagas.2", "sagas.3"];
+const SCHEMA: SchemaHash = SchemaHash::of("tenon.saga.Running.v1");
+/// How often the sagas that run are noted.
+const NOTE_EVERY: Duration = Duration::from_secs(30);
+/// How many sagas are read at once.
+const AT_ONCE: usize = 64;
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// Which shards are this server's.
+#[derive(Default)]
+pub(super) struct Shards {
+    states: Mutex<[State; SHARDS as usize]>,
+    /// How far what other servers do was followed.
+    followed: AtomicU64,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Others,
+    /// Its sagas are being taken up; these are to be, after them.
+    TakingUp(CancellationToken, BTreeSet<SagaId>),
+    Own(CancellationToken),
+}
+
+impl Shards {
+    /// If a saga is this server's, what ends that.
+    pub(super) fn owned(&self, id: SagaId) -> Option<CancellationToken> {
+        match self.lock().get(usize::from(shard(id))) {
+            Some(State::Own(stop)) if !stop.is_cancelled() => Some(stop.clone()),
+            _ => None,
+        }
+    }
+
+    fn set(&self, shard: u8, state: State) -> State {
+        let mut states = self.lock();
+        states.get_mut(usize::from(shard)).map(|own| std::mem::replace(own, state)).unwrap_or_default()
+    }
+
+    /// What waits for a shard's sagas to be taken up.
+    fn taken_up(&self, shard: u8) -> BTreeSet<SagaId> {
+        let mut states = self.lock();
+        let Some(state) = states.get_mut(usize::from(shard)) else { return BTreeSet::new() };
+        match std::mem::take(state) {
+            State::TakingUp(stop, waiting) => {
+                *state = State::Own(stop);
+                waiting
+            }
+            other => {
+                *state = other;
+                BTreeSet::new()
+            }
+        }
+    }
+
+    /// Whether a saga has to wait until those before it are taken up.
+    fn waits(&self, id: SagaId) -> bool {
+        match self.lock().get_mut(usize::from(shard(id))) {
+            Some(State::TakingUp(_, waiting)) => {
+                waiting.insert(id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [State; SHARDS as usize]> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes up what is this server's, now and later.
+pub(super) async fn start(shared: &Arc<Shared>, leases: Option<Arc<dyn Leases>>) -> Result<(), Refusal> {
+    match leases {
+        None => {
+            shared.shards.followed.store(u64::MAX, Ordering::Release);
+            take_up(shared, &(0..SHARDS).collect()).await?;
+        }
+        Some(leases) => {
+            let head = shared.store.log().head();
+            shared.shards.followed.store(head.0, Ordering::Release);
+            tokio::spawn(until_stop(shared, follow(Arc::clone(shared), head)));
+            for number in 0..SHARDS {
+                let lease = LEASES.get(usize::from(number)).copied().unwrap_or_default();
+                let on_duty = duty::take(lease, Some(Arc::clone(&leases)), shared.server, &shared.stop);
+                tokio::spawn(until_stop(shared, keep(Arc::clone(shared), number, on_duty)));
+            }
+        }
+    }
+    tokio::spawn(until_stop(shared, note_now_and_then(Arc::clone(shared))));
+    Ok(())
+}
+
+fn until_stop<W: Future>(shared: &Shared, work: W) -> impl Future<Output = Option<W::Output>> + use<W> {
+    shared.stop.clone().run_until_cancelled_owned(work)
+}
+
+/// Takes a shard up and lets it go as the lease comes and goes.
+async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: duty::OnDuty) {
+    loop {
+        if *on_duty.borrow_and_update() {
+            let numbers = BTreeSet::from([number]);
+            let taken = take_up(&shared, &numbers);
+            tokio::pin!(taken);
+            let failed = tokio::select! {
+                taken = &mut taken => taken.err(),
+                _ = on_duty.wait_for(|on_duty| !on_duty) => None,
+            };
+            if let Some(refusal) = failed {
+                tracing::warn!(%refusal, shard = number, "sagas cannot be taken up; trying again");
+                let_go(&shared, number);
+                tokio::time::sleep(AFTER_FAILURE).await;
+                continue;
+            }
+        }
+        if !*on_duty.borrow() {
+            let_go(&shared, number);
+        }
+        if on_duty.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn let_go(shared: &Shared, number: u8) {
+    match shared.shards.set(number, State::Others) {
+        State::Own(stop) | State::TakingUp(stop, _) => stop.cancel(),
+        State::Others => {}
+    }
+    shared.turns().forget(|id| shard(id) == number);
+}
+
+/// Takes up all sagas of these shards that run.
+async fn take_up(shared: &Arc<Shared>, numbers: &BTreeSet<u8>) -> Result<(), Refusal> {
+    for number in numbers {
+        shared.shards.set(*number, State::TakingUp(shared.stop.child_token(), BTreeSet::new()));
+    }
+    let ids = running(shared, numbers).await?;
+    let reading = stream::iter(ids).map(|id| async move { read(shared, id).await.map(|found| (id, found)) });
+    let read: Vec<(SagaId, Option<Read>)> = reading.buffer_unordered(AT_ONCE).try_collect().await?;
+    let mut read: Vec<(SagaId, Read)> = read.into_iter().filter_map(|(id, it)| Some((id, it?))).collect();
+    read.sort_by_key(|(_, (loaded, _))| loaded.first);
+    for (id, (loaded, _)) in &read {
+        shared.turns().enter(*id, &loaded.beginning);
+    }
+    let count = read.len();
+    let waiting: BTreeSet<SagaId> = numbers.iter().flat_map(|it| shared.shards.taken_up(*it)).collect();
+    for (id, (loaded, known)) in read {
+        adopt(shared, id, loaded, &known)?;
+    }
+    for id in waiting {
+        take_up_one(shared, id).await?;
+    }
+    if count > 0 {
+        tracing::info!(sagas = count, "sagas that run are taken up");
+    }
+    Ok(())
+}
+
+type Read = (Loaded, Arc<Known>);
+
+/// A saga that runs.
+async fn read(shared: &Shared, id: SagaId) -> Result<Option<Read>, Refusal> {
+    let Found::Saga(loaded) = load(shared.store.log(), id).await? else { return Ok(None) };
+    if loaded.instance.ended().is_some() {
+        return Ok(None);
+    }
+    let known = shared.definitions.version(loaded.instance.version()).await?;
+    Ok(Some((*loaded, known)))
+}
+
+fn adopt(shared: &Arc<Shared>, id: SagaId, loaded: Loaded, known: &Arc<Known>) -> Result<(), Refusal> {
+    let Some(stop) = shared.shards.owned(id) else { return Ok(()) };
+    let Some(inbox) = shared.reserve(id)? else { return Ok(()) };
+    let beginning = Arc::clone(&loaded.beginning);
+    shared.run(id, known, loaded, inbox, stop, GoOn::FromTheLog);
+    shared.admit_if_first(id, &beginning);
+    Ok(())
+}
+
+/// Takes up one that somebody else has begun, or begun again.
+async fn take_up_one(shared: &Arc<Shared>, id: SagaId) -> Result<(), Refusal> {
+    if let Some(handle) = shared.handle(id) {
+        // One that has ended meanwhile has nothing to read.
+        _ = handle.asks.send(Ask::Reload).await;
+        return Ok(());
+    }
+    if let Some((loaded, known)) = read(shared, id).await? {
+        shared.turns().enter(id, &loaded.beginning);
+        adopt(shared, id, loaded, &known)?;
+    }
+    Ok(())
+}
+
+/// The sagas of these shards that have begun and not ended; or a few more.
+async fn running(shared: &Shared, numbers: &BTreeSet<u8>) -> Result<BTreeSet<SagaId>, Refusal> {
+    let log = shared.store.log();
+    let mut from: BTreeMap<u8, Position> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    for number in numbers {
+        let kept = log.snapshot(key(*number), SCHEMA).await.ok().flatten();
+        let noted = kept.and_then(|kept| Some((kept.position, decode_running(&kept.data).ok()?)));
+        let (position, noted) = noted.unwrap_or_default();
+        from.insert(*number, position);
+        ids.extend(noted);
+    }
+    let mut at = from.values().min().copied().unwrap_or_default();
+    loop {
+        let page = log.read(changes(), at, Direction::Forward, usize::MAX).await.map_err(unread)?;
+        for event in &page.events {
+            let Some(id) = id_of(&event.stream) else { continue };
+            if from.get(&shard(id)).is_some_and(|from| event.position > *from) {
+                if event.event_type.as_str() == ENDED {
+                    ids.remove(&id)
+                } else {
+                    ids.insert(id)
+                };
+            }
+        }
+        at = page.next;
+        if page.at_end {
+            return Ok(ids);
+        }
+    }
+}
+
+/// What begins and ends sagas, and what was done to them from elsewhere.
+fn changes() -> Query {
+    let types = [STARTED, TOLD, ENDED].map(event_type).into();
+    Query::reserved().within(Namespace::default()).or(QueryItem { types, ..QueryItem::default() })
+}
+
+/// Takes up what other servers begin.
+async fn follow(shared: Arc<Shared>, mut from: Position) {
+    loop {
+        let mut feed = Feed::new(shared.store.clone(), changes(), Some(from), None);
+        while let Some(page) = feed.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(Error::Read(ReadError::Closed)) => return,
+                Err(error) => {
+                    tracing::warn!(error = error.detail(), "cannot read what sagas other servers begin");
+                    break;
+                }
+            };
+            for event in &page.events {
+                if let Err(refusal) = heard(&shared, event).await {
+                    tracing::warn!(%refusal, at = %event.position, "a saga is not taken up");
+                }
+            }
+            from = page.next;
+            shared.shards.followed.store(from.0, Ordering::Release);
+        }
+        tokio::time::sleep(AFTER_FAILURE).await;
+    }
+}
+
+async fn heard(shared: &Arc<Shared>, event: &Event) -> Result<(), Refusal> {
+    let Some(id) = id_of(&event.stream).filter(|_| event.event_type.as_str() != ENDED) else {
+        return Ok(());
+    };
+    let by: Option<ServerId> = Progress::decode(&event.data).ok().map(|progress| progress.server);
+    if by == Some(shared.server) || shared.shards.waits(id) || shared.shards.owned(id).is_none() {
+        return Ok(());
+    }
+    take_up_one(shared, id).await
+}
+
+async fn note_now_and_then(shared: Arc<Shared>) {
+    let mut noted = None;
+    loop {
+        tokio::time::sleep(NOTE_EVERY).await;
+        let counts = shared.counts.each();
+        if noted != Some(counts) {
+            note_all(&shared).await;
+            noted = Some(counts);
+        }
+    }
+}
+
+/// Notes which sagas run. One that has ended meanwhile does no harm there.
+pub(super) async fn note_all(shared: &Shared) {
+    let log = shared.store.log();
+    // Before the sagas are looked at: those that begin after it are read again.
+    let position = log.head().min(Position(shared.shards.followed.load(Ordering::Acquire)));
+    let own: Vec<u8> = (0..SHARDS)
+        .filter(|it| matches!(shared.shards.lock().get(usize::from(*it)), Some(State::Own(_))))
+        .collect();
+    for number in own {
+        let ids: Vec<SagaId> = shared.running().keys().filter(|id| shard(**id) == number).copied().collect();
+        let snapshot = Snapshot { key: key(number), position, schema: SCHEMA, data: encode_running(ids) };
+        if let Err(error) = log.put_snapshot(snapshot).await {
+            tracing::debug!(%error, "which sagas run was not noted");
+        }
+    }
+}
+
+fn key(number: u8) -> SnapshotKey {
+    match SnapshotKey::new(&format!("sagas.{number}")) {
+        Ok(key) => key,
+        Err(_) => unreachable!("a number is of the characters of a key"),
+    }
+}

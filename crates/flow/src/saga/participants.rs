@@ -1,0 +1,253 @@
+//! The services that take part in sagas, and how they are called over HTTP.
+//!
+//! The contract of a participant is in `docs/sagas.md`: `idempotency-key` stays the same over the repeats of a call, and
+//! [`barrier`](tenon_core::saga::barrier) says what to do with one that comes twice, late, or after it was undone. What its
+//! answers mean is the task of [`judge`].
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+use std::time::Duration;
+use tenon_api::headers;
+use tenon_core::priority::Priority;
+use tenon_core::saga::answer::{Answer, judge};
+use tenon_core::saga::{Action, Call, Data, Direction, Outcome, SagaName, StepName};
+use tenon_core::trace::Parent;
+use tenon_core::{Code, SagaId, ServiceRef};
+use tenon_store::log::BoxFuture;
+
+use super::MAX_DATA;
+
+/// A call of a service.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The saga.
+    pub saga: SagaId,
+    /// What it is one of.
+    pub name: SagaName,
+    /// The step.
+    pub step: StepName,
+    /// Whether it is done or undone.
+    pub direction: Direction,
+    /// How often it was refused and is tried under a new key.
+    pub round: u32,
+    /// Which attempt it is.
+    pub attempt: u32,
+    /// What is called.
+    pub action: Action,
+    /// What is sent.
+    pub input: Option<Value>,
+    /// How much it matters.
+    pub priority: Priority,
+    /// The trace that it is part of.
+    pub parent: Parent,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+impl Request {
+    /// By which the other side knows that it is the same call again.
+    pub fn key(&self) -> String {
+        let Self { saga, step, direction, round, .. } = self;
+        format!("{saga}/{step}/{direction}/{round}")
+    }
+}
+
+/// What came of a call: an output, or how it failed.
+pub type Called = Result<Option<Data>, Outcome>;
+
+/// The services that take part.
+pub trait Participants: Send + Sync + 'static {
+    /// Calls one.
+    fn call(&self, request: Request) -> BoxFuture<'_, Called>;
+}
+
+/// What is sent over HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpCall {
+    /// The service.
+    pub service: ServiceRef,
+    /// The method.
+    pub method: Method,
+    /// The path and query.
+    pub target: String,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub struct HttpAnswer {
+    /// The status.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body, no longer than `most`.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// It certainly was not sent.
+    #[error("it was not sent: {0}")]
+    Unsent(String),
+    /// It may have been.
+    #[error("no answer came: {0}")]
+    Lost(String),
+}
+
+/// How services are reached over HTTP.
+pub trait Web: Send + Sync + 'static {
+    /// Makes a call, and reads at most `most` bytes of the answer's body.
+    fn call(&self, call: HttpCall, most: usize) -> BoxFuture<'_, Result<HttpAnswer, Unanswered>>;
+}
+
+/// Participants over HTTP.
+pub struct OverHttp<W>(pub W);
+
+impl<W: Web> Participants for OverHttp<W> {
+    fn call(&self, request: Request) -> BoxFuture<'_, Called> {
+        Box::pin(self.call_one(request))
+    }
+}
+
+impl<W: Web> OverHttp<W> {
+    async fn call_one(&self, request: Request) -> Called {
+        let (saga, step) = (request.saga, request.step.clone());
+        let call = match http_call(request) {
+            Ok(call) => call,
+            Err(problem) => {
+                tracing::warn!(%saga, %step, problem, "a step's call cannot be made");
+                return Err(Outcome::Refused);
+            }
+        };
+        match self.0.call(call, MAX_DATA + 1).await {
+            Ok(answer) => told(&answer).inspect_err(|outcome| {
+                tracing::debug!(%saga, %step, status = answer.status, ?outcome, "a step was not done");
+            }),
+            Err(error) => {
+                tracing::debug!(%saga, %step, %error, "a step was not answered");
+                Err(if matches!(error, Unanswered::Unsent(_)) { Outcome::Unsent } else { Outcome::Unknown })
+            }
+        }
+    }
+}
+
+/// What an answer means.
+fn told(answer: &HttpAnswer) -> Called {
+    let of_mesh = answer.headers.get(headers::ERROR).and_then(|code| Code::parse(code.to_str().ok()?));
+    let retry_after = answer.headers.contains_key(header::RETRY_AFTER);
+    judge(Answer { status: answer.status, retry_after, of_mesh })?;
+    if answer.body.len() > MAX_DATA {
+        return Err(Outcome::Unknown);
+    }
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok();
+    let text = std::str::from_utf8(&answer.body).ok().filter(|_| is_json);
+    Ok(text.map(Data::new))
+}
+
+/// What a segment of a path may hold as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn http_call(request: Request) -> Result<HttpCall, String> {
+    let Call::Http { method, path } = &request.action.call else {
+        return Err("gRPC is not spoken to participants yet".to_owned());
+    };
+    let method = Method::from_bytes(method.as_str().as_bytes()).map_err(|error| error.to_string())?;
+    let mut sent = headers_of(&request);
+    let (mut fields, other) = match request.input {
+        Some(Value::Object(fields)) => (Some(fields), None),
+        other => (None, other),
+    };
+    let mut target = filled(path.as_str(), fields.as_mut())?;
+    let without_body = matches!(method, Method::GET | Method::HEAD);
+    let body = match fields {
+        Some(fields) if without_body => {
+            target.push_str(&query(&fields));
+            None
+        }
+        Some(fields) => Some(Value::Object(fields)),
+        None => other,
+    };
+    let body = body.filter(|_| !without_body);
+    if body.is_some() {
+        sent.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Ok(HttpCall {
+        service: request.action.service,
+        method,
+        target,
+        headers: sent,
+        body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
+        within: request.within,
+    })
+}
+
+fn headers_of(request: &Request) -> HeaderMap {
+    let mut sent = HeaderMap::new();
+    let texts = [
+        (headers::IDEMPOTENCY_KEY, request.key()),
+        (headers::SAGA, request.saga.to_string()),
+        (headers::SAGA_STEP, request.step.to_string()),
+        (headers::SAGA_DIRECTION, request.direction.to_string()),
+        (headers::SAGA_ROUND, request.round.to_string()),
+        (headers::SAGA_ATTEMPT, request.attempt.to_string()),
+        (headers::TIMEOUT_MS, request.within.as_millis().to_string()),
+        (HeaderName::from_static(headers::PRIORITY), request.priority.to_string()),
+        // The mesh leaves it at one try: it is the saga that repeats, and it must know what was sent.
+        (HeaderName::from_static(headers::ATTEMPT), "2".to_owned()),
+    ];
+    for (name, text) in texts {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            sent.insert(name, value);
+        }
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&request.parent.to_bytes()) {
+        sent.insert(headers::TRACEPARENT, value);
+    }
+    sent
+}
+
+/// The path with its variables, which are taken out of the fields.
+fn filled(path: &str, mut fields: Option<&mut Map<String, Value>>) -> Result<String, String> {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        let Some(variable) = segment.strip_prefix('{').and_then(|it| it.strip_suffix('}')) else {
+            segments.push(segment.to_owned());
+            continue;
+        };
+        let variable = variable.trim_end_matches("...");
+        let value = fields.as_mut().and_then(|fields| fields.remove(variable));
+        let text = value.as_ref().and_then(text).filter(|text| !text.is_empty());
+        let text = text.ok_or_else(|| format!("its path needs `{variable}`, a text or a number"))?;
+        segments.push(utf8_percent_encode(&text, SEGMENT).to_string());
+    }
+    Ok(segments.join("/"))
+}
+
+fn query(fields: &Map<String, Value>) -> String {
+    let pair = |(name, value): (&String, &Value)| {
+        let value = text(value)?;
+        Some(format!("{}={}", utf8_percent_encode(name, SEGMENT), utf8_percent_encode(&value, SEGMENT)))
+    };
+    let pairs: Vec<String> = fields.iter().filter_map(pair).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(it) => Some(it.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+use super::*;
+use serde_json::json;
+use tenon_core::manifest::{HttpMethod, PathPattern};
+
+fn request(method: &str, path: &str, input: Value) -> Request {
+    let call = Call::Http { method: HttpMethod::new(method).unwrap(), path: PathPattern::new(path).unwrap() };
+    Request {
+        saga: SagaId::from_bytes([1; 16]),
+        name: SagaName::new("order").unwrap(),
+        step: StepName::new("payment").unwrap(),
+        direction: Direction::Undo,
+        round: 2,
+        attempt: 5,
+        action: Action { service: "payment".parse().unwrap(), call },
+        input: Some(input),
+        priority: Priority::Critical,
+        parent: Parent { trace: 1, span: 2, flags: 1 },
+        within: Duration::from_secs(2),
+    }
+}
+
+#[test]
+fn a_path_takes_its_variables_from_the_input_and_the_rest_is_the_body() {
+    let call =
+        http_call(request("PUT", "/orders/{id}/state", json!({"id": "a/b", "state": "paid"}))).unwrap();
+    assert_eq!(call.target, "/orders/a%2Fb/state");
+    assert_eq!(&call.body[..], br#"{"state":"paid"}"#);
+    let call = http_call(request("GET", "/orders/{id}", json!({"id": 7, "full": true}))).unwrap();
+    assert_eq!((call.target.as_str(), call.body.len()), ("/orders/7?full=true", 0));
+    let missing = http_call(request("GET", "/orders/{id}", json!({"id": null}))).unwrap_err();
+    assert_eq!(missing, "its path needs `id`, a text or a number");
+}
+
+#[test]
+fn a_participant_is_told_which_call_it_is() {
+    let call = http_call(request("POST", "/refunds", json!(1))).unwrap();
+    let header = |name: &str| call.headers.get(name).unwrap().to_str().unwrap();
+    assert_eq!(header("idempotency-key"), "01010101-0101-0101-0101-010101010101/payment/undo/2");
+    assert_eq!(header("tenon-saga-step"), "payment");
+    assert_eq!(header("tenon-saga-direction"), "undo");
+    assert_eq!(header("tenon-saga-round"), "2");
+    assert_eq!(header("tenon-saga-attempt"), "5");
+    assert_eq!(header("tenon-priority"), "critical");
+    assert_eq!(header("tenon-timeout-ms"), "2000");
+    assert!(header("traceparent").starts_with("00-00000000000000000000000000000001-"));
+    assert_eq!(header("content-type"), "application/json");
+}
+
+#[test]
+fn an_answer_that_is_json_is_an_output() {
+    let answer = |status: u16, body: &str| {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        told(&HttpAnswer { status, headers: HeaderMap::new(), body })
+    };
+    assert_eq!(answer(200, "{\"id\": 1}"), Ok(Some(Data::new("{\"id\": 1}"))));
+    assert_eq!(answer(204, ""), Ok(None));
+    assert_eq!(answer(200, "done"), Ok(None));
+    assert_eq!(answer(422, "{}"), Err(Outcome::Refused));
+    assert_eq!(answer(200, &"1".repeat(MAX_DATA + 1)), Err(Outcome::Unknown));
+}

@@ -1,0 +1,348 @@
+//! One saga that runs: takes in what happens, appends what follows, and only then makes the calls.
+
+use super::definitions::Known;
+use super::expressions::Scope;
+use super::journal::{Failed, Found, Loaded, Writing, append_at_last, load, unchanged};
+use super::names::{child_key, span};
+use super::participants::{Called, Request};
+use super::{Shared, View, now};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tenon_core::saga::{
+    Action, Direction, Illegal, Input, Outcome, SagaName, StepIx, Token, UndoWork, Work, step,
+};
+use tenon_core::trace::Parent;
+use tenon_core::{Actor, Code, Position, Refusal, SagaId};
+use tenon_store::log::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// How long a call may take that has no time-out: a saga that is a step asks again after it.
+const UNBOUNDED: Duration = Duration::from_secs(30);
+
+/// What is asked of a saga that runs.
+pub(super) enum Ask {
+    /// Something happened.
+    Tell(Input, Option<Actor>, oneshot::Sender<Result<View, Refusal>>),
+    /// How is it?
+    View(oneshot::Sender<View>),
+    /// Somebody else has appended to it.
+    Reload,
+}
+
+/// How a saga goes on.
+pub(super) enum GoOn {
+    /// It has just been decided on, and these calls are to be made.
+    With(Vec<Token>),
+    /// From what its stream says.
+    FromTheLog,
+}
+
+/// A saga that runs.
+pub(super) struct Runner {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: SagaId,
+    pub(super) known: Arc<Known>,
+    pub(super) at: Loaded,
+    pub(super) inbox: mpsc::Receiver<Ask>,
+    /// Cancelled when the saga is no longer this server's.
+    pub(super) stop: CancellationToken,
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+type Calls = FuturesUnordered<BoxFuture<'static, (Token, Option<Called>)>>;
+
+/// The calls under way, and what ends each.
+#[derive(Default)]
+struct UnderWay {
+    calls: Calls,
+    ends: HashMap<Token, CancellationToken>,
+}
+
+/// What happens next to a saga.
+enum Next {
+    Called(Token, Option<Called>),
+    Asked(Ask),
+    Time,
+    Stop,
+}
+
+impl Runner {
+    /// Runs it until it ends, or is no longer this server's.
+    pub(super) async fn run(mut self, on: GoOn) {
+        let mut under_way = UnderWay::default();
+        let mut ended = self.go_on(on, &mut under_way).await;
+        while ended.is_ok() && self.at.instance.ended().is_none() {
+            ended = match self.next(&mut under_way).await {
+                Next::Stop => break,
+                next => self.take(next, &mut under_way).await,
+            };
+        }
+        if let Err(refusal) = ended {
+            tracing::warn!(saga = %self.id, %refusal, "a saga does not go on here");
+        }
+        self.inbox.close();
+        self.shared.let_go(self.id, &self.at.beginning, self.at.instance.ended().is_some());
+        // Whoever asked meanwhile is answered by the log.
+    }
+
+    async fn go_on(&mut self, on: GoOn, under_way: &mut UnderWay) -> Result<(), Refusal> {
+        match on {
+            GoOn::With(calls) => {
+                calls.into_iter().for_each(|token| self.begin(token, under_way));
+                Ok(())
+            }
+            GoOn::FromTheLog => self.happens(Input::Recovered, None, under_way).await.map(|_| ()),
+        }
+    }
+
+    async fn next(&mut self, under_way: &mut UnderWay) -> Next {
+        let wake = self.at.instance.wake_at();
+        let sleep = async {
+            match wake {
+                Some(at) => tokio::time::sleep(at.since(now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => Next::Stop,
+            Some((token, called)) = under_way.calls.next() => Next::Called(token, called),
+            ask = self.inbox.recv() => ask.map_or(Next::Stop, Next::Asked),
+            () = sleep => Next::Time,
+        }
+    }
+
+    async fn take(&mut self, next: Next, under_way: &mut UnderWay) -> Result<(), Refusal> {
+        match next {
+            Next::Called(_, None) | Next::Stop => Ok(()),
+            Next::Called(token, Some(called)) => {
+                let input = match called {
+                    Ok(output) => Input::Succeeded { token, output },
+                    Err(outcome) => Input::Failed { token, outcome },
+                };
+                self.happens(input, None, under_way).await.map(|_| ())
+            }
+            Next::Time => self.happens(Input::Time, None, under_way).await.map(|_| ()),
+            // Whoever asked may have gone.
+            Next::Asked(Ask::View(reply)) => {
+                _ = reply.send(self.view());
+                Ok(())
+            }
+            Next::Asked(Ask::Reload) => self.reload(under_way).await,
+            Next::Asked(Ask::Tell(input, actor, reply)) => {
+                let told = self.happens(input, actor, under_way).await?;
+                let told = told.map(|()| self.view()).map_err(|illegal| super::illegal(&illegal));
+                _ = reply.send(told);
+                Ok(())
+            }
+        }
+    }
+
+    /// Decides what follows from an input, appends it, and then makes the calls. Where somebody else has appended
+    /// before, nothing of that counts: the saga goes on from what the log says.
+    async fn happens(
+        &mut self,
+        input: Input,
+        actor: Option<Actor>,
+        under_way: &mut UnderWay,
+    ) -> Result<Result<(), Illegal>, Refusal> {
+        loop {
+            let output = match step(&self.known.saga, &self.at.instance, input.clone(), now()) {
+                Ok(output) => output,
+                Err(illegal) => return Ok(Err(illegal)),
+            };
+            if output.events.is_empty() {
+                return Ok(Ok(()));
+            }
+            let writing = Writing {
+                id: self.id,
+                beginning: &self.at.beginning,
+                first: false,
+                events: &output.events,
+                server: Some(self.shared.server),
+                told: false,
+                actor: actor.clone(),
+            };
+            let condition = unchanged(&[self.id], self.at.last);
+            let log = self.shared.store.log();
+            let appending = append_at_last(log, writing.to_events(), condition);
+            let Some(appended) = self.stop.run_until_cancelled(appending).await else {
+                return Err(Refusal::new(Code::ServerOffDuty, "another server has the saga now; ask again"));
+            };
+            match appended {
+                Ok(position) => {
+                    output.events.iter().for_each(|event| self.at.instance.apply(event));
+                    self.at.last = position;
+                    self.shared.counts.of(&output.events);
+                    let wanted = self.at.instance.calls();
+                    under_way.keep(&wanted);
+                    output.calls.into_iter().for_each(|token| self.begin(token, under_way));
+                    return Ok(Ok(()));
+                }
+                Err(Failed::Stale) => {
+                    self.load().await?;
+                    under_way.keep(&[]);
+                    if self.at.instance.ended().is_some() {
+                        return Ok(Ok(()));
+                    }
+                    // What it was about to take in may be late now, which does no harm; but first, what nobody knows of.
+                    if input != Input::Recovered {
+                        Box::pin(self.happens(Input::Recovered, None, under_way)).await.map(|_| ())?;
+                    }
+                }
+                Err(Failed::Log(refusal)) => return Err(refusal),
+            }
+        }
+    }
+
+    async fn reload(&mut self, under_way: &mut UnderWay) -> Result<(), Refusal> {
+        let last = self.at.last;
+        self.load().await?;
+        if self.at.last == last || self.at.instance.ended().is_some() {
+            return Ok(());
+        }
+        under_way.keep(&[]);
+        self.happens(Input::Recovered, None, under_way).await.map(|_| ())
+    }
+
+    async fn load(&mut self) -> Result<(), Refusal> {
+        match load(self.shared.store.log(), self.id).await? {
+            Found::Saga(loaded) => {
+                self.at = *loaded;
+                Ok(())
+            }
+            Found::Never | Found::Nothing => {
+                Err(Refusal::new(Code::Internal, format!("saga {} is no longer in the log", self.id)))
+            }
+        }
+    }
+
+    fn view(&self) -> View {
+        View::of(self.id, &self.known, &self.at)
+    }
+
+    fn begin(&self, token: Token, under_way: &mut UnderWay) {
+        let end = CancellationToken::new();
+        under_way.ends.insert(token, end.clone());
+        let call = self.call(token);
+        under_way.calls.push(Box::pin(async move { (token, end.run_until_cancelled_owned(call).await) }));
+    }
+
+    /// What a token stands for.
+    fn call(&self, token: Token) -> BoxFuture<'static, Called> {
+        let refused = || -> BoxFuture<'static, Called> { Box::pin(async { Err(Outcome::Refused) }) };
+        let Some(step) = self.known.saga.get(token.step) else { return refused() };
+        let input = match self.input(token.step, token.direction) {
+            Ok(input) => input,
+            Err(problem) => {
+                tracing::warn!(saga = %self.id, step = %step.name, problem, "a step's input cannot be made");
+                return refused();
+            }
+        };
+        let undo = step.undo.as_ref().map(|undo| &undo.work);
+        match (token.direction, &step.work, undo) {
+            (Direction::Do, Work::Call { action, .. }, _)
+            | (Direction::Undo, _, Some(UndoWork::Call { action, .. })) => {
+                self.participant(token, action.clone(), input)
+            }
+            (Direction::Do, Work::Child(name), _) => self.child(token, name.clone(), input),
+            (Direction::Undo, Work::Child(name), Some(UndoWork::Revert)) => self.revert(token, name.clone()),
+            // Whoever waits calls nobody, and undoes nothing.
+            _ => refused(),
+        }
+    }
+
+    fn input(&self, step: StepIx, direction: Direction) -> Result<Option<serde_json::Value>, String> {
+        let scope = Scope {
+            id: self.id,
+            key: self.at.beginning.key.as_deref(),
+            saga: &self.known.saga,
+            instance: &self.at.instance,
+        };
+        self.known.expressions.input(&scope, step, direction)
+    }
+
+    fn participant(
+        &self,
+        token: Token,
+        action: Action,
+        input: Option<serde_json::Value>,
+    ) -> BoxFuture<'static, Called> {
+        let Some(step) = self.known.saga.get(token.step) else {
+            return Box::pin(async { Err(Outcome::Refused) });
+        };
+        let at = self.at.instance.at(token.step);
+        let due = match at {
+            tenon_core::saga::At::Doing { due } | tenon_core::saga::At::Undoing { due } => due,
+            _ => None,
+        };
+        let mut request = Request {
+            saga: self.id,
+            name: self.at.beginning.name.clone(),
+            step: step.name.clone(),
+            direction: token.direction,
+            round: self.at.instance.round(token),
+            attempt: token.attempt,
+            action,
+            input,
+            priority: self.known.saga.definition().priority,
+            parent: Parent { trace: self.at.beginning.trace, span: 1, flags: 1 },
+            within: due.map_or(UNBOUNDED, |due| due.since(now())),
+        };
+        request.parent.span = span(self.id, &format!("{}/{}", request.key(), token.attempt));
+        let participants = Arc::clone(&self.shared.participants);
+        Box::pin(async move { participants.call(request).await })
+    }
+
+    /// Runs a saga that is a step, and waits for its end.
+    fn child(
+        &self,
+        token: Token,
+        name: SagaName,
+        input: Option<serde_json::Value>,
+    ) -> BoxFuture<'static, Called> {
+        let key = child_key(self.id, token.step.0, self.at.instance.round(token));
+        let (shared, parent) = (Arc::clone(&self.shared), Arc::clone(&self.at.beginning));
+        let id = self.id;
+        Box::pin(async move { shared.run_child(id, &parent, name, key, input).await })
+    }
+
+    /// Reverts the sagas that a step ran: one for each round.
+    fn revert(&self, token: Token, name: SagaName) -> BoxFuture<'static, Called> {
+        let round = self.at.instance.progress(token.step).map_or(0, |progress| progress.round);
+        let keys: Vec<String> = (0..=round).map(|round| child_key(self.id, token.step.0, round)).collect();
+        let (shared, parent) = (Arc::clone(&self.shared), Arc::clone(&self.at.beginning));
+        let id = self.id;
+        Box::pin(async move {
+            for key in keys {
+                shared.revert_child(id, &parent, &name, key).await?;
+            }
+            Ok(None)
+        })
+    }
+}
+
+impl UnderWay {
+    /// Ends the calls that are no longer wanted.
+    fn keep(&mut self, wanted: &[Token]) {
+        self.ends.retain(|token, end| {
+            let is_wanted = wanted.contains(token);
+            if !is_wanted {
+                end.cancel();
+            }
+            is_wanted
+        });
+    }
+}
+
+/// Where a saga that has just been started is.
+pub(super) fn begun(
+    beginning: Arc<tenon_api::saga::Beginning>,
+    instance: tenon_core::saga::Instance,
+    position: Position,
+) -> Loaded {
+    Loaded { beginning, instance, first: position, last: position }
+}

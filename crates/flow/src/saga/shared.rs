@@ -1,0 +1,322 @@
+//! What is done to sagas: starting one, telling it something, looking at it, waiting for its end.
+
+use super::definitions::{Known, unknown};
+use super::journal::{Failed, Found, Loaded, Writing, append, load, unchanged};
+use super::runner::{self, Ask, GoOn, Runner};
+use super::turns::Turns;
+use super::{
+    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MAX_RUNNING, MOST_ATTEMPTS, Shared, View,
+    illegal, invalid, names, no_such, now,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+use tenon_api::saga::Beginning;
+use tenon_core::saga::{Data, Input, start, step};
+use tenon_core::{Actor, Code, Position, Refusal, SagaId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+impl Shared {
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        begin: Begin,
+        parent: Option<SagaId>,
+    ) -> Result<Begun, Refusal> {
+        let Begin { namespace, name, input, key, trace, actor } = begin;
+        let known = self.definitions.get(&namespace, &name).ok_or_else(|| unknown(&namespace, &name))?;
+        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
+            return Err(invalid(format!("a key has 1 to {MAX_KEY} bytes")));
+        }
+        let by = known.saga.definition().serialize_by.as_ref();
+        let turn = by.map(|by| known.expressions.turn(by, &input)).transpose();
+        let turn = turn.map_err(|problem| invalid(format!("serialize_by {problem}")))?;
+        let ids = match &key {
+            Some(key) => names::ids_of(&namespace, &name, key),
+            None => [names::new_id(&namespace, &name, turn.is_some()); 2],
+        };
+        let id = ids[usize::from(turn.is_some())];
+        let input = input.to_string();
+        if input.len() > MAX_DATA {
+            return Err(invalid(format!("the input has {} bytes; {MAX_DATA} is the most", input.len())));
+        }
+        let trace = trace.unwrap_or_else(|| u128::from_be_bytes(*id.as_bytes()));
+        let beginning = Arc::new(Beginning { namespace, name, key, turn, parent, trace });
+        for _ in 0..MOST_ATTEMPTS {
+            match self.begin_once(&known, ids, id, &beginning, Data::new(&input), actor.clone()).await {
+                Ok(Some(view)) => return Ok(Begun { view, existed: false }),
+                Ok(None) => {}
+                Err(refusal) => return Err(refusal),
+            }
+            for id in ids {
+                match self.view(id).await {
+                    Ok(view) => return Ok(Begun { view, existed: true }),
+                    Err(refusal) if refusal.code == Code::SagaUnknown => {}
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+            if let Found::Never = load(self.store.log(), id).await? {
+                let detail = format!("saga {id} was reverted before it began, and never will");
+                return Err(Refusal::new(Code::SagaIllegal, detail));
+            }
+        }
+        Err(Refusal::new(Code::ServerTimeout, format!("saga {id} is being started; ask again")))
+    }
+
+    /// Starts a saga, if there is none yet.
+    pub(super) async fn begin_once(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        ids: [SagaId; 2],
+        id: SagaId,
+        beginning: &Arc<Beginning>,
+        input: Data,
+        actor: Option<Actor>,
+    ) -> Result<Option<View>, Refusal> {
+        let owned = self.shards.owned(id);
+        let inbox = match &owned {
+            Some(_) => match self.reserve(id)? {
+                Some(inbox) => Some(inbox),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        // Where its turn is decided elsewhere, it waits to be told.
+        let queued = match &owned {
+            Some(_) => self.turns().enter(id, beginning),
+            None => beginning.turn.is_some(),
+        };
+        let seed = names::seed(id);
+        let begins = tenon_core::saga::Beginning { version: known.version, input, seed, queued };
+        let (instance, output) = start(&known.saga, begins, now());
+        let writing = Writing {
+            id,
+            beginning,
+            first: true,
+            events: &output.events,
+            server: owned.as_ref().map(|_| self.server),
+            told: false,
+            actor,
+        };
+        let appended = append(self.store.log(), writing.to_events(), unchanged(&ids, Position::START)).await;
+        let loaded = appended.map(|position| runner::begun(Arc::clone(beginning), instance, position));
+        match loaded {
+            Ok(loaded) => {
+                let view = View::of(id, known, &loaded);
+                self.counts.of(&output.events);
+                if let (Some(inbox), Some(stop)) = (inbox, owned) {
+                    self.run(id, known, loaded, inbox, stop, GoOn::With(output.calls));
+                    self.admit_if_first(id, beginning);
+                }
+                Ok(Some(view))
+            }
+            Err(failed) => {
+                if inbox.is_some() {
+                    self.let_go(id, beginning, true);
+                }
+                match failed {
+                    Failed::Stale => Ok(None),
+                    Failed::Log(refusal) => Err(refusal),
+                }
+            }
+        }
+    }
+
+    /// Takes a place among the sagas that run; none if it has one.
+    pub(super) fn reserve(&self, id: SagaId) -> Result<Option<Inbox>, Refusal> {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+            let detail = format!("{MAX_RUNNING} sagas run, which is the most; start it again later");
+            return Err(Refusal::new(Code::ServerOverloaded, detail));
+        };
+        let mut running = self.running();
+        if running.contains_key(&id) {
+            return Ok(None);
+        }
+        let (asks, inbox) = mpsc::channel(INBOX);
+        running.insert(id, Handle { asks, over: CancellationToken::new() });
+        Ok(Some(Inbox { inbox, room }))
+    }
+
+    /// Lets a saga run that has a place.
+    pub(super) fn run(
+        self: &Arc<Self>,
+        id: SagaId,
+        known: &Arc<Known>,
+        at: Loaded,
+        inbox: Inbox,
+        stop: CancellationToken,
+        on: GoOn,
+    ) {
+        let Inbox { inbox, room } = inbox;
+        let (shared, known) = (Arc::clone(self), Arc::clone(known));
+        let runner = Runner { shared, id, known, at, inbox, stop, _room: room };
+        tokio::spawn(Box::pin(runner.run(on)));
+    }
+
+    /// A saga no longer runs here. One that goes on elsewhere keeps its turn.
+    pub(super) fn let_go(self: &Arc<Self>, id: SagaId, of: &Beginning, has_ended: bool) {
+        let handle = self.running().remove(&id);
+        if let Some(handle) = handle {
+            handle.over.cancel();
+        }
+        let next = has_ended.then(|| self.turns().leave(id, of)).flatten();
+        if let Some(next) = next {
+            self.admit(next);
+        }
+    }
+
+    pub(super) fn admit_if_first(self: &Arc<Self>, id: SagaId, of: &Beginning) {
+        if of.turn.is_some() && self.turns().is_first(id, of) {
+            self.admit(id);
+        }
+    }
+
+    /// It is a saga's turn.
+    pub(super) fn admit(self: &Arc<Self>, id: SagaId) {
+        let Some(handle) = self.running().get(&id).cloned() else { return };
+        tokio::spawn(async move {
+            let (reply, _) = oneshot::channel();
+            // One that has ended has no more turn.
+            _ = handle.asks.send(Ask::Tell(Input::Admitted, None, reply)).await;
+        });
+    }
+
+    pub(super) async fn view(&self, id: SagaId) -> Result<View, Refusal> {
+        if let Some(handle) = self.handle(id) {
+            let (reply, answer) = oneshot::channel();
+            if handle.asks.send(Ask::View(reply)).await.is_ok()
+                && let Ok(view) = answer.await
+            {
+                return Ok(view);
+            }
+        }
+        let (loaded, known) = self.load(id).await?;
+        Ok(View::of(id, &known, &loaded))
+    }
+
+    pub(super) async fn load(&self, id: SagaId) -> Result<(Loaded, Arc<Known>), Refusal> {
+        match load(self.store.log(), id).await? {
+            Found::Saga(loaded) => {
+                let known = self.definitions.version(loaded.instance.version()).await?;
+                Ok((*loaded, known))
+            }
+            Found::Never | Found::Nothing => Err(no_such(id)),
+        }
+    }
+
+    pub(super) async fn wait(&self, id: SagaId, within: Duration) -> Result<View, Refusal> {
+        let ends = Instant::now() + within;
+        loop {
+            let over = self.handle(id).map(|handle| handle.over);
+            let view = self.view(id).await?;
+            if view.instance.ended().is_some() || Instant::now() >= ends || self.stop.is_cancelled() {
+                return Ok(view);
+            }
+            let look = async {
+                match over {
+                    Some(over) => over.cancelled().await,
+                    None => tokio::time::sleep(LOOK_EVERY).await,
+                }
+            };
+            tokio::select! {
+                () = look => {}
+                () = tokio::time::sleep_until(ends) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    pub(super) async fn tell(
+        self: &Arc<Self>,
+        id: SagaId,
+        input: Input,
+        actor: Option<Actor>,
+    ) -> Result<View, Refusal> {
+        for _ in 0..MOST_ATTEMPTS {
+            if let Some(handle) = self.handle(id) {
+                let (reply, answer) = oneshot::channel();
+                let ask = Ask::Tell(input.clone(), actor.clone(), reply);
+                if handle.asks.send(ask).await.is_ok()
+                    && let Ok(told) = answer.await
+                {
+                    return told;
+                }
+                // It has ended, or is about to begin.
+                handle.over.cancelled().await;
+            } else if let Some(view) = self.tell_by_log(id, &input, actor.clone()).await? {
+                return Ok(view);
+            }
+        }
+        Err(Refusal::new(Code::ServerTimeout, format!("saga {id} changes all the time; ask again")))
+    }
+
+    /// Says it to one that does not run here: by appending what follows, which its owner takes up. None if somebody else was
+    /// faster.
+    pub(super) async fn tell_by_log(
+        self: &Arc<Self>,
+        id: SagaId,
+        input: &Input,
+        actor: Option<Actor>,
+    ) -> Result<Option<View>, Refusal> {
+        let (mut loaded, known) = self.load(id).await?;
+        let decided = step(&known.saga, &loaded.instance, input.clone(), now());
+        let output = decided.map_err(|problem| illegal(&problem))?;
+        if output.events.is_empty() {
+            return Ok(Some(View::of(id, &known, &loaded)));
+        }
+        let owned = self.shards.owned(id);
+        let inbox = match &owned {
+            Some(_) => match self.reserve(id)? {
+                Some(inbox) => Some(inbox),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let beginning = Arc::clone(&loaded.beginning);
+        let writing = Writing {
+            id,
+            beginning: &beginning,
+            first: false,
+            events: &output.events,
+            server: owned.as_ref().map(|_| self.server),
+            told: true,
+            actor,
+        };
+        let condition = unchanged(&[id], loaded.last);
+        let appended = append(self.store.log(), writing.to_events(), condition).await;
+        if appended.is_err() && inbox.is_some() {
+            self.let_go(id, &beginning, false);
+        }
+        loaded.last = match appended {
+            Ok(position) => position,
+            Err(Failed::Stale) => return Ok(None),
+            Err(Failed::Log(refusal)) => return Err(refusal),
+        };
+        output.events.iter().for_each(|event| loaded.instance.apply(event));
+        let view = View::of(id, &known, &loaded);
+        if let (Some(inbox), Some(stop)) = (inbox, owned) {
+            self.run(id, &known, loaded, inbox, stop, GoOn::With(output.calls));
+        }
+        Ok(Some(view))
+    }
+
+    pub(super) fn handle(&self, id: SagaId) -> Option<Handle> {
+        self.running().get(&id).cloned()
+    }
+
+    pub(super) fn running(&self) -> MutexGuard<'_, HashMap<SagaId, Handle>> {
+        // Whoever panicked has changed a single entry at most.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a place among the sagas that run comes with.
+pub(super) struct Inbox {
+    inbox: mpsc::Receiver<Ask>,
+    room: tokio::sync::OwnedSemaphorePermit,
+}

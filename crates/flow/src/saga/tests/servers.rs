@@ -1,0 +1,70 @@
+//! Several servers on one log.
+
+use super::*;
+
+fn server(number: u8, leases: &MemoryLeases) -> SagaOptions {
+    SagaOptions { leases: Some(Arc::new(leases.clone())), server: ServerId::from_bytes([number; 16]) }
+}
+
+async fn started(fixture: &Fixture, shop: &Arc<Shop>, options: SagaOptions) -> Sagas {
+    let participants: Arc<dyn Participants> = Arc::clone(shop) as _;
+    Sagas::start(&fixture.store, participants, options).await.unwrap()
+}
+
+#[tokio::test]
+async fn any_server_starts_and_changes_sagas_and_one_runs_them() {
+    let (fixture, shop, leases) = (Fixture::new(), Arc::new(Shop::default()), MemoryLeases::default());
+    let owner = started(&fixture, &shop, server(1, &leases)).await;
+    let steps = json!({"steps": [
+        call("order", &[], "compensatable"),
+        {"name": "approval", "after": ["order"], "work": {"signal": {"name": "approved"}}},
+    ]});
+    owner.define(saga("order", steps), false, None).await.unwrap();
+    let other = started(&fixture, &shop, server(2, &leases)).await;
+    let name = SagaName::new("order").unwrap();
+    while other.shared.definitions.get(&Namespace::default(), &name).is_none() {
+        tokio::task::yield_now().await;
+    }
+    let id = other.begin(begin("order", None)).await.unwrap().view.id;
+    shop.called("order", Direction::Do).await;
+    let signal = Input::Signal { name: SignalName::new("approved").unwrap(), data: Data::new("1") };
+    other.tell(id, signal, None).await.unwrap();
+    assert_eq!(end_of(&other, id).await.instance.status(), Status::Completed);
+    assert_eq!(other.running(), 0);
+}
+
+#[tokio::test]
+async fn the_sagas_of_a_server_that_is_gone_go_on_at_another() {
+    let (fixture, shop, leases) = (Fixture::new(), Arc::new(Shop::default()), MemoryLeases::default());
+    let owner = started(&fixture, &shop, server(1, &leases)).await;
+    owner.define(five(), false, None).await.unwrap();
+    shop.order("stock/do", &[Order::Swallow]);
+    let id = owner.begin(begin("order", None)).await.unwrap().view.id;
+    shop.called("stock", Direction::Do).await;
+    let other = started(&fixture, &shop, server(2, &leases)).await;
+    owner.stop().await;
+    assert_eq!(end_of(&other, id).await.instance.status(), Status::Completed);
+    assert_eq!(shop.done(id).len(), 5);
+}
+
+#[tokio::test]
+async fn of_two_servers_that_both_believe_to_own_a_saga_one_is_refused_each_time() {
+    let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
+    // Neither asks for a lease, so both take everything.
+    let one = started(&fixture, &shop, alone()).await;
+    one.define(five(), false, None).await.unwrap();
+    for number in 0..20_u8 {
+        shop.order(["order/do", "payment/do", "mail/do"][usize::from(number) % 3], &[Order::Swallow]);
+        let id = one.begin(begin("order", None)).await.unwrap().view.id;
+        let options = SagaOptions { leases: None, server: ServerId::from_bytes([number + 2; 16]) };
+        let two = started(&fixture, &shop, options).await;
+        if number % 2 == 0 {
+            // Refused, as the other has appended since, it reads again and repeats what it does not know of.
+            _ = one.tell(id, Input::Cancel { cause: Cause::Cancelled }, None).await;
+        }
+        let view = end_of(&two, id).await;
+        let done = shop.done(id).len();
+        assert_eq!(done, if view.instance.ended() == Some(End::Completed) { 5 } else { 0 });
+        two.stop().await;
+    }
+}
