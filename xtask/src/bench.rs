@@ -7,6 +7,7 @@ mod envoy;
 mod log;
 mod platform;
 mod proxy;
+mod saga;
 
 use crate::shell::Outcome;
 use clap::{Args, Subcommand};
@@ -29,6 +30,11 @@ enum What {
     Proxy(proxy::Options),
     /// The log beside a bare segment log, JetStream and Redis: appends, replay, single streams, bytes written, opening
     Log(log::Options),
+    /// Sagas of three steps beside Restate: how many a second, how long one takes, memory
+    Saga(saga::Options),
+    /// The services that take part in the sagas of that
+    #[command(hide = true)]
+    Participant,
     /// The server that a data plane follows while it is measured
     #[command(hide = true)]
     Server(proxy::server::Options),
@@ -85,6 +91,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
         What::Platform => runtime.block_on(platform::measure())?,
         What::Proxy(options) => runtime.block_on(proxy::measure(options))?,
         What::Log(options) => log::measure(options)?,
+        What::Saga(options) => runtime.block_on(saga::measure(options))?,
+        What::Participant => return runtime.block_on(saga::participant::serve()),
         What::Server(options) => return runtime.block_on(proxy::server::serve(options)),
     };
     if options.json {

@@ -47,7 +47,11 @@ pub(crate) struct Urls {
 impl System {
     /// Starts a copy of the shop in a fresh folder and waits until all of it is healthy.
     pub(crate) async fn start(name: &str, profile: &str, ports: Ports) -> Outcome<Self> {
-        let folder = fresh_copy_of_the_shop(name)?;
+        Self::start_in(&fresh_copy_of_the_shop(name)?, profile, ports).await
+    }
+
+    /// Starts what the manifest in a folder says, and waits until all of it is healthy.
+    pub(crate) async fn start_in(folder: &Path, profile: &str, ports: Ports) -> Outcome<Self> {
         let data = folder.join(".tenon");
         let program = programs(profile)?.join("tenon");
         let mut command = Command::new(&program);
@@ -69,8 +73,23 @@ impl System {
 
     /// `GET` on the API.
     pub(crate) async fn api(&self, path: &str) -> Answer {
+        self.ask("GET", path, None).await
+    }
+
+    /// Any call of the API with a body.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.ask(method, path, Some(body)).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let bearer = format!("Bearer {}", self.token);
-        self.http.send("GET", &format!("{}{path}", self.urls.api), &[("authorization", &bearer)], None).await
+        let url = format!("{}{path}", self.urls.api);
+        self.http.send(method, &url, &[("authorization", &bearer)], body).await
+    }
+
+    /// What opens the API.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// A `tenon` command on this system; answers with what it prints.

@@ -9,6 +9,7 @@ mod events;
 mod peers;
 mod remote;
 mod report;
+mod saga;
 mod tenon;
 
 use clap::Parser;
@@ -113,6 +114,23 @@ enum Task {
     TenonOpen {
         folder: PathBuf,
     },
+    /// Keep sagas of three steps running, whose steps are functions
+    SagaRun {
+        folder: PathBuf,
+        callers: u64,
+        seconds: f64,
+    },
+    /// Run so many sagas to their end, and leave others that wait
+    SagaFill {
+        folder: PathBuf,
+        finished: u64,
+        waiting: u64,
+    },
+    /// Take up the sagas that run
+    SagaOpen {
+        folder: PathBuf,
+        running: usize,
+    },
     /// Read single streams
     TenonStreams {
         folder: PathBuf,
@@ -165,6 +183,9 @@ async fn run(Cli { streams, task }: Cli) -> Outcome<report::Report> {
             consume::fan_out(&folder, types, each, per_second, span(seconds)).await
         }
         Task::TenonCompress { folder } => tenon::compress(&folder).await,
+        Task::SagaRun { folder, callers, seconds } => saga::run(&folder, callers, span(seconds)).await,
+        Task::SagaFill { folder, finished, waiting } => saga::fill(&folder, finished, waiting).await,
+        Task::SagaOpen { folder, running } => saga::open(&folder, running).await,
         Task::TenonOpen { folder } => tenon::open(&folder).await,
         Task::TenonStreams { folder, warm } => tenon::streams(&folder, streams, warm).await,
     }

@@ -15,6 +15,7 @@ pub mod events;
 pub mod kit;
 pub mod projection;
 pub mod remote;
+pub mod saga;
 pub mod subscriber;
 
 #[cfg(test)]

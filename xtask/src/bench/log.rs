@@ -41,6 +41,19 @@ pub(super) fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Builds the program that does the work; where it is, and a folder for data.
+pub(super) fn built() -> Outcome<(PathBuf, PathBuf)> {
+    let home = target()?.join("bench-log");
+    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--quiet", "--manifest-path"])
+        .arg(root().join("bench").join("log").join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&home))?;
+    let folder = home.join("data");
+    std::fs::create_dir_all(&folder)?;
+    Ok((home.join("release").join("tenon-bench-log"), folder))
+}
+
 struct Bench<'a> {
     options: &'a Options,
     program: PathBuf,
@@ -49,15 +62,8 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(options: &'a Options) -> Outcome<Self> {
-        let home = target()?.join("bench-log");
-        run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--release", "--quiet", "--manifest-path"])
-            .arg(root().join("bench").join("log").join("Cargo.toml"))
-            .arg("--target-dir")
-            .arg(&home))?;
-        let folder = home.join("data");
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self { options, program: home.join("release").join("tenon-bench-log"), folder })
+        let (program, folder) = built()?;
+        Ok(Self { options, program, folder })
     }
 
     fn wants(&self, row: &str) -> bool {
@@ -307,7 +313,7 @@ fn number(report: &Value, name: &str) -> f64 {
     report[name].as_f64().unwrap_or(f64::NAN)
 }
 
-fn remove(folder: &Path) -> Outcome {
+pub(super) fn remove(folder: &Path) -> Outcome {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

@@ -76,7 +76,7 @@ async fn settle() {
 }
 
 /// The platform's own processes: the supervisor and those of its children that run this program.
-fn roles(system: &System) -> Outcome<Vec<(&'static str, u32)>> {
+pub(super) fn roles(system: &System) -> Outcome<Vec<(&'static str, u32)>> {
     let supervisor = system.supervisor_pid();
     let mut found = vec![("supervisor", supervisor)];
     for pid in children(supervisor)? {
@@ -118,7 +118,7 @@ fn scan_for_children(parent: u32) -> Outcome<String> {
 }
 
 /// The proportional set size, so that pages which processes share are counted once.
-fn mebibytes(pid: u32) -> Outcome<f64> {
+pub(super) fn mebibytes(pid: u32) -> Outcome<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("smaps_rollup has no Pss")?;
     let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
