@@ -25,7 +25,8 @@ impl Between {
     fn start(url: &str) -> (Self, String) {
         let folder = tempfile::tempdir().unwrap();
         let (front, real) = url.split_once("&host=").unwrap();
-        let real = Path::new(real).join(".s.PGSQL.5432");
+        let (real, port) = real.split_once("&port=").unwrap();
+        let real = Path::new(real).join(format!(".s.PGSQL.{port}"));
         let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
         let cut = Arc::new(AtomicU8::new(NOT));
         let cutting = Arc::clone(&cut);
