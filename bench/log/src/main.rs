@@ -7,6 +7,7 @@ mod bare;
 mod consume;
 mod events;
 mod peers;
+mod postgres;
 mod remote;
 mod report;
 mod saga;
@@ -114,6 +115,14 @@ enum Task {
     TenonOpen {
         folder: PathBuf,
     },
+    /// The same in PostgreSQL, in a server of its own
+    PostgresAppend {
+        callers: usize,
+        seconds: f64,
+    },
+    PostgresReplay {
+        seconds: f64,
+    },
     /// Keep sagas of three steps running, whose steps are functions
     SagaRun {
         folder: PathBuf,
@@ -183,6 +192,8 @@ async fn run(Cli { streams, task }: Cli) -> Outcome<report::Report> {
             consume::fan_out(&folder, types, each, per_second, span(seconds)).await
         }
         Task::TenonCompress { folder } => tenon::compress(&folder).await,
+        Task::PostgresAppend { callers, seconds } => postgres::append(callers, span(seconds), streams).await,
+        Task::PostgresReplay { seconds } => postgres::replay(span(seconds), streams).await,
         Task::SagaRun { folder, callers, seconds } => saga::run(&folder, callers, span(seconds)).await,
         Task::SagaFill { folder, finished, waiting } => saga::fill(&folder, finished, waiting).await,
         Task::SagaOpen { folder, running } => saga::open(&folder, running).await,

@@ -159,6 +159,13 @@ fn segments(folder: &Path) -> Outcome<(u64, u64)> {
 /// Reads everything, page by page.
 pub(crate) async fn replay(folder: &Path) -> Outcome<Report> {
     let (log, _) = SegmentLog::open(folder)?;
+    let report = replay_of(&log.clone().into_log()).await;
+    log.close().await;
+    report
+}
+
+/// The same of any log.
+pub(crate) async fn replay_of(log: &Arc<dyn Log>) -> Outcome<Report> {
     let begun = Instant::now();
     let (mut count, mut bytes, mut from) = (0, 0, Position::START);
     loop {
@@ -170,9 +177,7 @@ pub(crate) async fn replay(folder: &Path) -> Outcome<Report> {
             break;
         }
     }
-    let report = Report { stored: bytes, ..Report::of(count, begun.elapsed()) };
-    log.close().await;
-    Ok(report)
+    Ok(Report { stored: bytes, ..Report::of(count, begun.elapsed()) })
 }
 
 /// Compresses the sealed segments of a log; tells the bytes of all segments before and after.

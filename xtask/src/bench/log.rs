@@ -32,6 +32,7 @@ const REMOTE: &[(&str, f64)] = &[("JetStream, not synced", 1.5), ("Redis", 1.3)]
 pub(super) fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     let bench = Bench::new(options)?;
     let mut figures = bench.appends()?;
+    figures.extend(bench.postgres()?);
     figures.extend(bench.replay()?);
     figures.extend(bench.large()?);
     figures.extend(bench.bytes()?);
@@ -131,6 +132,27 @@ impl<'a> Bench<'a> {
                 figures.extend(ratios(&format!("{row}, gRPC"), &rates, REMOTE));
             }
         }
+        Ok(figures)
+    }
+
+    /// The log in PostgreSQL, which has no goals of its own.
+    fn postgres(&self) -> Outcome<Vec<Figure>> {
+        if !self.wants("PostgreSQL") {
+            return Ok(Vec::new());
+        }
+        crate::prepare::postgres()?;
+        let rates = |arguments: &[&str]| -> Outcome<Vec<f64>> {
+            (0..self.rounds().min(3)).map(|_| Ok(number(&self.ask(arguments)?, "per_second"))).collect()
+        };
+        let mut figures = Vec::new();
+        for in_flight in ["1", "64", "1024"] {
+            let row = format!("append, one event each, {in_flight} in flight, Tenon, in PostgreSQL");
+            let rates = rates(&["postgres-append", in_flight, self.seconds()])?;
+            figures.push(Figure::plain(row, 0.0, "/s").over_rounds(rates));
+        }
+        let rates = rates(&["postgres-replay", self.seconds()])?;
+        let rates = rates.into_iter().map(|rate| rate / 1e6).collect();
+        figures.push(Figure::plain("replay, Tenon, in PostgreSQL", 0.0, "M/s").over_rounds(rates));
         Ok(figures)
     }
 

@@ -1,0 +1,34 @@
+//! Tenon's log in PostgreSQL: a private server of Debian's package with its usual settings, so every commit is synced.
+
+use crate::report::Report;
+use crate::{Outcome, tenon};
+use std::sync::Arc;
+use std::time::Duration;
+use tenon_backends::testing::PrivateServer;
+use tenon_backends::{PostgresLog, PostgresOptions};
+use tenon_store::Log;
+
+/// A server with an empty log.
+async fn start() -> Outcome<(PrivateServer, Arc<dyn Log>)> {
+    let server = tokio::task::spawn_blocking(PrivateServer::start).await??;
+    let url = server.database();
+    let log = PostgresLog::open(&url, PostgresOptions::default()).await?;
+    Ok((server, log.into_log()))
+}
+
+/// So many callers, each of which appends one event after the other.
+pub(crate) async fn append(callers: usize, span: Duration, streams: u64) -> Outcome<Report> {
+    let (_server, log) = start().await?;
+    let report = tenon::append_to(&log, callers, span, streams).await;
+    log.close().await;
+    report
+}
+
+/// Reads everything that was appended in so long.
+pub(crate) async fn replay(span: Duration, streams: u64) -> Outcome<Report> {
+    let (_server, log) = start().await?;
+    tenon::append_to(&log, 4_096, span, streams).await?;
+    let report = tenon::replay_of(&log).await;
+    log.close().await;
+    report
+}
