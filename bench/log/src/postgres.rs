@@ -19,16 +19,12 @@ async fn start() -> Outcome<(PrivateServer, Arc<dyn Log>)> {
 /// So many callers, each of which appends one event after the other.
 pub(crate) async fn append(callers: usize, span: Duration, streams: u64) -> Outcome<Report> {
     let (_server, log) = start().await?;
-    let report = tenon::append_to(&log, callers, span, streams).await;
-    log.close().await;
-    report
+    tenon::append_to(&log, callers, span, streams).await
 }
 
 /// Reads everything that was appended in so long.
 pub(crate) async fn replay(span: Duration, streams: u64) -> Outcome<Report> {
     let (_server, log) = start().await?;
     tenon::append_to(&log, 4_096, span, streams).await?;
-    let report = tenon::replay_of(&log).await;
-    log.close().await;
-    report
+    tenon::replay_of(&log).await
 }

@@ -213,11 +213,10 @@ services:
 /// Three calls, each of which waits for the one before and is given what that answered.
 async fn define(system: &System) -> Outcome {
     let step = |name: &str, after: &[&str], input: Value| {
-        let call =
-            json!({"service": "trip", "method": "POST", "path": format!("/{name}"), "timeout_ms": 5_000});
-        let mut undo = call.clone();
-        undo["path"] = json!(format!("/undo-{name}"));
-        json!({"name": name, "after": after, "work": {"call": call}, "input": input, "undo": {"call": undo}})
+        let action = |path: String| json!({"service": "trip", "method": "POST", "path": path});
+        let call = json!({"action": action(format!("/{name}")), "timeout_ms": 5_000});
+        let undo = json!({"action": action(format!("/undo-{name}")), "timeout_ms": 5_000});
+        json!({"name": name, "after": after, "work": {"call": call}, "input": input, "undo": undo})
     };
     let steps = [
         step("order", &[], json!({"number": "input.number"})),
