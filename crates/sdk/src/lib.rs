@@ -1,4 +1,5 @@
-//! What a Rust service links: deciders, projections, and a client of the event store. Usable with no platform running.
+//! What a Rust service links: deciders, projections, a client of the event store, and a service's side of sagas. Usable with
+//! no platform running.
 //!
 //! A service writes its rules as a [`Decider`], pure and synchronous, and its events as an enum ([`Events`]). On
 //! any log (in memory, segment files, PostgreSQL, a server) [`Aggregates`] then load, command and look back.
