@@ -29,7 +29,7 @@ impl InvalidName {
     }
 }
 
-/// An immutable text with a validated form.
+/// An immutable text with a validated form. Where it is used, `Text`, `InvalidName`, `Borrow` and `fmt` must be known.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $check:expr) => {
         $(#[$doc])*
@@ -79,6 +79,8 @@ macro_rules! text_id {
         }
     };
 }
+
+pub(crate) use text_id;
 
 text_id! {
     /// The name of a service within its namespace: a DNS label (RFC 1123), lower case.

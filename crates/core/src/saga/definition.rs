@@ -1,10 +1,12 @@
 //! What a saga is, as data.
 
 use super::shape::StepSet;
-use crate::id::{InvalidName, Namespace, ServiceRef};
+use crate::Text;
+use crate::id::{InvalidName, Namespace, ServiceRef, text_id};
 use crate::manifest::{HttpMethod, PathPattern};
 use crate::priority::Priority;
 use crate::retry::{Backoff, Delay, Jitter};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -197,67 +199,17 @@ pub struct Data(Arc<str>);
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub [u8; 16]);
 
-macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $check:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// Reads and checks a text.
-            ///
-            /// # Errors
-            /// [`InvalidName`] says what form is expected.
-            pub fn new(text: &str) -> Result<Self, InvalidName> {
-                let check: fn(&str) -> Result<(), &'static str> = $check;
-                check(text).map_err(|problem| InvalidName::new($kind, text, problem))?;
-                Ok(Self(text.into()))
-            }
-
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
-            }
-        }
-
-        impl std::borrow::Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = InvalidName;
-            fn from_str(text: &str) -> Result<Self, InvalidName> {
-                Self::new(text)
-            }
-        }
-    };
-}
-
-name! {
+text_id! {
     /// The name of a saga within its namespace: a DNS label.
     SagaName, "saga name", crate::id::dns_label
 }
 
-name! {
+text_id! {
     /// The name of a step, as expressions use it: 1 to 63 of `a-z 0-9 _`, the first a letter.
     StepName, "step name", identifier
 }
 
-name! {
+text_id! {
     /// The name of a signal: 1 to 63 of `a-z 0-9 _`, the first a letter.
     SignalName, "signal name", identifier
 }
