@@ -13,7 +13,7 @@ use tenon_core::{Namespace, ServerId};
 use tenon_flow::saga::participants::{Called, Participants, Request};
 use tenon_flow::saga::{Begin, SagaOptions, Sagas};
 use tenon_flow::{EventStore, EventStoreOptions};
-use tenon_store::{BoxFuture, SegmentLog};
+use tenon_store::{BoxFuture, SegmentLog, system_clock};
 
 /// How long a saga may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl Driven {
     async fn open(folder: &Path) -> Outcome<Self> {
         let (log, _) = SegmentLog::open(folder)?;
         let store = EventStore::new(log.clone().into_log(), EventStoreOptions::default());
-        let options = SagaOptions { leases: None, server: ServerId::from_bytes([1; 16]) };
+        let options = SagaOptions { leases: None, server: ServerId::from_bytes([1; 16]), clock: system_clock() };
         let sagas = Sagas::start(&store, Arc::new(Yes), options).await.map_err(|it| it.to_string())?;
         Ok(Self { log, sagas })
     }

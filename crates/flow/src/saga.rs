@@ -44,11 +44,11 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tenon_api::saga::Beginning;
 use tenon_core::saga::{Definition, End, Illegal, Input, Instance, Saga, SagaName, Version};
-use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId, Timestamp};
-use tenon_store::Leases;
+use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId};
+use tenon_store::{Clock, Leases};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use turns::Turns;
@@ -78,6 +78,8 @@ pub struct SagaOptions {
     pub leases: Option<Arc<dyn Leases>>,
     /// This server.
     pub server: ServerId,
+    /// By what sagas know how late it is. It must go as fast as timers do.
+    pub clock: Clock,
 }
 
 /// Sagas on an event store. Clones share them.
@@ -91,6 +93,7 @@ struct Shared {
     definitions: Definitions,
     participants: Arc<dyn Participants>,
     server: ServerId,
+    clock: Clock,
     running: Mutex<HashMap<SagaId, Handle>>,
     turns: Mutex<Turns>,
     shards: Shards,
@@ -187,6 +190,7 @@ impl Sagas {
             definitions,
             participants,
             server: options.server,
+            clock: options.clock,
             running: Mutex::default(),
             turns: Mutex::default(),
             shards: Shards::default(),
@@ -330,11 +334,6 @@ impl fmt::Debug for Sagas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sagas").field("running", &self.running()).finish_non_exhaustive()
     }
-}
-
-/// The time by this machine's clock.
-fn now() -> Timestamp {
-    Timestamp::ZERO.after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn no_such(id: SagaId) -> Refusal {

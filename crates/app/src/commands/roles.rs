@@ -24,7 +24,7 @@ use tenon_flow::vault::{KeyRing, Vault, VaultError};
 use tenon_flow::{Bus, BusOptions, EventStore, EventStoreOptions, SagaOptions, Sagas};
 use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
-use tenon_store::Log;
+use tenon_store::{Log, system_clock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,7 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
         .await
         .map_err(|refusal| Failure::new(refusal.code, refusal.detail))?;
     let (found, reached) = Reached::soon();
-    let driving = SagaOptions { leases: log.leases(), server: driving.server };
+    let driving = SagaOptions { leases: log.leases(), server: driving.server, clock: system_clock() };
     let sagas = Sagas::start(&events, Arc::new(OverHttp(reached)), driving)
         .await
         .map_err(|refusal| Failure::new(refusal.code, refusal.detail))?;

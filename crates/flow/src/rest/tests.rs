@@ -56,7 +56,11 @@ impl Api {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let bus = Bus::start(&fixture.store, BusOptions::default()).await.unwrap();
-        let options = SagaOptions { leases: None, server: BusOptions::default().server };
+        let options = SagaOptions {
+            leases: None,
+            server: BusOptions::default().server,
+            clock: tenon_store::system_clock(),
+        };
         let sagas = Sagas::start(&fixture.store, std::sync::Arc::new(sagas::Willing), options).await.unwrap();
         let router =
             fixture.store.router().merge(bus.router()).merge(sagas.router()).layer(Extension(caller));

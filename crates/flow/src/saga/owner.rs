@@ -126,6 +126,7 @@ async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: duty::OnDuty) {
             let taken = take_up(&shared, &numbers);
             tokio::pin!(taken);
             let failed = tokio::select! {
+                biased;
                 taken = &mut taken => taken.err(),
                 _ = on_duty.wait_for(|on_duty| !on_duty) => None,
             };

@@ -5,10 +5,10 @@ use super::expressions::Scope;
 use super::journal::{Failed, Found, Loaded, Writing, append_at_last, load, unchanged};
 use super::names::{child_key, span};
 use super::participants::{Called, Request};
-use super::{Shared, View, now};
+use super::{Shared, View};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_core::saga::{
@@ -59,7 +59,7 @@ type Calls = FuturesUnordered<BoxFuture<'static, (Token, Option<Called>)>>;
 #[derive(Default)]
 struct UnderWay {
     calls: Calls,
-    ends: HashMap<Token, CancellationToken>,
+    ends: BTreeMap<Token, CancellationToken>,
 }
 
 /// What happens next to a saga.
@@ -103,15 +103,17 @@ impl Runner {
         let wake = self.at.instance.wake_at();
         let sleep = async {
             match wake {
-                Some(at) => tokio::time::sleep(at.since(now())).await,
+                Some(at) => tokio::time::sleep(at.since(self.shared.now())).await,
                 None => std::future::pending().await,
             }
         };
+        // What is due comes before what is asked, so that whoever asks all the time holds nothing up.
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Next::Stop,
+            () = sleep => Next::Time,
             Some((token, called)) = under_way.calls.next() => Next::Called(token, called),
             ask = self.inbox.recv() => ask.map_or(Next::Stop, Next::Asked),
-            () = sleep => Next::Time,
         }
     }
 
@@ -150,7 +152,7 @@ impl Runner {
         under_way: &mut UnderWay,
     ) -> Result<Result<(), Illegal>, Refusal> {
         loop {
-            let output = match step(&self.known.saga, &self.at.instance, input.clone(), now()) {
+            let output = match step(&self.known.saga, &self.at.instance, input.clone(), self.shared.now()) {
                 Ok(output) => output,
                 Err(illegal) => return Ok(Err(illegal)),
             };
@@ -290,7 +292,7 @@ impl Runner {
             input,
             priority: self.known.saga.definition().priority,
             parent: Parent { trace: self.at.beginning.trace, span: 1, flags: 1 },
-            within: due.map_or(UNBOUNDED, |due| due.since(now())),
+            within: due.map_or(UNBOUNDED, |due| due.since(self.shared.now())),
         };
         request.parent.span = span(self.id, &format!("{}/{}", request.key(), token.attempt));
         let participants = Arc::clone(&self.shared.participants);

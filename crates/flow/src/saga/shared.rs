@@ -6,14 +6,14 @@ use super::runner::{self, Ask, GoOn, Runner};
 use super::turns::Turns;
 use super::{
     Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MAX_RUNNING, MOST_ATTEMPTS, Shared, View,
-    illegal, invalid, names, no_such, now,
+    illegal, invalid, names, no_such,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
 use tenon_core::saga::{Data, Input, start, step};
-use tenon_core::{Actor, Code, Position, Refusal, SagaId};
+use tenon_core::{Actor, Code, Position, Refusal, SagaId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +89,7 @@ impl Shared {
         };
         let seed = names::seed(id);
         let begins = tenon_core::saga::Beginning { version: known.version, input, seed, queued };
-        let (instance, output) = start(&known.saga, begins, now());
+        let (instance, output) = start(&known.saga, begins, self.now());
         let writing = Writing {
             id,
             beginning,
@@ -220,6 +220,7 @@ impl Shared {
                 }
             };
             tokio::select! {
+                biased;
                 () = look => {}
                 () = tokio::time::sleep_until(ends) => {}
                 () = self.stop.cancelled() => {}
@@ -260,7 +261,7 @@ impl Shared {
         actor: Option<Actor>,
     ) -> Result<Option<View>, Refusal> {
         let (mut loaded, known) = self.load(id).await?;
-        let decided = step(&known.saga, &loaded.instance, input.clone(), now());
+        let decided = step(&known.saga, &loaded.instance, input.clone(), self.now());
         let output = decided.map_err(|problem| illegal(&problem))?;
         if output.events.is_empty() {
             return Ok(Some(View::of(id, &known, &loaded)));
@@ -299,6 +300,11 @@ impl Shared {
             self.run(id, &known, loaded, inbox, stop, GoOn::With(output.calls));
         }
         Ok(Some(view))
+    }
+
+    /// How late it is.
+    pub(super) fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     pub(super) fn handle(&self, id: SagaId) -> Option<Handle> {

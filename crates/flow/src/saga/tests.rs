@@ -4,10 +4,12 @@ use crate::testing::Fixture;
 use serde_json::json;
 use std::collections::BTreeMap;
 use tenon_api::system::SagaDoc;
+use tenon_core::Timestamp;
 use tenon_core::saga::barrier::{Ask as Asked, Record, Verdict, arrive, settle};
 use tenon_core::saga::{Cause, Data, Direction, Event, Operator, Outcome, SignalName, Status};
 use tenon_store::lease::MemoryLeases;
 use tenon_store::log::BoxFuture;
+use tenon_store::system_clock;
 
 mod crashes;
 mod servers;
@@ -163,7 +165,7 @@ pub(super) fn begin(name: &str, key: Option<&str>) -> Begin {
 }
 
 pub(super) fn alone() -> SagaOptions {
-    SagaOptions { leases: None, server: ServerId::from_bytes([1; 16]) }
+    SagaOptions { leases: None, server: ServerId::from_bytes([1; 16]), clock: system_clock() }
 }
 
 pub(super) async fn driven(fixture: &Fixture, shop: &Arc<Shop>) -> Sagas {

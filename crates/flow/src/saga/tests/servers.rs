@@ -3,7 +3,11 @@
 use super::*;
 
 fn server(number: u8, leases: &MemoryLeases) -> SagaOptions {
-    SagaOptions { leases: Some(Arc::new(leases.clone())), server: ServerId::from_bytes([number; 16]) }
+    SagaOptions {
+        leases: Some(Arc::new(leases.clone())),
+        server: ServerId::from_bytes([number; 16]),
+        ..alone()
+    }
 }
 
 async fn started(fixture: &Fixture, shop: &Arc<Shop>, options: SagaOptions) -> Sagas {
@@ -56,7 +60,7 @@ async fn of_two_servers_that_both_believe_to_own_a_saga_one_is_refused_each_time
     for number in 0..20_u8 {
         shop.order(["order/do", "payment/do", "mail/do"][usize::from(number) % 3], &[Order::Swallow]);
         let id = one.begin(begin("order", None)).await.unwrap().view.id;
-        let options = SagaOptions { leases: None, server: ServerId::from_bytes([number + 2; 16]) };
+        let options = SagaOptions { server: ServerId::from_bytes([number + 2; 16]), ..alone() };
         let two = started(&fixture, &shop, options).await;
         if number % 2 == 0 {
             // Refused, as the other has appended since, it reads again and repeats what it does not know of.
