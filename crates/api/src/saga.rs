@@ -13,7 +13,7 @@ use prost::Message;
 use tenon_core::saga::{Definition, Event, SagaName, Version};
 use tenon_core::{Namespace, SagaId, ServerId};
 
-/// An event about sagas, in the log.
+/// An event about what sagas there are, in the log.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// A version of a definition, of which sagas begin from now on.
@@ -32,8 +32,6 @@ pub enum Record {
         /// The name.
         name: SagaName,
     },
-    /// What happened to one saga.
-    Progress(Box<Progress>),
 }
 
 /// What happened to one saga.
@@ -82,9 +80,9 @@ pub enum RecordError {
 }
 
 /// The type of events that define a saga.
-pub const DEFINED: &str = "tenon.saga.SagaDefined.v1";
+const DEFINED: &str = "tenon.saga.SagaDefined.v1";
 /// The type of events after which no more sagas of a name begin.
-pub const RETIRED: &str = "tenon.saga.SagaRetired.v1";
+const RETIRED: &str = "tenon.saga.SagaRetired.v1";
 /// The type of a saga's first event.
 pub const STARTED: &str = "tenon.saga.SagaStarted.v1";
 /// The type of events by which a saga goes on.
@@ -95,23 +93,24 @@ pub const TOLD: &str = "tenon.saga.SagaTold.v1";
 pub const ENDED: &str = "tenon.saga.SagaEnded.v1";
 
 impl Record {
-    /// The payload.
-    pub fn encode(&self) -> Bytes {
+    /// The type and the payload.
+    pub fn encode(&self) -> (&'static str, Bytes) {
         match self {
-            Self::Defined { version, definition, declared } => v1::SagaDefined {
-                version: Bytes::copy_from_slice(&version.0),
-                namespace: definition.namespace.to_string(),
-                name: definition.name.to_string(),
-                definition: written(definition),
-                declared: *declared,
+            Self::Defined { version, definition, declared } => {
+                let message = v1::SagaDefined {
+                    version: Bytes::copy_from_slice(&version.0),
+                    namespace: definition.namespace.to_string(),
+                    name: definition.name.to_string(),
+                    definition: written(definition),
+                    declared: *declared,
+                };
+                (DEFINED, message.encode_to_vec().into())
             }
-            .encode_to_vec(),
             Self::Retired { namespace, name } => {
-                v1::SagaRetired { namespace: namespace.to_string(), name: name.to_string() }.encode_to_vec()
+                let message = v1::SagaRetired { namespace: namespace.to_string(), name: name.to_string() };
+                (RETIRED, message.encode_to_vec().into())
             }
-            Self::Progress(progress) => progress.message().encode_to_vec(),
         }
-        .into()
     }
 
     /// Reads what [`Record::encode`] wrote.
@@ -133,7 +132,6 @@ impl Record {
                 let namespace = parsed("namespace", &message.namespace)?;
                 Ok(Self::Retired { namespace, name: parsed("name", &message.name)? })
             }
-            STARTED | STEPPED | TOLD | ENDED => Ok(Self::Progress(Box::new(Progress::decode(payload)?))),
             other => Err(RecordError::UnknownType(other.to_owned())),
         }
     }

@@ -11,6 +11,7 @@
 
 pub mod bus;
 mod events;
+mod folded;
 mod grpc;
 mod rest;
 mod router;

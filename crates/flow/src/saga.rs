@@ -43,7 +43,7 @@ use runner::Ask;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
 use tenon_core::saga::{Definition, End, Illegal, Input, Instance, Saga, SagaName, Version};
@@ -106,8 +106,16 @@ struct Shared {
 #[derive(Clone)]
 struct Handle {
     asks: mpsc::Sender<Ask>,
-    /// Cancelled when it no longer runs here.
-    over: CancellationToken,
+    over: Over,
+}
+
+/// That a saga no longer runs here, and how it was then.
+#[derive(Clone, Default)]
+struct Over {
+    /// Cancelled as soon as that is so.
+    gone: CancellationToken,
+    /// How it ended, if it has: whoever waits for it need not read it from the log.
+    ended: Arc<OnceLock<View>>,
 }
 
 /// How a saga begins.

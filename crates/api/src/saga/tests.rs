@@ -100,9 +100,10 @@ proptest! {
 
     #[test]
     fn bytes_that_are_no_record_are_an_error_or_a_record(bytes: Vec<u8>) {
-        for of in [DEFINED, RETIRED, STARTED, STEPPED, TOLD, ENDED] {
+        for of in [DEFINED, RETIRED] {
             _ = Record::decode(of, &bytes);
         }
+        _ = Progress::decode(&bytes);
     }
 }
 

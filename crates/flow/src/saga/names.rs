@@ -81,14 +81,6 @@ pub(super) fn id_of(stream: &StreamName) -> Option<SagaId> {
     stream.as_str().strip_prefix(RUNS)?.parse().ok()
 }
 
-/// The stream of all definitions.
-pub(super) fn definitions() -> StreamName {
-    match StreamName::new("$tenon/sagas/definitions") {
-        Ok(stream) => stream,
-        Err(_) => unreachable!("the name is a constant"),
-    }
-}
-
 /// The tag of the sagas of a name.
 pub(super) fn tag(namespace: &Namespace, name: &SagaName) -> Tag {
     match Tag::new(&format!("saga:{namespace}/{name}")) {

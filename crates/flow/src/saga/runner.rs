@@ -5,7 +5,7 @@ use super::expressions::Scope;
 use super::journal::{Failed, Found, Loaded, Writing, append_at_last, load, unchanged};
 use super::names::{child_key, span};
 use super::participants::{Called, Request};
-use super::{Shared, View};
+use super::{Over, Shared, View};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::BTreeMap;
@@ -48,6 +48,7 @@ pub(super) struct Runner {
     pub(super) known: Arc<Known>,
     pub(super) at: Loaded,
     pub(super) inbox: mpsc::Receiver<Ask>,
+    pub(super) over: Over,
     /// Cancelled when the saga is no longer this server's.
     pub(super) stop: CancellationToken,
     pub(super) _room: OwnedSemaphorePermit,
@@ -85,6 +86,10 @@ impl Runner {
             tracing::warn!(saga = %self.id, %refusal, "a saga does not go on here");
         }
         self.inbox.close();
+        if self.at.instance.ended().is_some() {
+            // It is set here only.
+            _ = self.over.ended.set(self.view());
+        }
         self.shared.let_go(self.id, &self.at.beginning, self.at.instance.ended().is_some());
         // Whoever asked meanwhile is answered by the log.
     }

@@ -5,8 +5,8 @@ use super::journal::{Failed, Found, Loaded, Writing, append, load, unchanged};
 use super::runner::{self, Ask, GoOn, Runner};
 use super::turns::Turns;
 use super::{
-    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MAX_RUNNING, MOST_ATTEMPTS, Shared, View,
-    illegal, invalid, names, no_such,
+    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MAX_RUNNING, MOST_ATTEMPTS, Over, Shared,
+    View, illegal, invalid, names, no_such,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -134,8 +134,9 @@ impl Shared {
             return Ok(None);
         }
         let (asks, inbox) = mpsc::channel(INBOX);
-        running.insert(id, Handle { asks, over: CancellationToken::new() });
-        Ok(Some(Inbox { inbox, room }))
+        let over = Over::default();
+        running.insert(id, Handle { asks, over: over.clone() });
+        Ok(Some(Inbox { inbox, over, room }))
     }
 
     /// Lets a saga run that has a place.
@@ -148,9 +149,9 @@ impl Shared {
         stop: CancellationToken,
         on: GoOn,
     ) {
-        let Inbox { inbox, room } = inbox;
+        let Inbox { inbox, over, room } = inbox;
         let (shared, known) = (Arc::clone(self), Arc::clone(known));
-        let runner = Runner { shared, id, known, at, inbox, stop, _room: room };
+        let runner = Runner { shared, id, known, at, inbox, over, stop, _room: room };
         tokio::spawn(Box::pin(runner.run(on)));
     }
 
@@ -158,7 +159,7 @@ impl Shared {
     pub(super) fn let_go(self: &Arc<Self>, id: SagaId, of: &Beginning, has_ended: bool) {
         let handle = self.running().remove(&id);
         if let Some(handle) = handle {
-            handle.over.cancel();
+            handle.over.gone.cancel();
         }
         let next = has_ended.then(|| self.turns().leave(id, of)).flatten();
         if let Some(next) = next {
@@ -209,21 +210,26 @@ impl Shared {
         let ends = Instant::now() + within;
         loop {
             let over = self.handle(id).map(|handle| handle.over);
-            let view = self.view(id).await?;
-            if view.instance.ended().is_some() || Instant::now() >= ends || self.stop.is_cancelled() {
-                return Ok(view);
+            if over.is_none() {
+                let view = self.view(id).await?;
+                if view.instance.ended().is_some() || Instant::now() >= ends || self.stop.is_cancelled() {
+                    return Ok(view);
+                }
             }
             let look = async {
-                match over {
-                    Some(over) => over.cancelled().await,
+                match &over {
+                    Some(over) => over.gone.cancelled().await,
                     None => tokio::time::sleep(LOOK_EVERY).await,
                 }
             };
             tokio::select! {
                 biased;
                 () = look => {}
-                () = tokio::time::sleep_until(ends) => {}
-                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep_until(ends) => return self.view(id).await,
+                () = self.stop.cancelled() => return self.view(id).await,
+            }
+            if let Some(view) = over.and_then(|over| over.ended.get().cloned()) {
+                return Ok(view);
             }
         }
     }
@@ -244,7 +250,7 @@ impl Shared {
                     return told;
                 }
                 // It has ended, or is about to begin.
-                handle.over.cancelled().await;
+                handle.over.gone.cancelled().await;
             } else if let Some(view) = self.tell_by_log(id, &input, actor.clone()).await? {
                 return Ok(view);
             }
@@ -324,5 +330,6 @@ impl Shared {
 /// What a place among the sagas that run comes with.
 pub(super) struct Inbox {
     inbox: mpsc::Receiver<Ask>,
+    over: Over,
     room: tokio::sync::OwnedSemaphorePermit,
 }

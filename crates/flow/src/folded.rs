@@ -1,0 +1,223 @@
+//! State that is the fold of one stream of Tenon's own, on every server alike: what subscriptions there are, what sagas.
+//!
+//! Life cycle: [`Folded::start`] reads the stream to its end, and from then on what is appended is folded as it comes, until it
+//! is told to stop. A change is decided on what was folded, and appended on condition that nothing else came to the stream
+//! since; if something did, it is decided anew.
+//!
+//! Left out on purpose: what the events mean ([`Fold`]).
+
+use crate::EventStore;
+use crate::events::error::Error;
+use crate::events::feed::Feed;
+use bytes::Bytes;
+use std::fmt::Display;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tenon_core::{Actor, Code, EventType, Namespace, Position, Refusal, StreamName};
+use tenon_store::log::Changed;
+use tenon_store::{AppendError, Condition, Direction, Event, NewEvent, Query, ReadError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How often a change is decided anew because somebody else was faster.
+const MOST_ATTEMPTS: usize = 16;
+
+/// How long to wait before a read that failed is repeated.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// What a stream's events mean.
+pub(crate) trait Fold: Default + Send + 'static {
+    /// An event.
+    type Record;
+    /// The stream.
+    const STREAM: &'static str;
+    /// What it is about, for messages: "sagas".
+    const ABOUT: &'static str;
+
+    /// Reads an event.
+    fn decode(event_type: &str, payload: &[u8]) -> Result<Self::Record, impl Display>;
+
+    /// Writes one: its type and payload.
+    fn encode(record: &Self::Record) -> (&'static str, Bytes);
+
+    /// Takes one in.
+    ///
+    /// # Errors
+    /// It does not mean anything to this version; nothing after it is taken in.
+    fn take(&mut self, record: Self::Record) -> Result<(), Refusal>;
+}
+
+/// The fold of a stream. Clones share it.
+pub(crate) struct Folded<S> {
+    store: EventStore,
+    state: Arc<Mutex<State<S>>>,
+    at: Arc<watch::Sender<Position>>,
+}
+
+#[derive(Default)]
+struct State<S> {
+    fold: S,
+    /// Where the last event is.
+    at: Position,
+}
+
+/// The state, which nobody changes as long as this is held.
+pub(crate) struct Guard<'a, S>(MutexGuard<'a, State<S>>);
+
+impl<S> Deref for Guard<'_, S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.0.fold
+    }
+}
+
+impl<S> Clone for Folded<S> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), state: Arc::clone(&self.state), at: Arc::clone(&self.at) }
+    }
+}
+
+impl<S: Fold> Folded<S> {
+    /// Reads what there is, and follows it until `stop`.
+    ///
+    /// # Errors
+    /// The log cannot be read, or was written by a later version.
+    pub(crate) async fn start(store: EventStore, stop: CancellationToken) -> Result<Self, Refusal> {
+        let folded = Self { store, state: Arc::default(), at: Arc::new(watch::Sender::new(Position::START)) };
+        let mut from = Position::START;
+        loop {
+            let reading = folded.store.log().read(query::<S>(), from, Direction::Forward, usize::MAX);
+            let page = reading.await.map_err(Error::from)?;
+            page.events.iter().try_for_each(|event| folded.take(event))?;
+            from = page.next;
+            if page.at_end {
+                break;
+            }
+        }
+        let following = folded.clone().follow(from);
+        tokio::spawn(async move { stop.run_until_cancelled(following).await });
+        Ok(folded)
+    }
+
+    /// As it is now.
+    pub(crate) fn state(&self) -> Guard<'_, S> {
+        Guard(self.lock())
+    }
+
+    /// Changes whenever something was folded.
+    pub(crate) fn changes(&self) -> watch::Receiver<Position> {
+        self.at.subscribe()
+    }
+
+    /// Waits until all that is in the log now is folded.
+    ///
+    /// # Errors
+    /// What the log says, or the server is ending.
+    pub(crate) async fn catch_up(&self) -> Result<(), Refusal> {
+        let last = self.store.last(query::<S>()).await?.map_or(Position::START, |event| event.position);
+        self.wait_for(last).await
+    }
+
+    /// Appends what is decided on what was folded, and waits until it is folded itself. Whether there was anything to change.
+    ///
+    /// # Errors
+    /// What `decide` or the log says, or `server.timeout` if others change it all the time.
+    pub(crate) async fn change(
+        &self,
+        actor: Option<Actor>,
+        decide: impl Fn(&S) -> Result<Option<S::Record>, Refusal>,
+    ) -> Result<bool, Refusal> {
+        let mut changed = false;
+        for _ in 0..MOST_ATTEMPTS {
+            let (record, at) = {
+                let state = self.lock();
+                match decide(&state.fold)? {
+                    Some(record) => (record, state.at),
+                    None => return Ok(changed),
+                }
+            };
+            let condition = Condition::stream_unchanged(Namespace::default(), stream::<S>(), at);
+            match self.store.log().append(vec![event::<S>(&record, actor.clone())], Some(condition)).await {
+                Ok(appended) => {
+                    self.wait_for(appended.last()).await?;
+                    return Ok(true);
+                }
+                Err(AppendError::Conflict { at }) => self.wait_for(at).await?,
+                // If it was written, there is nothing to change the next time.
+                Err(error) if error.changed() == Changed::Unknown => changed = true,
+                Err(error) => return Err(Error::from(error).into()),
+            }
+        }
+        let detail = format!("others change {} all the time; ask again", S::ABOUT);
+        Err(Refusal::new(Code::ServerTimeout, detail))
+    }
+
+    async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
+        let ended = |_| Refusal::new(Code::LogClosed, "the server is ending");
+        self.at.subscribe().wait_for(|at| *at >= position).await.map(|_| ()).map_err(ended)
+    }
+
+    async fn follow(self, mut from: Position) {
+        loop {
+            let mut feed = Feed::new(self.store.clone(), query::<S>(), Some(from), None);
+            while let Some(page) = feed.next().await {
+                match page {
+                    Ok(page) => {
+                        for event in &page.events {
+                            if let Err(refusal) = self.take(event) {
+                                let about = S::ABOUT;
+                                tracing::error!(%refusal, at = %event.position, "{about} are followed no further");
+                                return;
+                            }
+                        }
+                        from = page.next;
+                    }
+                    Err(Error::Read(ReadError::Closed)) => return,
+                    Err(error) => {
+                        tracing::warn!(error = error.detail(), "cannot read what {} there are", S::ABOUT);
+                    }
+                }
+            }
+            tokio::time::sleep(AFTER_FAILURE).await;
+        }
+    }
+
+    fn take(&self, event: &Event) -> Result<(), Refusal> {
+        let record = S::decode(event.event_type.as_str(), &event.data).map_err(|error| {
+            let detail = format!("the event at position {} cannot be understood: {error}", event.position);
+            Refusal::new(Code::DataNewerVersion, detail)
+        })?;
+        let mut state = self.lock();
+        state.fold.take(record)?;
+        state.at = event.position;
+        drop(state);
+        self.at.send_replace(event.position);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
+        // Whoever panicked has changed a single entry at most.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn event<S: Fold>(record: &S::Record, actor: Option<Actor>) -> NewEvent {
+    let (event_type, data) = S::encode(record);
+    let Ok(event_type) = EventType::new(event_type) else { unreachable!("the type is a constant") };
+    let mut event = NewEvent::new(Namespace::default(), stream::<S>(), event_type, data);
+    event.metadata.actor = actor;
+    event
+}
+
+fn stream<S: Fold>() -> StreamName {
+    match StreamName::new(S::STREAM) {
+        Ok(stream) => stream,
+        Err(_) => unreachable!("the name is a constant"),
+    }
+}
+
+fn query<S: Fold>() -> Query {
+    Query::stream(Namespace::default(), stream::<S>())
+}
