@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     "tenon/bus/v1/bus.proto",
     "tenon/bus/v1/record.proto",
     "tenon/saga/v1/record.proto",
+    "tenon/saga/v1/saga.proto",
     "tenon/event/v1/catalog.proto",
     "tenon/event/v1/config.proto",
     "tenon/event/v1/duty.proto",

@@ -5,7 +5,7 @@
 //! - [`snapshot`]: what a data plane is told, over gRPC and on its disk.
 //! - [`identity`]: how a data plane gets certificates.
 //! - [`eventstore`]: the event store over gRPC; [`bus`]: subscriptions, likewise; [`caller`]: who calls.
-//! - [`saga`]: what is kept of sagas in the log.
+//! - [`saga`]: what is kept of sagas in the log, and sagas over gRPC.
 //! - [`cloudevents`]: events in the form that other systems send and expect.
 //! - [`supervisor`]: what the server and the supervisor say to each other.
 //! - [`http`]: the HTTP API's JSON; [`problem`]: its errors; [`explain`]: the story of a request;

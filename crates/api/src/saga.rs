@@ -1,17 +1,28 @@
-//! What is kept of sagas in the log (`proto/tenon/saga/v1/record.proto`).
+//! What is kept of sagas in the log (`proto/tenon/saga/v1/record.proto`), and sagas over gRPC (`saga.proto`).
 //!
 //! What is kept must be readable for ever: it only ever gains optional fields.
 
 mod happened;
+mod served;
+
+pub use crate::proto::saga::v1;
+pub use served::json;
+pub use v1::saga_service_client::SagaServiceClient;
+pub use v1::saga_service_server::{SagaService, SagaServiceServer};
 
 use crate::InvalidMessage;
 use crate::invalid::{Checked, each, parsed};
-use crate::proto::saga::v1;
 use crate::system::SagaDoc;
 use bytes::Bytes;
 use prost::Message;
 use tenon_core::saga::{Definition, Event, SagaName, Version};
 use tenon_core::{Namespace, SagaId, ServerId};
+
+/// How the paths of the service begin.
+pub const PATHS: &str = "/tenon.saga.v1.SagaService/";
+
+/// The most bytes of one message.
+pub const MAX_MESSAGE_BYTES: usize = crate::eventstore::MAX_MESSAGE_BYTES;
 
 /// An event about what sagas there are, in the log.
 #[derive(Debug, Clone, PartialEq)]

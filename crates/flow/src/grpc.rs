@@ -5,6 +5,7 @@
 
 mod append_stream;
 pub(crate) mod bus;
+pub(crate) mod sagas;
 mod snapshots;
 mod status;
 mod wire;

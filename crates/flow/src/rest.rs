@@ -28,8 +28,8 @@ use tenon_core::{Code, Namespace, Position, Refusal, Revision, StreamName};
 use tenon_store::{Direction, Query};
 
 /// The most events of one answer, unless a request says otherwise, and at all.
-const LIMIT: u64 = 100;
-const MOST: u64 = 1_000;
+pub(crate) const LIMIT: u64 = 100;
+pub(crate) const MOST: u64 = 1_000;
 
 /// The paths.
 pub(crate) fn router(store: EventStore) -> Router {

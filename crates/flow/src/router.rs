@@ -5,8 +5,8 @@ use crate::events::EventStore;
 use crate::saga::Sagas;
 use crate::{grpc, rest};
 use axum::Router;
-use tenon_api::bus;
 use tenon_api::eventstore::PATHS;
+use tenon_api::{bus, saga};
 
 impl EventStore {
     /// Serves the event store. Each request must carry a [`Caller`](tenon_api::caller::Caller) among its extensions;
@@ -28,6 +28,8 @@ impl Bus {
 impl Sagas {
     /// Serves sagas, to callers as those of [`EventStore::router`].
     pub fn router(&self) -> Router {
-        rest::sagas::router(self.store().clone(), self.clone())
+        let service = grpc::sagas::service(self.store().clone(), self.clone());
+        let rest = rest::sagas::router(self.store().clone(), self.clone());
+        rest.route_service(&format!("{}{{*call}}", saga::PATHS), service)
     }
 }

@@ -25,7 +25,9 @@ mod names;
 mod owner;
 pub mod participants;
 mod runner;
+pub(crate) mod served;
 mod shared;
+mod told;
 mod turns;
 
 pub use counts::Counts;

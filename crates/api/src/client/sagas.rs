@@ -3,8 +3,8 @@
 use super::transport::Call;
 use super::{Client, Error};
 use crate::http::{
-    Changed, DecideSaga, DefinedSaga, SagaDefinitionList, SagaHistory, SagaList, SagaView, SignalSaga,
-    StartSaga, StartedSaga,
+    Changed, DecideSaga, DecideSagas, DecidedSagas, DefinedSaga, SagaDefinitionList, SagaHistory, SagaList,
+    SagaView, SignalSaga, StartSaga, StartedSaga,
 };
 use crate::system::SagaDoc;
 use http::Method;
@@ -89,6 +89,15 @@ impl Client {
 
     pub async fn decide_saga(&self, id: SagaId, decision: &DecideSaga) -> Result<SagaView, Error> {
         let call = Call::new(Method::POST, format!("/v1/sagas/{id}/decisions"));
+        self.transport.json(call.body(decision)?).await
+    }
+
+    pub async fn decide_sagas(
+        &self,
+        namespace: Option<&Namespace>,
+        decision: &DecideSagas,
+    ) -> Result<DecidedSagas, Error> {
+        let call = Call::new(Method::POST, "/v1/saga-decisions").query_if("namespace", namespace);
         self.transport.json(call.body(decision)?).await
     }
 

@@ -283,6 +283,50 @@ pub struct DecideSaga {
     pub data: Option<Value>,
 }
 
+/// What somebody decides about many sagas that wait for it: about each of their steps that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecideSagas {
+    /// What: `retry` or `skip`.
+    pub decision: DecisionDoc,
+    /// Only about sagas of this name.
+    #[serde(with = "text::option", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub name: Option<SagaName>,
+    /// Only about this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// About at most so many sagas: 100 unless stated, 1,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// What came of deciding about many sagas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DecidedSagas {
+    /// Each step that waited.
+    pub decided: Vec<DecidedSaga>,
+}
+
+/// A step that somebody decided about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DecidedSaga {
+    /// The saga.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub id: SagaId,
+    /// The step.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub step: StepName,
+    /// The code of why it was not done, if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why it was not done, if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
 /// What somebody may decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

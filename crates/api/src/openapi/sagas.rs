@@ -3,8 +3,8 @@
 use super::table::{ACTOR, PLAIN, in_header, in_path, in_query, of};
 use super::{Access, Answer, Endpoint, Parameter};
 use crate::http::{
-    Changed, DecideSaga, DefinedSaga, SagaDefinitionList, SagaHistory, SagaList, SagaView, SignalSaga,
-    StartSaga, StartedSaga,
+    Changed, DecideSaga, DecideSagas, DecidedSagas, DefinedSaga, SagaDefinitionList, SagaHistory, SagaList,
+    SagaView, SignalSaga, StartSaga, StartedSaga,
 };
 use crate::system::SagaDoc;
 use http::Method;
@@ -19,7 +19,7 @@ const ID: Parameter = in_path("saga", "The saga's id.");
 const NAME: Parameter = in_path("name", "The name of the saga.");
 const WAIT: Parameter = in_query(
     "wait_ms",
-    "Answer when it has ended, or after so many milliseconds; 60,000 at most.",
+    "Answer when it has ended, or after so many milliseconds; 25,000 at most.",
     of::<u64>(),
 );
 const FOUND: &[Code] = &[Code::RequestInvalid, Code::SagaUnknown];
@@ -134,6 +134,18 @@ pub const SAGAS: &[Endpoint] = &[
         request: Some(of::<DecideSaga>()),
         answers: &[Answer::Json(of::<SagaView>())],
         errors: CHANGING,
+        ..PLAIN
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/v1/saga-decisions",
+        operation: "decideSagas",
+        summary: "Say what is to become of every step that waits for somebody, of many sagas",
+        access: Access::Instance,
+        parameters: &[NAMESPACE, ACTOR],
+        request: Some(of::<DecideSagas>()),
+        answers: &[Answer::Json(of::<DecidedSagas>())],
+        errors: &[Code::RequestInvalid, Code::RequestTooLarge],
         ..PLAIN
     },
     Endpoint {

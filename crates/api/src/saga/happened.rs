@@ -205,7 +205,7 @@ macro_rules! known {
         }
 
         impl v1::$name {
-            fn known(self) -> Option<$name> {
+            pub(super) fn known(self) -> Option<$name> {
                 match self {
                     Self::Unspecified => None,
                     $(Self::$variant => Some($name::$variant),)*

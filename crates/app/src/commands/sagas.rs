@@ -9,8 +9,8 @@ use serde_json::Value;
 use std::time::Duration;
 use tenon_api::client::{Client, SagaQuery};
 use tenon_api::http::{
-    DecideSaga, DecisionDoc, SagaDefinition, SagaEvent, SagaState, SagaStepView, SagaSummary, SagaView,
-    SignalSaga, StartSaga, StepState,
+    DecideSaga, DecideSagas, DecisionDoc, SagaDefinition, SagaEvent, SagaState, SagaStepView, SagaSummary,
+    SagaView, SignalSaga, StartSaga, StepState,
 };
 use tenon_core::{Code, Namespace, SagaId, Timestamp};
 
@@ -232,25 +232,26 @@ async fn decide(screen: Screen, client: &Client, options: &cli::Decide, decision
     if let (Some(id), Some(step)) = (&options.id, &options.step) {
         return one(screen, client, name(id)?, decision, Some(step.clone()), None).await;
     }
-    let ids: Vec<SagaId> = match &options.id {
-        Some(id) => vec![name(id)?],
-        None => {
-            let query = SagaQuery {
-                name: options.name.clone(),
-                state: Some(SagaState::Parked.to_string()),
-                limit: Some(1_000),
-                ..SagaQuery::default()
-            };
-            client.sagas(&query).await?.sagas.iter().map(|saga| saga.id).collect()
-        }
-    };
     let mut decided = Vec::new();
-    for id in ids {
-        let view = client.saga(id, None).await?;
-        for step in view.steps.iter().filter(|step| step.parked.is_some()) {
-            let decision = DecideSaga { decision, step: Some(step.name.to_string()), data: None };
-            client.decide_saga(id, &decision).await?;
-            decided.push(format!("{id} {}", step.name));
+    match &options.id {
+        Some(of) => {
+            let id = name(of)?;
+            let view = client.saga(id, None).await?;
+            for step in view.steps.iter().filter(|step| step.parked.is_some()) {
+                let decision = DecideSaga { decision, step: Some(step.name.to_string()), data: None };
+                client.decide_saga(id, &decision).await?;
+                decided.push(format!("{id} {}", step.name));
+            }
+        }
+        None => {
+            let of = options.name.as_deref().map(name).transpose()?;
+            let all = DecideSagas { decision, name: of, step: options.step.clone(), limit: Some(1_000) };
+            for step in client.decide_sagas(None, &all).await?.decided {
+                match step.detail {
+                    Some(detail) => screen.remark(&format!("{} {}: {detail}", step.id, step.step)),
+                    None => decided.push(format!("{} {}", step.id, step.step)),
+                }
+            }
         }
     }
     let steps = if decided.len() == 1 { "step" } else { "steps" };

@@ -14,7 +14,7 @@ use http::header::CONTENT_TYPE;
 use std::sync::Arc;
 use tenon_api::caller::Caller;
 use tenon_api::openapi::{self, Access, Endpoint};
-use tenon_api::{bus, eventstore};
+use tenon_api::{bus, eventstore, saga};
 use tenon_core::{Code, InstanceId, Refusal, Revision, ServiceRef};
 
 /// The endpoint that administrators may call when the table has none.
@@ -66,9 +66,9 @@ fn admit(app: &App, request: &mut Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether a path is one of the event store's or of the bus's over gRPC.
+/// Whether a path is one of the event store's, of the bus's or of sagas' over gRPC.
 fn is_of_events(path: &str) -> bool {
-    [eventstore::PATHS, bus::PATHS].iter().any(|prefix| path.starts_with(prefix))
+    [eventstore::PATHS, bus::PATHS, saga::PATHS].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// The endpoint of the table that a request is for, and what its path says. A literal segment goes before a

@@ -1,13 +1,13 @@
 //! Sagas as they are told.
 
-use crate::saga::{Entry, View};
+use super::{Entry, View};
 use serde_json::Value;
 use tenon_api::http::{SagaEvent, SagaStepView, SagaSummary, SagaView};
 use tenon_core::saga::{
     At, Cause, Data, Direction, End, Event, Goal, Outcome, Progress, Saga, Step, StepIx, Token, Why,
 };
 
-pub(super) fn view(of: &View) -> SagaView {
+pub(crate) fn view(of: &View) -> SagaView {
     let (beginning, instance) = (&of.beginning, &of.instance);
     let steps = of.saga.definition().steps.iter().zip(instance.steps());
     SagaView {
@@ -27,7 +27,7 @@ pub(super) fn view(of: &View) -> SagaView {
     }
 }
 
-pub(super) fn summary(of: &View) -> SagaSummary {
+pub(crate) fn summary(of: &View) -> SagaSummary {
     let open = of.instance.those(|at| at.is_under_way() || at.is_parked());
     SagaSummary {
         id: of.id,
@@ -61,7 +61,7 @@ fn step_view(step: &Step, progress: &Progress) -> SagaStepView {
 }
 
 /// What happened, as it is told.
-pub(super) fn event(saga: &Saga, entry: Entry) -> SagaEvent {
+pub(crate) fn event(saga: &Saga, entry: Entry) -> SagaEvent {
     let Entry { time, position, actor, event } = entry;
     let of = Told::of(saga, &event);
     SagaEvent {

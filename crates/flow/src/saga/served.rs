@@ -1,0 +1,227 @@
+//! Sagas for one caller: what they may do, and how it is told. HTTP and gRPC serve the same.
+
+use super::told::{event, summary, view};
+use super::{Begin, Defined, Filter, MAX_SIGNAL, Sagas, View};
+use crate::events::error::Error;
+use crate::events::rights::Rights;
+use serde_json::Value;
+use std::time::Duration;
+use tenon_api::http::{
+    DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, SagaDefinition, SagaEvent,
+    SagaList, SagaView, StartedSaga,
+};
+use tenon_api::system::SagaDoc;
+use tenon_core::saga::{Cause, Data, Input, Operator, Saga, SagaName, SignalName, Status, StepIx};
+use tenon_core::trace::Parent;
+use tenon_core::{Code, Namespace, Refusal, SagaId};
+
+/// The longest that an answer waits for a saga's end: less than requests may take.
+const MOST_WAIT: Duration = Duration::from_secs(25);
+
+/// Sagas, as one caller may see and change them.
+pub(crate) struct Served {
+    sagas: Sagas,
+    rights: Rights,
+}
+
+/// A saga that is to be started.
+pub(crate) struct Start {
+    pub(crate) namespace: Namespace,
+    pub(crate) name: SagaName,
+    pub(crate) input: Value,
+    pub(crate) key: Option<String>,
+    /// The trace that it becomes part of.
+    pub(crate) traceparent: Option<String>,
+    /// How long to wait for its end.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Served {
+    pub(crate) fn new(sagas: Sagas, rights: Rights) -> Self {
+        Self { sagas, rights }
+    }
+
+    /// The namespace that is asked for, or the caller's own.
+    pub(crate) fn namespace(&self, asked: Option<Namespace>) -> Result<Namespace, Error> {
+        let namespace = asked.unwrap_or_else(|| self.rights.namespace());
+        self.rights.check_namespace(&namespace)?;
+        Ok(namespace)
+    }
+
+    /// The namespace that is asked for; none for all, if the caller may see all.
+    fn within(&self, asked: Option<Namespace>) -> Result<Option<Namespace>, Error> {
+        let stated = asked.is_some() || self.rights.within().is_some();
+        stated.then(|| self.namespace(asked)).transpose()
+    }
+
+    pub(crate) async fn start(&self, start: Start) -> Result<StartedSaga, Error> {
+        let Start { namespace, name, input, key, traceparent, wait } = start;
+        self.rights.check_namespace(&namespace)?;
+        let parent = traceparent.and_then(|text| Parent::parse(text.as_bytes()));
+        let trace = parent.map(|parent| parent.trace);
+        let begin = Begin { namespace, name, input, key, trace, actor: Some(self.rights.actor()) };
+        let begun = self.sagas.begin(begin).await?;
+        let found = match wait {
+            Some(within) => self.sagas.wait(begun.view.id, within.min(MOST_WAIT)).await?,
+            None => begun.view,
+        };
+        Ok(StartedSaga { existed: begun.existed, saga: view(&found) })
+    }
+
+    /// A saga that the caller may see.
+    async fn find(&self, id: SagaId) -> Result<View, Error> {
+        let found = self.sagas.view(id).await?;
+        self.rights.check_namespace(&found.beginning.namespace)?;
+        Ok(found)
+    }
+
+    pub(crate) async fn show(&self, id: SagaId, wait: Option<Duration>) -> Result<SagaView, Error> {
+        let found = self.find(id).await?;
+        match wait.filter(|_| found.instance.ended().is_none()) {
+            Some(within) => Ok(view(&self.sagas.wait(id, within.min(MOST_WAIT)).await?)),
+            None => Ok(view(&found)),
+        }
+    }
+
+    pub(crate) async fn history(&self, id: SagaId) -> Result<Vec<SagaEvent>, Error> {
+        let found = self.find(id).await?;
+        let entries = self.sagas.history(id).await?;
+        Ok(entries.into_iter().map(|entry| event(&found.saga, entry)).collect())
+    }
+
+    /// What fits the filter, within what the caller may see. A name is one of a namespace.
+    pub(crate) async fn list(&self, filter: Filter) -> Result<SagaList, Error> {
+        let namespace = match (filter.namespace, &filter.name) {
+            (None, Some(_)) => Some(self.namespace(None)?),
+            (namespace, _) => self.within(namespace)?,
+        };
+        let page = self.sagas.list(Filter { namespace, ..filter }).await?;
+        let sagas = page.sagas.iter().map(summary).collect();
+        Ok(SagaList { sagas, next: page.next.map(|position| position.0) })
+    }
+
+    async fn tell(
+        &self,
+        id: SagaId,
+        input: impl FnOnce(&View) -> Result<Input, Error>,
+    ) -> Result<SagaView, Error> {
+        let found = self.find(id).await?;
+        let told = self.sagas.tell(id, input(&found)?, Some(self.rights.actor())).await?;
+        Ok(view(&told))
+    }
+
+    pub(crate) async fn signal(&self, id: SagaId, name: SignalName, data: &Value) -> Result<SagaView, Error> {
+        let data = data.to_string();
+        if data.len() > MAX_SIGNAL {
+            return Err(invalid(format!("a signal brings at most {MAX_SIGNAL} bytes")));
+        }
+        self.tell(id, |_| Ok(Input::Signal { name, data: Data::new(&data) })).await
+    }
+
+    pub(crate) async fn cancel(&self, id: SagaId) -> Result<SagaView, Error> {
+        self.tell(id, |_| Ok(Input::Cancel { cause: Cause::Cancelled })).await
+    }
+
+    pub(crate) async fn decide(&self, id: SagaId, decision: DecideSaga) -> Result<SagaView, Error> {
+        let DecideSaga { decision, step, data } = decision;
+        let data = data.map(|data| Data::new(&data.to_string()));
+        self.tell(id, |found| {
+            let step = || step_of(&found.saga, step.as_deref());
+            Ok(Input::Operator(match decision {
+                DecisionDoc::Retry => Operator::Retry(step()?),
+                DecisionDoc::Edit => {
+                    let missing = || invalid("data: `edit` needs what is to be sent instead");
+                    Operator::Edit(step()?, data.ok_or_else(missing)?)
+                }
+                DecisionDoc::Skip => Operator::Skip(step()?),
+                DecisionDoc::Done => Operator::MarkDone(step()?, data),
+                DecisionDoc::Compensate => Operator::Compensate,
+            }))
+        })
+        .await
+    }
+
+    /// Decides about every step that waits for somebody, of some sagas.
+    pub(crate) async fn decide_all(
+        &self,
+        namespace: Option<Namespace>,
+        wanted: DecideSagas,
+        limit: usize,
+    ) -> Result<DecidedSagas, Error> {
+        let DecideSagas { decision, name, step: only, .. } = wanted;
+        if !matches!(decision, DecisionDoc::Retry | DecisionDoc::Skip) {
+            return Err(invalid("decision: about many at once it is `retry` or `skip`"));
+        }
+        let states = [Status::Parked].into();
+        let parked = self.list(Filter { namespace, name, states, limit, ..Filter::default() }).await?;
+        let mut decided = Vec::new();
+        for saga in parked.sagas {
+            let waiting = self.show(saga.id, None).await?.steps.into_iter().filter(|it| it.parked.is_some());
+            for step in waiting.filter(|it| only.as_ref().is_none_or(|only| *only == it.name.as_str())) {
+                let about = DecideSaga { decision, step: Some(step.name.to_string()), data: None };
+                let why = self.decide(saga.id, about).await.err().map(Refusal::from);
+                let (code, detail) = why.map(|why| (why.code.to_string(), why.detail)).unzip();
+                decided.push(DecidedSaga { id: saga.id, step: step.name, code, detail });
+            }
+        }
+        Ok(DecidedSagas { decided })
+    }
+
+    pub(crate) fn definitions(&self, namespace: Option<Namespace>) -> Result<Vec<SagaDefinition>, Error> {
+        let within = self.within(namespace)?;
+        let of = |it: &Defined| within.as_ref().is_none_or(|within| *within == it.definition.namespace);
+        let told = |it: Defined| SagaDefinition {
+            namespace: it.definition.namespace.clone(),
+            name: it.definition.name.clone(),
+            version: it.version.to_string(),
+            declared: it.declared,
+            definition: (&it.definition).into(),
+        };
+        Ok(self.sagas.definitions().into_iter().filter(of).map(told).collect())
+    }
+
+    pub(crate) async fn define(
+        &self,
+        namespace: Option<Namespace>,
+        name: SagaName,
+        document: SagaDoc,
+    ) -> Result<DefinedSaga, Error> {
+        self.rights.check_operator("defining sagas, which call services")?;
+        let namespace = self.namespace(namespace)?;
+        self.check_free(&namespace, &name)?;
+        let definition = document
+            .to_definition(namespace, name)
+            .map_err(|error| Refusal::new(Code::SagaInvalid, error.to_string()))?;
+        let defined = self.sagas.define(definition, false, Some(self.rights.actor())).await?;
+        Ok(DefinedSaga { version: defined.version.to_string(), changed: defined.changed })
+    }
+
+    pub(crate) async fn retire(&self, namespace: Option<Namespace>, name: &SagaName) -> Result<(), Error> {
+        self.rights.check_operator("retiring sagas")?;
+        let namespace = self.namespace(namespace)?;
+        self.check_free(&namespace, name)?;
+        Ok(self.sagas.retire(&namespace, name, Some(self.rights.actor())).await?)
+    }
+
+    /// What the manifest declares changes with the manifest.
+    fn check_free(&self, namespace: &Namespace, name: &SagaName) -> Result<(), Error> {
+        let is_it = |it: &Defined| it.definition.namespace == *namespace && it.definition.name == *name;
+        match self.sagas.definitions().iter().find(|it| is_it(it)) {
+            Some(it) if it.declared => {
+                let detail = format!("saga `{name}` is in the manifest; change or remove it there");
+                Err(Refusal::new(Code::SagaInvalid, detail).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn step_of(saga: &Saga, name: Option<&str>) -> Result<StepIx, Error> {
+    let name = name.ok_or_else(|| invalid("step: is missing"))?;
+    let missing = || Refusal::new(Code::SagaIllegal, format!("the saga has no step `{name}`"));
+    Ok(saga.named(name).ok_or_else(missing)?)
+}
+
+fn invalid(detail: impl Into<String>) -> Error {
+    Refusal::new(Code::RequestInvalid, detail).into()
+}
