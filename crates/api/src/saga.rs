@@ -15,6 +15,7 @@ use crate::invalid::{Checked, each, parsed};
 use crate::system::SagaDoc;
 use bytes::Bytes;
 use prost::Message;
+use sha2::{Digest, Sha256};
 use tenon_core::saga::{Definition, Event, SagaName, Version};
 use tenon_core::{Namespace, SagaId, ServerId};
 
@@ -212,6 +213,19 @@ impl TryFrom<v1::Beginning> for Beginning {
 pub fn written(definition: &Definition) -> Bytes {
     // The document is made of texts, numbers, lists and maps with texts as keys, which always serialise.
     serde_json::to_vec(&SagaDoc::from(definition)).unwrap_or_default().into()
+}
+
+/// The version of a definition: the hash of where it is and of how it is written down.
+pub fn version_of(definition: &Definition) -> Version {
+    let mut hash = Sha256::new();
+    for part in ["definition", definition.namespace.as_str(), definition.name.as_str()] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hash.update(written(definition));
+    let mut version = [0; 16];
+    version.copy_from_slice(&hash.finalize()[..16]);
+    Version(version)
 }
 
 /// The sagas that run, for a snapshot.

@@ -31,11 +31,14 @@
 //! Laws::<Lamp>::check(commands, events);
 //! ```
 //!
+//! And the checker of sagas ([`saga`]).
+//!
 //! Needs the feature `kit`; for tests only. Failures are panics, as tests expect them.
 
 #![allow(clippy::panic, reason = "tests fail by panics")]
 
 mod laws;
+pub mod saga;
 
 pub use laws::Laws;
 

@@ -1,44 +1,77 @@
-//! Taking part in sagas: a call of one that comes twice, late, or after it was undone does no harm.
+//! Sagas: writing them with types, and taking part in them.
 //!
+//! **Writing one**: steps are constants with the types of what they are given and of what they answer, and [`Saga::define`] puts
+//! them together; see [`Saga`]. In a unit test, with the feature `kit`, `saga.verify().assert_verified()` explores it under every
+//! failure (`kit::saga`). What comes out is data, the same as a manifest's `sagas` and the API's definitions.
+//!
+//! **Taking part**: a call of a saga that comes twice, late, or after it was undone does no harm.
 //! A service hands each call of a saga to a [`Participant`], with what the call is to do. That runs in a transaction of the
 //! service's own database, together with the record by which a repeat of the call is known; the rules are those of
-//! [`tenon_core::saga::barrier`].
+//! [`tenon_core::saga::barrier`]. By the same constant by which the saga is written, the compiler checks what the
+//! handler is given and answers:
 //!
 //! ```no_run
-//! use tenon_sdk::saga::{Participant, SagaCall, Trouble};
-//! use tenon_sdk::sqlx::{self, Sqlite, SqlitePool};
+//! use tenon_sdk::saga::{Compensatable, Participant, SagaCall, Trouble, Undo, post, record};
+//! use tenon_sdk::sqlx::{self, Sqlite, SqliteConnection, SqlitePool};
 //!
-//! # async fn serve(pool: SqlitePool, headers: std::collections::BTreeMap<String, String>) -> Result<(), Box<dyn std::error::Error>> {
+//! record! {
+//!     pub struct Stock as StockOf { sku: String, pieces: i64 }
+//! }
+//!
+//! pub const RESERVE: Compensatable<Stock, ()> =
+//!     Compensatable::new("reserve", post("inventory", "/reservations"), post("inventory", "/reservations/undo"));
+//!
+//! async fn take(connection: &mut SqliteConnection, stock: Stock) -> Result<(), Trouble> {
+//!     let take = sqlx::query("UPDATE stock SET pieces = pieces - $2 WHERE sku = $1 AND pieces >= $2");
+//!     match take.bind(&stock.sku).bind(stock.pieces).execute(connection).await?.rows_affected() {
+//!         0 => Err(Trouble::refused(format!("there are not {} of {}", stock.pieces, stock.sku))),
+//!         _ => Ok(()),
+//!     }
+//! }
+//!
+//! async fn put_back(connection: &mut SqliteConnection, stock: Stock, _: Undo<()>) -> Result<(), Trouble> {
+//!     let put = sqlx::query("UPDATE stock SET pieces = pieces + $2 WHERE sku = $1");
+//!     put.bind(stock.sku).bind(stock.pieces).execute(connection).await?;
+//!     Ok(())
+//! }
+//!
+//! # async fn serve(pool: SqlitePool, headers: std::collections::BTreeMap<String, String>, body: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
 //! let participant = Participant::<Sqlite>::new(pool).await?;
 //! let call = SagaCall::read(|name| headers.get(name).map(String::as_str))?.ok_or("no saga calls")?;
-//! let answer = participant
-//!     .run(&call, async |connection| {
-//!         let taken = sqlx::query("UPDATE stock SET pieces = pieces - 1 WHERE sku = 'chair' AND pieces > 0");
-//!         match taken.execute(connection).await?.rows_affected() {
-//!             0 => Err(Trouble::refused("there are no chairs left")),
-//!             _ => Ok(serde_json::json!({"reserved": 1})),
-//!         }
-//!     })
-//!     .await?;
+//! let answer = participant.step(&RESERVE, &call, body, take, put_back).await?;
 //! println!("{} {}", answer.status(), answer.body());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The same function serves doing and undoing: [`SagaCall::direction`] says which it is. Undoing that is refused is not
-//! recorded, and comes again.
+//! [`Participant::run`] does the same for a saga that was written elsewhere. The same function serves doing and undoing:
+//! [`SagaCall::direction`] says which it is. Undoing that is refused is not recorded, and comes again.
 //!
 //! Left out on purpose: servers of HTTP, of which there are many. What a service in another language does is in
 //! `docs/sagas.md`.
 
 mod call;
+mod handle;
 mod records;
+mod typed;
 
 pub use call::{InvalidCall, SagaCall};
+pub use handle::GoesForward;
 pub use records::Records;
-pub use tenon_core::saga::Direction;
+pub use tenon_core::priority::Priority;
+pub use tenon_core::retry::{Backoff, Delay, Jitter};
+pub use tenon_core::saga::{Direction, OnUndoFailure, Retry};
+pub use typed::{
+    Any, Child, Compensatable, Draft, Expressions, Finished, Forward, Head, Pivot, Retriable, Saga, Sent,
+    Shape, Signal, Slot, Target, Undo, Undoable, Undoing, Value, delete, get, grpc, http, post, put,
+};
 
-use serde_json::Value;
+pub use crate::__saga_plain as plain;
+pub use crate::__saga_record as record;
+#[doc(hidden)]
+pub use serde;
+
+use serde_json::Value as Json;
 use sqlx::{Connection, Pool, Transaction};
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -57,7 +90,7 @@ pub struct Participant<D: Records> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// It was done, now or before, or there was nothing to undo.
-    Done(Value),
+    Done(Json),
     /// It was not done, and under its key never will be.
     Refused(String),
 }
@@ -95,24 +128,33 @@ impl<D: Records> Participant<D> {
     pub async fn run(
         &self,
         call: &SagaCall,
-        effect: impl AsyncFnOnce(&mut D::Connection) -> Result<Value, Trouble>,
+        effect: impl AsyncFnOnce(&mut D::Connection) -> Result<Json, Trouble>,
+    ) -> Result<Answer, Trouble> {
+        self.run_knowing(call, async move |connection: &mut D::Connection, _| effect(connection).await).await
+    }
+
+    /// The same with an effect that is told what was answered before: by what is undone.
+    async fn run_knowing(
+        &self,
+        call: &SagaCall,
+        effect: impl AsyncFnOnce(&mut D::Connection, Option<String>) -> Result<Json, Trouble>,
     ) -> Result<Answer, Trouble> {
         let mut transaction = self.pool.begin().await?;
         let kept = D::look(&mut transaction, call, now()).await?;
         let ask = call.ask();
         let (answer, succeeded) = match arrive(kept.record, ask) {
-            Verdict::Run => match attempt(&mut transaction, effect).await {
+            Verdict::Run => match attempt(&mut transaction, kept.answer, effect).await {
                 Ok(output) => (Answer::Done(output), true),
                 // What undoes is owed: it comes again.
                 Err(Trouble::Refused(reason)) if ask == Ask::Undo => return Ok(Answer::Refused(reason)),
                 Err(Trouble::Refused(reason)) => (Answer::Refused(reason), false),
                 Err(failed) => return Err(failed),
             },
-            Verdict::Repeat if ask == Ask::Undo => return Ok(Answer::Done(Value::Null)),
+            Verdict::Repeat if ask == Ask::Undo => return Ok(Answer::Done(Json::Null)),
             Verdict::Repeat => return Ok(Answer::Done(parsed(kept.answer.as_deref())?)),
             Verdict::RepeatRefusal => return Ok(Answer::Refused(kept.answer.unwrap_or_default())),
             Verdict::Hanging => return Ok(Answer::Refused(TOO_LATE.to_owned())),
-            Verdict::NothingToUndo => (Answer::Done(Value::Null), true),
+            Verdict::NothingToUndo => (Answer::Done(Json::Null), true),
         };
         let record = settle(kept.record, ask, succeeded);
         let text = match (&answer, record) {
@@ -140,10 +182,11 @@ impl<D: Records> Participant<D> {
 /// Runs the effect so that what it wrote is taken back if it does not succeed.
 async fn attempt<D: Records>(
     transaction: &mut Transaction<'_, D>,
-    effect: impl AsyncFnOnce(&mut D::Connection) -> Result<Value, Trouble>,
-) -> Result<Value, Trouble> {
+    answered: Option<String>,
+    effect: impl AsyncFnOnce(&mut D::Connection, Option<String>) -> Result<Json, Trouble>,
+) -> Result<Json, Trouble> {
     let mut inner = Connection::begin(&mut **transaction).await?;
-    match effect(&mut inner).await {
+    match effect(&mut inner, answered).await {
         Ok(output) => {
             inner.commit().await?;
             Ok(output)
@@ -155,8 +198,8 @@ async fn attempt<D: Records>(
     }
 }
 
-fn parsed(answer: Option<&str>) -> Result<Value, Trouble> {
-    answer.map_or(Ok(Value::Null), |text| serde_json::from_str(text).map_err(Trouble::failed))
+fn parsed(answer: Option<&str>) -> Result<Json, Trouble> {
+    answer.map_or(Ok(Json::Null), |text| serde_json::from_str(text).map_err(Trouble::failed))
 }
 
 /// In milliseconds since the Unix epoch, as databases keep it.
@@ -193,7 +236,7 @@ impl Answer {
     }
 
     /// The body that goes with it: the output, or a problem (RFC 9457).
-    pub fn body(&self) -> Value {
+    pub fn body(&self) -> Json {
         match self {
             Self::Done(output) => output.clone(),
             Self::Refused(reason) => serde_json::json!({"status": 422, "title": "Refused", "detail": reason}),

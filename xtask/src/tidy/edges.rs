@@ -38,6 +38,9 @@ const EDGES: &[(&str, &[&str])] = &[
 const TEST_EDGES: &[(&str, &str)] =
     &[("tenon-sdk", "tenon-flow"), ("tenon-sdk", "tenon-backends"), ("tenon", "tenon-sdk")];
 
+/// What only the feature `kit` may use, which is for tests of a service: the checker of sagas.
+const KIT_EDGES: &[(&str, &str)] = &[("tenon-sdk", "tenon-analysis")];
+
 /// What `core` must never link: it has no I/O, no clock and no randomness.
 const NOT_IN_CORE: &[&str] = &["tokio", "rand", "fastrand", "getrandom", "rustix", "hyper"];
 
@@ -64,7 +67,8 @@ fn problems_of(package: &Package) -> Vec<String> {
         let ours = other != name && EDGES.iter().any(|(own, _)| *own == other);
         let linked = dependency.kind == DependencyKind::Normal;
         let for_tests = !linked && TEST_EDGES.contains(&(name, other));
-        if ours && !for_tests && !allowed.contains(&other) {
+        let for_the_kit = dependency.optional && KIT_EDGES.contains(&(name, other));
+        if ours && !for_tests && !for_the_kit && !allowed.contains(&other) {
             problems.push(format!("{name} may not depend on {other} (see ARCHITECTURE.md, Crates)"));
         }
         if name == "tenon-core" && linked && NOT_IN_CORE.contains(&other) {

@@ -42,9 +42,7 @@ fn placed(mut bytes: [u8; 16], by: u8) -> SagaId {
 
 /// The version of a definition: the hash of how it is written down.
 pub(super) fn version_of(definition: &Definition) -> Version {
-    let written = tenon_api::saga::written(definition);
-    let text = String::from_utf8_lossy(&written);
-    Version(hash(&["definition", definition.namespace.as_str(), definition.name.as_str(), &text]))
+    tenon_api::saga::version_of(definition)
 }
 
 /// What varies a saga's waits.
