@@ -51,13 +51,17 @@
 //! `docs/sagas.md`.
 
 mod call;
+mod client;
 mod handle;
 mod records;
 mod typed;
 
 pub use call::{InvalidCall, SagaCall};
+pub use client::{Ended, Run, SagaClient, SagaError};
 pub use handle::GoesForward;
 pub use records::Records;
+pub use tenon_api::http::{SagaState, SagaView};
+pub use tenon_core::SagaId;
 pub use tenon_core::priority::Priority;
 pub use tenon_core::retry::{Backoff, Delay, Jitter};
 pub use tenon_core::saga::{Direction, OnUndoFailure, Retry};

@@ -6,7 +6,6 @@ use sqlx::{Executor, Postgres, Sqlite};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tenon_backends::testing;
-use tenon_core::SagaId;
 
 fn call(step: &str, direction: Direction, round: u32) -> SagaCall {
     let saga = SagaId::from_bytes([7; 16]);

@@ -1,7 +1,6 @@
 use super::*;
 use crate::saga::{Retry, record};
 use serde_json::json;
-use tenon_core::SagaId;
 
 mod run;
 mod shapes;

@@ -1,17 +1,20 @@
 //! A saga in Rust, run: its expressions evaluated, its steps handled by the same constants.
 
 use super::*;
-use crate::saga::{Answer, Participant, SagaCall, Trouble};
+use crate::remote::RemoteOptions;
+use crate::saga::{Answer, Ended, Participant, SagaCall, SagaClient, Trouble};
+use axum::Extension;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Executor, Sqlite, SqliteConnection};
 use std::sync::Arc;
-use tenon_core::ServerId;
-use tenon_core::saga::{Data, End, Input, Outcome};
+use tenon_api::caller::Caller;
+use tenon_core::saga::{Data, Outcome};
+use tenon_core::{Actor, ServerId};
 use tenon_flow::saga::participants::{Called, Participants, Request};
-use tenon_flow::saga::{Begin, Begun};
 use tenon_flow::{EventStore, EventStoreOptions, SagaOptions, Sagas};
 use tenon_store::log::BoxFuture;
 use tenon_store::{MemoryLog, system_clock};
+use tokio::net::TcpListener;
 
 /// All services in one, with what they did in one table.
 struct Services {
@@ -95,46 +98,76 @@ impl Participants for Services {
     }
 }
 
-async fn begun(services: &Arc<Services>) -> (Sagas, SagaId) {
+/// A server with the saga defined, and a client of it.
+async fn served(services: &Arc<Services>) -> (Sagas, SagaClient) {
     let store = EventStore::new(MemoryLog::default().into_log(), EventStoreOptions::default());
     let options = SagaOptions { leases: None, server: ServerId::from_bytes([1; 16]), clock: system_clock() };
     let sagas = Sagas::start(&store, Arc::clone(services) as _, options).await.unwrap();
-    let saga = place_order();
-    let Definition { namespace, name, .. } = saga.definition().clone();
-    let defined = sagas.define(saga.definition().clone(), false, None).await.unwrap();
-    assert_eq!(defined.version, saga.version());
-    let order = Order { customer: "ada".to_owned(), pieces: 4, card: "c".to_owned() };
-    let input = serde_json::to_value(order).unwrap();
-    let begin = Begin { namespace, name, input, key: None, trace: None, actor: None };
-    let Begun { view, .. } = sagas.begin(begin).await.unwrap();
-    (sagas, view.id)
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = sagas.router().layer(Extension(Caller::Admin(Actor::new("test").unwrap())));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let client = SagaClient::new(&RemoteOptions { address, token: "t".into() }).unwrap();
+    assert!(client.define(&place_order()).await.unwrap());
+    assert!(!client.define(&place_order()).await.unwrap());
+    assert_eq!(sagas.definitions()[0].version, place_order().version());
+    (sagas, client)
 }
+
+fn order() -> Order {
+    Order { customer: "ada".to_owned(), pieces: 4, card: "c".to_owned() }
+}
+
+fn approval() -> Approval {
+    Approval { by: "bob".to_owned() }
+}
+
+const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn it_is_done_from_end_to_end_with_its_types() {
     let services = Services::new(false).await;
-    let (sagas, id) = begun(&services).await;
-    let approval = serde_json::to_string(&Approval { by: "bob".to_owned() }).unwrap();
-    let signal = Input::Signal { name: APPROVED.name().parse().unwrap(), data: Data::new(&approval) };
-    sagas.tell(id, signal, None).await.unwrap();
-    let view = sagas.wait(id, Duration::from_secs(30)).await.unwrap();
-    assert_eq!(view.instance.ended(), Some(End::Completed));
-    let placed: Placed = serde_json::from_value(view.output.unwrap()).unwrap();
-    let expected =
+    let (_sagas, client) = served(&services).await;
+    let run = client.start(&place_order(), &order(), Some("cart-1")).await.unwrap();
+    let again = client.start(&place_order(), &order(), Some("cart-1")).await.unwrap();
+    assert_eq!((run.existed(), again.existed(), again.id()), (false, true, run.id()));
+    run.signal(&APPROVED, &approval()).await.unwrap();
+    let placed =
         Placed { order: "o-1".to_owned(), receipt: "r-o-1".to_owned(), approved_by: Some("bob".to_owned()) };
-    assert_eq!(placed, expected);
+    assert_eq!(run.ended(LONG).await.unwrap(), Some(Ended::Completed(placed)));
     assert_eq!(services.ledger().await, ["order of ada", "reserve 4 for o-1", "take 12 EUR", "pack 4"]);
 }
 
 #[tokio::test]
 async fn what_was_done_is_undone_with_what_it_answered() {
     let services = Services::new(true).await;
-    let (sagas, id) = begun(&services).await;
-    let signal =
-        Input::Signal { name: APPROVED.name().parse().unwrap(), data: Data::new("{\"by\":\"bob\"}") };
-    sagas.tell(id, signal, None).await.unwrap();
-    let view = sagas.wait(id, Duration::from_secs(30)).await.unwrap();
-    assert_eq!(view.instance.ended(), Some(End::Compensated));
+    let (_sagas, client) = served(&services).await;
+    let run = client.start(&place_order(), &order(), None).await.unwrap();
+    run.signal(&APPROVED, &approval()).await.unwrap();
+    let ended = run.ended(LONG).await.unwrap();
+    assert!(matches!(&ended, Some(Ended::Compensated(why)) if why.contains("take_payment")), "{ended:?}");
     let ledger = services.ledger().await;
     assert_eq!(ledger, ["order of ada", "reserve 4 for o-1", "release 4 of o-1", "cancel o-1"]);
+}
+
+#[tokio::test]
+async fn it_is_turned_back_when_it_is_cancelled() {
+    let services = Services::new(false).await;
+    let (_sagas, client) = served(&services).await;
+    let run = client.start(&place_order(), &order(), None).await.unwrap();
+    assert_eq!(run.ended(Duration::ZERO).await.unwrap(), None);
+    run.cancel().await.unwrap();
+    assert!(matches!(run.ended(LONG).await.unwrap(), Some(Ended::Compensated(_))));
+    assert!(!services.ledger().await.iter().any(|entry| entry.starts_with("take")));
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_has_its_code() {
+    let (_sagas, client) = served(&Services::new(false).await).await;
+    let other = Saga::<u64, ()>::define("other").steps(|mut saga, input| {
+        let end = saga.step(RESERVE_ONE, input);
+        saga.done(end)
+    });
+    let error = client.start(&other.unwrap(), &5, None).await.unwrap_err();
+    assert_eq!(error.code(), Code::SagaUnknown);
 }
