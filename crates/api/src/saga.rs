@@ -55,6 +55,8 @@ pub struct Progress {
     pub events: Vec<Event>,
     /// The server that wrote it.
     pub server: ServerId,
+    /// If the first event is that an attempt failed: what was answered, or why there is no answer. JSON.
+    pub problem: Option<String>,
 }
 
 /// What began.
@@ -155,6 +157,7 @@ impl Progress {
             beginning: self.beginning.as_ref().map(Into::into),
             events: self.events.iter().map(Into::into).collect(),
             server: Bytes::copy_from_slice(self.server.as_bytes()),
+            problem: self.problem.clone(),
         }
     }
 
@@ -171,7 +174,8 @@ impl Progress {
         let message = v1::SagaProgress::decode(payload)?;
         let beginning = message.beginning.map(Beginning::try_from).transpose()?;
         let events = each("events", message.events, Event::try_from)?;
-        Ok(Self { beginning, events, server: ServerId::from_bytes(sixteen("server", &message.server)?) })
+        let server = ServerId::from_bytes(sixteen("server", &message.server)?);
+        Ok(Self { beginning, events, server, problem: message.problem })
     }
 }
 

@@ -43,12 +43,12 @@ use owner::Shards;
 use participants::Participants;
 use runner::Ask;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
-use tenon_core::saga::{Definition, End, Illegal, Input, Instance, Saga, SagaName, Version};
+use tenon_core::saga::{Data, Definition, End, Illegal, Input, Instance, Saga, SagaName, StepIx, Version};
 use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId};
 use tenon_store::{Clock, Leases};
 use tokio::sync::{Semaphore, mpsc};
@@ -59,6 +59,8 @@ use turns::Turns;
 pub const MAX_RUNNING: usize = 100_000;
 /// The most bytes of what a saga is given, and of each output.
 pub const MAX_DATA: usize = 256 << 10;
+/// The most bytes that are kept of what a service says when it refuses or fails.
+pub const MAX_PROBLEM: usize = 4 << 10;
 /// The most bytes of what a signal brings.
 pub const MAX_SIGNAL: usize = 64 << 10;
 /// The most bytes of a key.
@@ -159,6 +161,8 @@ pub struct View {
     pub instance: Instance,
     /// What it answers with, once it has completed.
     pub output: Option<Value>,
+    /// What was said when a step failed, the last time that it did.
+    pub problems: BTreeMap<StepIx, Data>,
     /// Where its last event is.
     pub position: Position,
 }
@@ -335,6 +339,7 @@ impl View {
             saga: known.saga.clone(),
             instance: at.instance.clone(),
             output,
+            problems: at.problems.clone(),
             position: at.last,
         }
     }

@@ -16,6 +16,7 @@
 
 mod cache;
 mod loaded;
+mod participant;
 mod snapshots;
 
 pub use snapshots::{DiscardError, Snapshots};

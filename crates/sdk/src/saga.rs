@@ -47,6 +47,9 @@
 //! [`Participant::run`] does the same for a saga that was written elsewhere. The same function serves doing and undoing:
 //! [`SagaCall::direction`] says which it is. Undoing that is refused is not recorded, and comes again.
 //!
+//! A service that keeps its data as events answers with [`Aggregates::take_part`](crate::Aggregates::take_part), where the record is in
+//! the same append as the command's events.
+//!
 //! Left out on purpose: servers of HTTP, of which there are many. What a service in another language does is in
 //! `docs/sagas.md`.
 
@@ -82,7 +85,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tenon_core::saga::barrier::{Ask, Record, Verdict, arrive, settle};
 
 /// What a call that was never answered comes too late for.
-const TOO_LATE: &str = "the step was undone before this call came";
+pub(crate) const TOO_LATE: &str = "the step was undone before this call came";
 
 /// A service that takes part in sagas, with its records in a table of its database, `tenon_barrier`.
 #[derive(Debug, Clone)]
@@ -218,6 +221,11 @@ impl Trouble {
         Self::Refused(reason.into())
     }
 
+    /// The service decides against it, and says so in a problem document (RFC 9457) of its own.
+    pub fn problem(document: &Value) -> Self {
+        Self::Refused(document.to_string())
+    }
+
     /// It could not be tried to its end.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(error.into())
@@ -243,7 +251,10 @@ impl Answer {
     pub fn body(&self) -> Json {
         match self {
             Self::Done(output) => output.clone(),
-            Self::Refused(reason) => serde_json::json!({"status": 422, "title": "Refused", "detail": reason}),
+            Self::Refused(reason) => match serde_json::from_str(reason) {
+                Ok(Value::Object(own)) => Value::Object(own),
+                _ => serde_json::json!({"status": 422, "title": "Refused", "detail": reason}),
+            },
         }
     }
 }

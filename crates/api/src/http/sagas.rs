@@ -59,6 +59,9 @@ pub struct SagaView {
     /// What it answers with, once it has completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
+    /// What the service said whose failure turned it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Value>,
     /// Its steps.
     pub steps: Vec<SagaStepView>,
 }
@@ -123,6 +126,9 @@ pub struct SagaStepView {
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
+    /// What was said when it failed, as long as it is not done: by the service, or why there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Value>,
 }
 
 mirror! {
@@ -256,7 +262,7 @@ pub struct SagaEvent {
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// What was given or answered.
+    /// What was given or answered; of an attempt that failed, what was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
 }

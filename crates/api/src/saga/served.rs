@@ -78,8 +78,19 @@ impl TryFrom<v1::StartResponse> for StartedSaga {
 
 impl From<SagaView> for v1::Saga {
     fn from(view: SagaView) -> Self {
-        let SagaView { of, version, parent, trace, deadline, queued, turned_back, input, output, steps } =
-            view;
+        let SagaView {
+            of,
+            version,
+            parent,
+            trace,
+            deadline,
+            queued,
+            turned_back,
+            input,
+            output,
+            problem,
+            steps,
+        } = view;
         Self {
             of: Some(of.into()),
             version,
@@ -90,6 +101,7 @@ impl From<SagaView> for v1::Saga {
             turned_back,
             input: input.to_string(),
             output: written(output),
+            problem: written(problem),
             steps: steps.into_iter().map(Into::into).collect(),
         }
     }
@@ -109,6 +121,7 @@ impl TryFrom<v1::Saga> for SagaView {
             turned_back: message.turned_back,
             input: json("input", &message.input)?,
             output: json_or_none("output", message.output)?,
+            problem: json_or_none("problem", message.problem)?,
             steps: each("steps", message.steps, SagaStepView::try_from)?,
         })
     }
@@ -147,7 +160,7 @@ impl TryFrom<v1::Summary> for SagaSummary {
 
 impl From<SagaStepView> for v1::Step {
     fn from(step: SagaStepView) -> Self {
-        let SagaStepView { name, kind, state, until, parked, attempts, output } = step;
+        let SagaStepView { name, kind, state, until, parked, attempts, output, problem } = step;
         Self {
             name: name.to_string(),
             kind: v1::Kind::from(kind).into(),
@@ -158,6 +171,7 @@ impl From<SagaStepView> for v1::Step {
                 .into(),
             attempts,
             output: written(output),
+            problem: written(problem),
         }
     }
 }
@@ -178,6 +192,7 @@ impl TryFrom<v1::Step> for SagaStepView {
             parked,
             attempts: message.attempts,
             output: json_or_none("output", message.output)?,
+            problem: json_or_none("problem", message.problem)?,
         })
     }
 }

@@ -84,7 +84,10 @@ fn event() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn what_happened_reads_back_as_it_was_written(events in proptest::collection::vec(event(), 0..8)) {
+    fn what_happened_reads_back_as_it_was_written(
+        events in proptest::collection::vec(event(), 0..8),
+        problem: Option<String>,
+    ) {
         let beginning = Beginning {
             namespace: Namespace::default(),
             name: SagaName::new("order").unwrap(),
@@ -94,7 +97,7 @@ proptest! {
             trace: 9,
         };
         let server = ServerId::from_bytes([1; 16]);
-        let progress = Progress { beginning: Some(beginning), events, server };
+        let progress = Progress { beginning: Some(beginning), events, server, problem };
         prop_assert_eq!(Progress::decode(&progress.encode()).unwrap(), progress);
     }
 
@@ -117,7 +120,8 @@ fn the_ids_of_a_snapshot_read_back() {
 fn a_record_has_the_bytes_that_it_always_had() {
     let token = Token { step: StepIx(2), direction: Direction::Undo, attempt: 3 };
     let event = Event::Deferred { token, outcome: Outcome::Unknown, until: Timestamp::from_micros(5) };
-    let progress = Progress { beginning: None, events: vec![event], server: ServerId::from_bytes([7; 16]) };
+    let server = ServerId::from_bytes([7; 16]);
+    let progress = Progress { beginning: None, events: vec![event], server, problem: None };
     let hex: String = progress.encode().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
         hex,

@@ -1,7 +1,7 @@
 //! Sagas that are steps of others.
 
 use super::journal::{Found, Writing, append, load, unchanged};
-use super::participants::Called;
+use super::participants::{Called, Failure};
 use super::{Begin, Shared, names};
 use serde_json::Value;
 use std::sync::Arc;
@@ -31,18 +31,18 @@ impl Shared {
             trace: Some(of.trace),
             actor: None,
         };
-        let begun = self.begin(begin, Some(parent)).await.map_err(|refusal| outcome(&refusal))?;
+        let begun = self.begin(begin, Some(parent)).await.map_err(|refusal| failure(&refusal))?;
         loop {
             let waited = self.wait(begun.view.id, LOOK_EVERY).await;
-            let view = waited.map_err(|refusal| outcome(&refusal))?;
+            let view = waited.map_err(|refusal| failure(&refusal))?;
             match view.instance.ended() {
                 Some(End::Completed) => {
                     return Ok(view.output.map(|output| Data::new(&output.to_string())));
                 }
-                Some(End::Compensated) => return Err(Outcome::Refused),
+                Some(End::Compensated) => return Err(Outcome::Refused.into()),
                 // Something was left as it is, which somebody has seen.
-                Some(End::Failed) => return Err(Outcome::Refused),
-                None if self.stop.is_cancelled() => return Err(Outcome::Unknown),
+                Some(End::Failed) => return Err(Outcome::Refused.into()),
+                None if self.stop.is_cancelled() => return Err(Outcome::Unknown.into()),
                 None => {}
             }
         }
@@ -58,20 +58,20 @@ impl Shared {
     ) -> Called {
         let ids = names::ids_of(&of.namespace, name, &key);
         let Some(id) =
-            self.settled(ids, parent, of, name, &key).await.map_err(|refusal| outcome(&refusal))?
+            self.settled(ids, parent, of, name, &key).await.map_err(|refusal| failure(&refusal))?
         else {
             return Ok(None);
         };
         match self.tell(id, Input::Revert, None).await {
             Ok(_) => {}
-            Err(refusal) => return Err(outcome(&refusal)),
+            Err(refusal) => return Err(failure(&refusal)),
         }
         loop {
-            let view = self.wait(id, LOOK_EVERY).await.map_err(|refusal| outcome(&refusal))?;
+            let view = self.wait(id, LOOK_EVERY).await.map_err(|refusal| failure(&refusal))?;
             match view.instance.ended() {
                 Some(End::Compensated) => return Ok(None),
-                Some(End::Completed | End::Failed) => return Err(Outcome::Refused),
-                None if self.stop.is_cancelled() => return Err(Outcome::Unknown),
+                Some(End::Completed | End::Failed) => return Err(Outcome::Refused.into()),
+                None if self.stop.is_cancelled() => return Err(Outcome::Unknown.into()),
                 None => {}
             }
         }
@@ -102,6 +102,7 @@ impl Shared {
             server: Some(self.server),
             told: false,
             actor: None,
+            problem: None,
         };
         let never = append(self.store.log(), writing.to_events(), unchanged(&ids, Position::START)).await;
         if never.is_ok() {
@@ -118,10 +119,11 @@ impl Shared {
     }
 }
 
-fn outcome(refusal: &Refusal) -> Outcome {
-    match refusal.code {
+fn failure(refusal: &Refusal) -> Failure {
+    let outcome = match refusal.code {
         Code::SagaUnknown | Code::SagaIllegal | Code::RequestInvalid => Outcome::Refused,
         Code::ServerOverloaded => Outcome::Unsent,
         _ => Outcome::Unknown,
-    }
+    };
+    Failure::saying(outcome, &refusal.to_string())
 }

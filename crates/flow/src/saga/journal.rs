@@ -2,10 +2,11 @@
 
 use super::MAX_DATA;
 use super::names::{event_type, stream_of, tag};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::saga::{Beginning, ENDED, Progress, STARTED, STEPPED, TOLD};
-use tenon_core::saga::{Data, Event, Instance};
+use tenon_core::saga::{Data, Event, Instance, StepIx};
 use tenon_core::trace::Parent;
 use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId, Timestamp};
 use tenon_store::log::Changed;
@@ -26,6 +27,8 @@ pub(super) struct Loaded {
     pub(super) first: Position,
     /// Where its last event is.
     pub(super) last: Position,
+    /// What was said when a step failed, the last time that it did.
+    pub(super) problems: BTreeMap<StepIx, Data>,
 }
 
 /// What happened to a saga.
@@ -39,6 +42,8 @@ pub struct Entry {
     pub actor: Option<Actor>,
     /// What.
     pub event: Event,
+    /// What was said, if it is that an attempt failed.
+    pub problem: Option<Data>,
 }
 
 /// What a stream holds.
@@ -85,11 +90,13 @@ pub(super) async fn history(
                 Refusal::new(Code::DataNewerVersion, detail)
             })?;
             beginning = beginning.or(progress.beginning);
+            let mut problem = progress.problem.as_deref().map(Data::new);
             let entry = |happened| Entry {
                 time: event.time,
                 position: event.position,
                 actor: event.metadata.actor.clone(),
                 event: happened,
+                problem: problem.take(),
             };
             entries.extend(progress.events.into_iter().map(entry));
         }
@@ -109,7 +116,20 @@ pub(super) async fn load(log: &Arc<dyn Log>, id: SagaId) -> Result<Found, Refusa
     };
     let first = entries.first().map_or(Position::START, |entry| entry.position);
     let last = entries.last().map_or(Position::START, |entry| entry.position);
-    Ok(Found::Saga(Box::new(Loaded { beginning: Arc::new(beginning), instance, first, last })))
+    let problems = entries.into_iter().filter_map(|entry| Some((failed(&entry.event)?, entry.problem?)));
+    let problems = problems.collect();
+    Ok(Found::Saga(Box::new(Loaded { beginning: Arc::new(beginning), instance, first, last, problems })))
+}
+
+/// The step of which an attempt failed, if that is what happened.
+pub(super) fn failed(event: &Event) -> Option<StepIx> {
+    match event {
+        Event::Deferred { token, .. }
+        | Event::GaveUp { token, .. }
+        | Event::Parked { token, .. }
+        | Event::LeftBehind { token, .. } => Some(token.step),
+        _ => None,
+    }
 }
 
 pub(super) fn unread(error: ReadError) -> Refusal {
@@ -128,6 +148,8 @@ pub(super) struct Writing<'a> {
     /// Whether it is written by somebody other than its owner.
     pub(super) told: bool,
     pub(super) actor: Option<Actor>,
+    /// What was said, if they begin with an attempt that failed.
+    pub(super) problem: Option<&'a Data>,
 }
 
 impl Writing<'_> {
@@ -166,6 +188,7 @@ impl Writing<'_> {
             beginning: begins.then(|| self.beginning.clone()),
             events,
             server: self.server.unwrap_or(ServerId::from_bytes([0; 16])),
+            problem: self.problem.filter(|_| first).map(|problem| problem.as_str().to_owned()),
         };
         let mut event =
             NewEvent::new(Namespace::default(), stream_of(self.id), event_type(of), progress.encode());

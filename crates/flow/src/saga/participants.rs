@@ -17,7 +17,7 @@ use tenon_core::trace::Parent;
 use tenon_core::{Code, SagaId, ServiceRef};
 use tenon_store::log::BoxFuture;
 
-use super::MAX_DATA;
+use super::{MAX_DATA, MAX_PROBLEM};
 
 /// A call of a service.
 #[derive(Debug, Clone)]
@@ -55,7 +55,16 @@ impl Request {
 }
 
 /// What came of a call: an output, or how it failed.
-pub type Called = Result<Option<Data>, Outcome>;
+pub type Called = Result<Option<Data>, Failure>;
+
+/// How a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What that means for the saga.
+    pub outcome: Outcome,
+    /// What was answered, or why there is no answer; for people, and for whoever started the saga.
+    pub problem: Option<Data>,
+}
 
 /// The services that take part.
 pub trait Participants: Send + Sync + 'static {
@@ -102,6 +111,20 @@ pub enum Unanswered {
     Lost(String),
 }
 
+impl Failure {
+    /// A failure in words.
+    pub fn saying(outcome: Outcome, problem: &str) -> Self {
+        let detail: String = problem.chars().take(MAX_PROBLEM / 4).collect();
+        Self { outcome, problem: Some(Data::new(&serde_json::json!({"detail": detail}).to_string())) }
+    }
+}
+
+impl From<Outcome> for Failure {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, problem: None }
+    }
+}
+
 /// How services are reached over HTTP.
 pub trait Web: Send + Sync + 'static {
     /// Makes a call, and reads at most `most` bytes of the answer's body.
@@ -124,16 +147,18 @@ impl<W: Web> OverHttp<W> {
             Ok(call) => call,
             Err(problem) => {
                 tracing::warn!(%saga, %step, problem, "a step's call cannot be made");
-                return Err(Outcome::Refused);
+                return Err(Failure::saying(Outcome::Refused, &problem));
             }
         };
         match self.0.call(call, MAX_DATA + 1).await {
-            Ok(answer) => told(&answer).inspect_err(|outcome| {
-                tracing::debug!(%saga, %step, status = answer.status, ?outcome, "a step was not done");
+            Ok(answer) => told(&answer).inspect_err(|failure| {
+                tracing::debug!(%saga, %step, status = answer.status, outcome = ?failure.outcome, "a step was not done");
             }),
             Err(error) => {
                 tracing::debug!(%saga, %step, %error, "a step was not answered");
-                Err(if matches!(error, Unanswered::Unsent(_)) { Outcome::Unsent } else { Outcome::Unknown })
+                let is_unsent = matches!(error, Unanswered::Unsent(_));
+                let outcome = if is_unsent { Outcome::Unsent } else { Outcome::Unknown };
+                Err(Failure::saying(outcome, &error.to_string()))
             }
         }
     }
@@ -143,13 +168,24 @@ impl<W: Web> OverHttp<W> {
 fn told(answer: &HttpAnswer) -> Called {
     let of_mesh = answer.headers.get(headers::ERROR).and_then(|code| Code::parse(code.to_str().ok()?));
     let retry_after = answer.headers.contains_key(header::RETRY_AFTER);
-    judge(Answer { status: answer.status, retry_after, of_mesh })?;
+    judge(Answer { status: answer.status, retry_after, of_mesh })
+        .map_err(|outcome| Failure { outcome, problem: Some(problem_of(answer)) })?;
     if answer.body.len() > MAX_DATA {
-        return Err(Outcome::Unknown);
+        let problem = format!("it answered more than {MAX_DATA} bytes");
+        return Err(Failure::saying(Outcome::Unknown, &problem));
     }
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok();
     let text = std::str::from_utf8(&answer.body).ok().filter(|_| is_json);
     Ok(text.map(Data::new))
+}
+
+/// The answer's own words, if they are JSON and few enough; otherwise what it was.
+fn problem_of(answer: &HttpAnswer) -> Data {
+    let own = Some(&answer.body).filter(|body| body.len() <= MAX_PROBLEM);
+    let own = own.and_then(|body| serde_json::from_slice::<Map<String, Value>>(body).ok());
+    let mut own = own.unwrap_or_default();
+    own.entry("status").or_insert_with(|| answer.status.into());
+    Data::new(&Value::Object(own).to_string())
 }
 
 /// What a segment of a path may hold as it is.

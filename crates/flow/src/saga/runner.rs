@@ -2,9 +2,9 @@
 
 use super::definitions::Known;
 use super::expressions::Scope;
-use super::journal::{Failed, Found, Loaded, Writing, append_at_last, load, unchanged};
+use super::journal::{Failed, Found, Loaded, Writing, append_at_last, failed, load, unchanged};
 use super::names::{child_key, span};
-use super::participants::{Called, Request};
+use super::participants::{Called, Failure, Request};
 use super::{Over, Shared, View};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_core::saga::{
-    Action, Direction, Illegal, Input, Outcome, SagaName, StepIx, Token, UndoWork, Work, step,
+    Action, Data, Direction, Illegal, Input, Outcome, SagaName, StepIx, Token, UndoWork, Work, step,
 };
 use tenon_core::trace::Parent;
 use tenon_core::{Actor, Code, Position, Refusal, SagaId};
@@ -126,11 +126,11 @@ impl Runner {
         match next {
             Next::Called(_, None) | Next::Stop => Ok(()),
             Next::Called(token, Some(called)) => {
-                let input = match called {
-                    Ok(output) => Input::Succeeded { token, output },
-                    Err(outcome) => Input::Failed { token, outcome },
+                let (input, problem) = match called {
+                    Ok(output) => (Input::Succeeded { token, output }, None),
+                    Err(Failure { outcome, problem }) => (Input::Failed { token, outcome }, problem),
                 };
-                self.happens(input, None, under_way).await.map(|_| ())
+                self.happens_saying(input, problem, None, under_way).await.map(|_| ())
             }
             Next::Time => self.happens(Input::Time, None, under_way).await.map(|_| ()),
             // Whoever asked may have gone.
@@ -156,6 +156,17 @@ impl Runner {
         actor: Option<Actor>,
         under_way: &mut UnderWay,
     ) -> Result<Result<(), Illegal>, Refusal> {
+        self.happens_saying(input, None, actor, under_way).await
+    }
+
+    /// The same, where something was said when a call failed.
+    async fn happens_saying(
+        &mut self,
+        input: Input,
+        problem: Option<Data>,
+        actor: Option<Actor>,
+        under_way: &mut UnderWay,
+    ) -> Result<Result<(), Illegal>, Refusal> {
         loop {
             let output = match step(&self.known.saga, &self.at.instance, input.clone(), self.shared.now()) {
                 Ok(output) => output,
@@ -172,6 +183,7 @@ impl Runner {
                 server: Some(self.shared.server),
                 told: false,
                 actor: actor.clone(),
+                problem: problem.as_ref(),
             };
             let condition = unchanged(&[self.id], self.at.last);
             let log = self.shared.store.log();
@@ -183,6 +195,9 @@ impl Runner {
                 Ok(position) => {
                     output.events.iter().for_each(|event| self.at.instance.apply(event));
                     self.at.last = position;
+                    if let Some((step, problem)) = output.events.first().and_then(failed).zip(problem) {
+                        self.at.problems.insert(step, problem);
+                    }
                     self.shared.counts.of(&output.events);
                     let wanted = self.at.instance.calls();
                     under_way.keep(&wanted);
@@ -240,13 +255,13 @@ impl Runner {
 
     /// What a token stands for.
     fn call(&self, token: Token) -> BoxFuture<'static, Called> {
-        let refused = || -> BoxFuture<'static, Called> { Box::pin(async { Err(Outcome::Refused) }) };
+        let refused = || -> BoxFuture<'static, Called> { Box::pin(async { Err(Outcome::Refused.into()) }) };
         let Some(step) = self.known.saga.get(token.step) else { return refused() };
         let input = match self.input(token.step, token.direction) {
             Ok(input) => input,
             Err(problem) => {
                 tracing::warn!(saga = %self.id, step = %step.name, problem, "a step's input cannot be made");
-                return refused();
+                return Box::pin(async move { Err(Failure::saying(Outcome::Refused, &problem)) });
             }
         };
         let undo = step.undo.as_ref().map(|undo| &undo.work);
@@ -279,7 +294,7 @@ impl Runner {
         input: Option<serde_json::Value>,
     ) -> BoxFuture<'static, Called> {
         let Some(step) = self.known.saga.get(token.step) else {
-            return Box::pin(async { Err(Outcome::Refused) });
+            return Box::pin(async { Err(Outcome::Refused.into()) });
         };
         let at = self.at.instance.at(token.step);
         let due = match at {
@@ -351,5 +366,5 @@ pub(super) fn begun(
     instance: tenon_core::saga::Instance,
     position: Position,
 ) -> Loaded {
-    Loaded { beginning, instance, first: position, last: position }
+    Loaded { beginning, instance, first: position, last: position, problems: BTreeMap::new() }
 }

@@ -98,6 +98,7 @@ impl Shared {
             server: owned.as_ref().map(|_| self.server),
             told: false,
             actor,
+            problem: None,
         };
         let appended = append(self.store.log(), writing.to_events(), unchanged(&ids, Position::START)).await;
         let loaded = appended.map(|position| runner::begun(Arc::clone(beginning), instance, position));
@@ -289,6 +290,7 @@ impl Shared {
             server: owned.as_ref().map(|_| self.server),
             told: true,
             actor,
+            problem: None,
         };
         let condition = unchanged(&[id], loaded.last);
         let appended = append(self.store.log(), writing.to_events(), condition).await;

@@ -82,7 +82,7 @@ impl Shop {
         let key = format!("{step}/{}", request.direction);
         let order = state.orders.get_mut(&key).or(None).and_then(Vec::pop);
         match order {
-            Some(Order::Unsent) => return Some(Err(Outcome::Unsent)),
+            Some(Order::Unsent) => return Some(Err(Outcome::Unsent.into())),
             Some(Order::Swallow) => return None,
             _ => {}
         }
@@ -98,9 +98,9 @@ impl Shop {
         };
         *record = settle(*record, ask, ok);
         match (order, ok) {
-            (Some(Order::LoseAnswer), _) => Some(Err(Outcome::Unknown)),
+            (Some(Order::LoseAnswer), _) => Some(Err(Outcome::Unknown.into())),
             (_, true) => Some(Ok(Some(Data::new(&json!({"id": format!("{step}-1")}).to_string())))),
-            (_, false) => Some(Err(Outcome::Refused)),
+            (_, false) => Some(Err(Outcome::Refused.into())),
         }
     }
 }

@@ -23,8 +23,18 @@ pub(crate) fn view(of: &View) -> SagaView {
         },
         input: json(instance.input()),
         output: of.output.clone(),
-        steps: steps.map(|(step, progress)| step_view(step, progress)).collect(),
+        problem: match instance.goal() {
+            Goal::Back(Cause::Failed(step)) => of.problems.get(&step).map(json),
+            _ => None,
+        },
+        steps: steps.zip(0..).map(|((step, at), ix)| step_view(step, at, problem(of, ix))).collect(),
     }
+}
+
+/// What was said when a step failed that is not done since.
+fn problem(of: &View, step: u8) -> Option<Value> {
+    let step = StepIx(step);
+    of.problems.get(&step).filter(|_| !of.instance.at(step).is_done()).map(json)
 }
 
 pub(crate) fn summary(of: &View) -> SagaSummary {
@@ -40,7 +50,7 @@ pub(crate) fn summary(of: &View) -> SagaSummary {
     }
 }
 
-fn step_view(step: &Step, progress: &Progress) -> SagaStepView {
+fn step_view(step: &Step, progress: &Progress, problem: Option<Value>) -> SagaStepView {
     SagaStepView {
         name: step.name.clone(),
         kind: step.kind.into(),
@@ -57,12 +67,13 @@ fn step_view(step: &Step, progress: &Progress) -> SagaStepView {
         },
         attempts: progress.attempt,
         output: progress.output.as_ref().map(json),
+        problem,
     }
 }
 
 /// What happened, as it is told.
 pub(crate) fn event(saga: &Saga, entry: Entry) -> SagaEvent {
-    let Entry { time, position, actor, event } = entry;
+    let Entry { time, position, actor, event, problem } = entry;
     let of = Told::of(saga, &event);
     SagaEvent {
         time,
@@ -73,7 +84,7 @@ pub(crate) fn event(saga: &Saga, entry: Entry) -> SagaEvent {
         attempt: of.token.map(|token| token.attempt),
         undo: of.token.is_some_and(|token| token.direction == Direction::Undo),
         detail: of.detail,
-        data: of.data,
+        data: of.data.or(problem.as_ref().map(json)),
     }
 }
 

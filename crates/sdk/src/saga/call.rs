@@ -61,7 +61,7 @@ impl SagaCall {
     }
 
     /// What the barrier is asked.
-    pub(super) fn ask(&self) -> Ask {
+    pub(crate) fn ask(&self) -> Ask {
         match self.direction {
             Direction::Do => Ask::Do(self.round),
             Direction::Undo => Ask::Undo,

@@ -20,7 +20,9 @@ struct Willing;
 impl Participants for Willing {
     fn call(&self, request: Call) -> BoxFuture<'_, Called> {
         let fails = request.input.as_ref().is_some_and(|input| input["fail"] == true);
-        Box::pin(async move { if fails { Err(Outcome::Refused) } else { Ok(Some(Data::new("{\"id\":1}"))) } })
+        Box::pin(async move {
+            if fails { Err(Outcome::Refused.into()) } else { Ok(Some(Data::new("{\"id\":1}"))) }
+        })
     }
 }
 

@@ -1,5 +1,5 @@
 use super::{Api, send};
-use crate::saga::participants::{Called, Participants, Request};
+use crate::saga::participants::{Called, Failure, Participants, Request};
 use crate::testing::instance;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,13 @@ pub(super) struct Willing;
 impl Participants for Willing {
     fn call(&self, request: Request) -> BoxFuture<'_, Called> {
         let fails = request.input.as_ref().is_some_and(|input| input["fail"] == true);
-        Box::pin(async move { if fails { Err(Outcome::Refused) } else { Ok(Some(Data::new("{\"id\":1}"))) } })
+        Box::pin(async move {
+            if fails {
+                Err(Failure::saying(Outcome::Refused, "it cannot be done"))
+            } else {
+                Ok(Some(Data::new("{\"id\":1}")))
+            }
+        })
     }
 }
 
@@ -89,6 +95,11 @@ async fn somebody_decides_about_a_step_that_waits() {
         (&parked["steps"][3]["state"], &parked["steps"][3]["parked"]),
         (&json!("parked"), &json!("spent"))
     );
+    let said = json!({"detail": "it cannot be done"});
+    assert_eq!(parked["steps"][3]["problem"], said);
+    let history = api.get(&format!("/v1/sagas/{id}/history")).await.ok();
+    let last = history["events"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["event"], &last["data"]), (&json!("Parked"), &said));
     let decide = |decision: Value| send(api.post(&format!("/v1/sagas/{id}/decisions"), &decision));
     assert_eq!(decide(json!({"decision": "retry"})).await.code(), "request.invalid");
     assert_eq!(decide(json!({"decision": "retry", "step": "order"})).await.code(), "saga.illegal");
@@ -96,6 +107,7 @@ async fn somebody_decides_about_a_step_that_waits() {
     decide(edit).await.ok();
     let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
     assert_eq!(ended["state"], "completed");
+    assert_eq!(ended["steps"][3].get("problem"), None);
 }
 
 #[tokio::test]

@@ -55,6 +55,22 @@ fn an_answer_that_is_json_is_an_output() {
     assert_eq!(answer(200, "{\"id\": 1}"), Ok(Some(Data::new("{\"id\": 1}"))));
     assert_eq!(answer(204, ""), Ok(None));
     assert_eq!(answer(200, "done"), Ok(None));
-    assert_eq!(answer(422, "{}"), Err(Outcome::Refused));
-    assert_eq!(answer(200, &"1".repeat(MAX_DATA + 1)), Err(Outcome::Unknown));
+    let outcome = |called: Called| called.unwrap_err().outcome;
+    assert_eq!(outcome(answer(422, "{}")), Outcome::Refused);
+    assert_eq!(outcome(answer(200, &"1".repeat(MAX_DATA + 1))), Outcome::Unknown);
+}
+
+#[test]
+fn what_a_service_says_when_it_refuses_is_kept_if_it_is_short_enough() {
+    let said = |body: String| {
+        let answer = HttpAnswer { status: 402, headers: HeaderMap::new(), body: body.into() };
+        told(&answer).unwrap_err().problem.unwrap().as_str().to_owned()
+    };
+    let own = json!({"code": "payment.insufficient-funds", "status": 402});
+    assert_eq!(said(own.to_string()), own.to_string());
+    assert_eq!(said("no".to_owned()), json!({"status": 402}).to_string());
+    assert_eq!(
+        said(json!({"long": "x".repeat(MAX_PROBLEM)}).to_string()),
+        json!({"status": 402}).to_string()
+    );
 }
