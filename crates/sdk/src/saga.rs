@@ -222,7 +222,7 @@ impl Trouble {
     }
 
     /// The service decides against it, and says so in a problem document (RFC 9457) of its own.
-    pub fn problem(document: &Value) -> Self {
+    pub fn problem(document: &Json) -> Self {
         Self::Refused(document.to_string())
     }
 
@@ -252,7 +252,7 @@ impl Answer {
         match self {
             Self::Done(output) => output.clone(),
             Self::Refused(reason) => match serde_json::from_str(reason) {
-                Ok(Value::Object(own)) => Value::Object(own),
+                Ok(Json::Object(own)) => Json::Object(own),
                 _ => serde_json::json!({"status": 422, "title": "Refused", "detail": reason}),
             },
         }

@@ -91,8 +91,8 @@ impl Participants for Services {
             let body = input.unwrap_or_default().to_string();
             match self.answer(&SagaCall { saga, step, direction, round, attempt }, body.as_bytes()).await {
                 Ok(Answer::Done(output)) => Ok(Some(Data::new(&output.to_string()))),
-                Ok(Answer::Refused(_)) => Err(Outcome::Refused),
-                Err(_) => Err(Outcome::Unknown),
+                Ok(Answer::Refused(_)) => Err(Outcome::Refused.into()),
+                Err(_) => Err(Outcome::Unknown.into()),
             }
         })
     }
