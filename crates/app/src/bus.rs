@@ -1,5 +1,6 @@
 //! What the bus needs of the rest: the subscriptions of the manifest, and the way to services.
 
+use crate::sidecar::Sidecar;
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +72,7 @@ async fn apply(bus: &Bus, declared: Vec<Definition>) -> Result<(), Refusal> {
 pub(crate) struct Mesh {
     http: reqwest::Client,
     grpc: reqwest::Client,
+    sidecar: Sidecar,
 }
 
 impl Mesh {
@@ -81,12 +83,13 @@ impl Mesh {
             Ok(reqwest::Client::builder().proxy(proxy).redirect(reqwest::redirect::Policy::none()))
         };
         // A sidecar takes HTTP/2 at once, as gRPC has it.
-        Ok(Self { http: client()?.build()?, grpc: client()?.http2_prior_knowledge().build()? })
+        let (http, grpc) = (client()?.build()?, client()?.http2_prior_knowledge().build()?);
+        Ok(Self { http, grpc, sidecar: Sidecar::new(sidecar) })
     }
 
-    /// What calls go through.
-    pub(crate) fn client(&self) -> &reqwest::Client {
-        &self.http
+    /// What calls of sagas go through.
+    pub(crate) fn sidecar(&self) -> &Sidecar {
+        &self.sidecar
     }
 
     async fn post(&self, call: Call) -> Outcome {

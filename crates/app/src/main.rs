@@ -11,6 +11,7 @@ mod logging;
 mod render;
 mod saga;
 mod session;
+mod sidecar;
 mod supervisor;
 
 use clap::Parser;

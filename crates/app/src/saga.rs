@@ -11,10 +11,9 @@ use tenon_flow::Sagas;
 use tenon_flow::saga::participants::{HttpAnswer, HttpCall, Unanswered, Web};
 use tenon_store::log::BoxFuture;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long to wait before the sidecar is tried again.
+/// How long to wait before a change that failed is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Services, by way of a sidecar that is yet to come.
@@ -30,25 +29,11 @@ impl Reached {
     }
 
     async fn call_one(&self, call: HttpCall, most: usize) -> Result<HttpAnswer, Unanswered> {
-        let ends = Instant::now() + call.within;
         let mut mesh = self.mesh.clone();
         let found = tokio::time::timeout(call.within, mesh.wait_for(Option::is_some)).await;
         let found = found.ok().and_then(Result::ok).and_then(|mesh| mesh.clone());
         let mesh = found.ok_or_else(|| Unanswered::Unsent("there is no data plane yet".to_owned()))?;
-        let url = format!("http://{}{}", call.service, call.target);
-        loop {
-            let request = mesh.client().request(call.method.clone(), &url).headers(call.headers.clone());
-            let left = ends.saturating_duration_since(Instant::now());
-            match request.body(call.body.clone()).timeout(left).send().await {
-                Ok(response) => return read(response, most).await,
-                // No data plane is there, or none has been told yet.
-                Err(error) if error.is_connect() && Instant::now() + AGAIN < ends => {
-                    tokio::time::sleep(AGAIN).await;
-                }
-                Err(error) if error.is_connect() => return Err(Unanswered::Unsent(error.to_string())),
-                Err(error) => return Err(Unanswered::Lost(error.to_string())),
-            }
-        }
+        mesh.sidecar().call(call, most).await
     }
 }
 
@@ -56,20 +41,6 @@ impl Web for Reached {
     fn call(&self, call: HttpCall, most: usize) -> BoxFuture<'_, Result<HttpAnswer, Unanswered>> {
         Box::pin(self.call_one(call, most))
     }
-}
-
-async fn read(mut response: reqwest::Response, most: usize) -> Result<HttpAnswer, Unanswered> {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let mut body = Vec::new();
-    let lost = |error: reqwest::Error| Unanswered::Lost(error.to_string());
-    while let Some(chunk) = response.chunk().await.map_err(lost)? {
-        let room = most.saturating_sub(body.len());
-        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-        if body.len() >= most {
-            break;
-        }
-    }
-    Ok(HttpAnswer { status, headers, body: body.into() })
 }
 
 /// Keeps the sagas as the applied manifest has them, until `stop`.

@@ -226,24 +226,25 @@ fn http_call(request: Request) -> Result<HttpCall, String> {
 }
 
 fn headers_of(request: &Request) -> HeaderMap {
-    let mut sent = HeaderMap::new();
+    let mut sent = HeaderMap::with_capacity(16);
     let texts = [
         (headers::IDEMPOTENCY_KEY, request.key()),
         (headers::SAGA, request.saga.to_string()),
         (headers::SAGA_STEP, request.step.to_string()),
         (headers::SAGA_DIRECTION, request.direction.to_string()),
-        (headers::SAGA_ROUND, request.round.to_string()),
-        (headers::SAGA_ATTEMPT, request.attempt.to_string()),
-        (headers::TIMEOUT_MS, request.within.as_millis().to_string()),
         (HeaderName::from_static(headers::PRIORITY), request.priority.to_string()),
-        // The mesh leaves it at one try: it is the saga that repeats, and it must know what was sent.
-        (HeaderName::from_static(headers::ATTEMPT), "2".to_owned()),
     ];
     for (name, text) in texts {
         if let Ok(value) = HeaderValue::try_from(text) {
             sent.insert(name, value);
         }
     }
+    let within = u64::try_from(request.within.as_millis()).unwrap_or(u64::MAX);
+    sent.insert(headers::SAGA_ROUND, request.round.into());
+    sent.insert(headers::SAGA_ATTEMPT, request.attempt.into());
+    sent.insert(headers::TIMEOUT_MS, within.into());
+    // The mesh leaves it at one try: it is the saga that repeats, and it must know what was sent.
+    sent.insert(headers::ATTEMPT, HeaderValue::from_static("2"));
     if let Ok(value) = HeaderValue::from_bytes(&request.parent.to_bytes()) {
         sent.insert(headers::TRACEPARENT, value);
     }
