@@ -23,4 +23,5 @@ pub mod vault;
 
 pub use bus::{Bus, BusOptions};
 pub use events::{EventStore, EventStoreOptions};
+pub use router::metrics;
 pub use saga::{SagaOptions, Sagas};

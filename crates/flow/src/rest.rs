@@ -5,6 +5,7 @@
 
 mod form;
 mod list;
+pub(crate) mod metrics;
 mod reply;
 pub(crate) mod sagas;
 mod socket;

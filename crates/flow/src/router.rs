@@ -25,6 +25,11 @@ impl Bus {
     }
 }
 
+/// Serves what subscriptions and sagas count, in the text format of Prometheus.
+pub fn metrics(bus: &Bus, sagas: &Sagas) -> Router {
+    rest::metrics::router(bus.clone(), sagas.clone())
+}
+
 impl Sagas {
     /// Serves sagas, to callers as those of [`EventStore::router`].
     pub fn router(&self) -> Router {

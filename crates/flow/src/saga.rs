@@ -21,6 +21,7 @@ mod definitions;
 mod expressions;
 mod journal;
 mod list;
+mod meters;
 mod names;
 mod owner;
 pub mod participants;
@@ -39,6 +40,7 @@ use crate::EventStore;
 use definitions::{Definitions, Known};
 use expressions::Scope;
 use journal::Loaded;
+use meters::Meters;
 use owner::Shards;
 use participants::Participants;
 use runner::Ask;
@@ -103,6 +105,7 @@ struct Shared {
     shards: Shards,
     room: Arc<Semaphore>,
     counts: Counts,
+    meters: Meters,
     stop: CancellationToken,
 }
 
@@ -210,6 +213,7 @@ impl Sagas {
             shards: Shards::default(),
             room: Arc::new(Semaphore::new(MAX_RUNNING)),
             counts: Counts::default(),
+            meters: Meters::default(),
             stop,
         });
         owner::start(&shared, options.leases).await?;
@@ -319,6 +323,11 @@ impl Sagas {
     /// What has become of sagas since this server began.
     pub fn counts(&self) -> &Counts {
         &self.shared.counts
+    }
+
+    /// What sagas count here and how long they take, by their names, as Prometheus has it.
+    pub fn metrics(&self) -> String {
+        self.shared.meters.shown()
     }
 
     pub(crate) fn store(&self) -> &EventStore {

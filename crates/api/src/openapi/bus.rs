@@ -185,8 +185,8 @@ pub const BUS: &[Endpoint] = &[
     },
     Endpoint {
         path: "/metrics",
-        operation: "subscriptionMetrics",
-        summary: "What the subscriptions that this server drives count, in the text format of Prometheus",
+        operation: "flowMetrics",
+        summary: "What the subscriptions and sagas that this server drives count, in the text format of Prometheus",
         access: Access::Operator,
         answers: &[Answer::Text("text/plain; version=0.0.4")],
         ..PLAIN

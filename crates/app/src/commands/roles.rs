@@ -21,7 +21,7 @@ use tenon_core::availability::Locality;
 use tenon_flow::bus::push::push;
 use tenon_flow::saga::participants::OverHttp;
 use tenon_flow::vault::{KeyRing, Vault, VaultError};
-use tenon_flow::{Bus, BusOptions, EventStore, EventStoreOptions, SagaOptions, Sagas};
+use tenon_flow::{Bus, BusOptions, EventStore, EventStoreOptions, SagaOptions, Sagas, metrics};
 use tenon_proxy::handover::{self, Inheritance, TakeoverError};
 use tenon_proxy::{Plane, PlaneConfig, subscribe};
 use tenon_store::{Log, system_clock};
@@ -62,7 +62,7 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
         supervisor: options.supervisor.clone(),
         output: data.logs(),
         read_manifest: reader(options.gateway),
-        more: events.router().merge(bus.router()).merge(sagas.router()),
+        more: events.router().merge(bus.router()).merge(sagas.router()).merge(metrics(&bus, &sagas)),
     };
     let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;
     let ending = CancellationToken::new();

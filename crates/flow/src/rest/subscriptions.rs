@@ -18,7 +18,6 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::routing::{get, post};
 use futures_util::{StreamExt, stream};
-use http::header;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -34,7 +33,6 @@ use tenon_api::system::{SubscriptionDoc, parse_start};
 use tenon_core::group::{GroupName, Status, Ticket};
 use tenon_core::{Namespace, Position, Refusal, Revision};
 use tenon_store::Event;
-use tenon_telemetry::prometheus::CONTENT_TYPE;
 
 /// How many events somebody who pulls by server-sent events may have that are not settled, unless they say so, and at all.
 const PULLED: u32 = 32;
@@ -50,7 +48,6 @@ struct Served {
 /// The paths.
 pub(crate) fn router(store: EventStore, bus: Bus) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
         .route("/v1/subscriptions", get(list))
         .route("/v1/subscriptions/{name}", get(show).put(define).delete(delete))
         .route("/v1/subscriptions/{name}/seek", post(seek))
@@ -96,11 +93,6 @@ async fn list(State(served): State<Served>, asked: Asked) -> Reply {
     let namespace = namespace.or_else(|| rights.within().cloned());
     let subscriptions = served.bus.list(namespace.as_ref()).iter().map(summary).collect();
     reply::json(&SubscriptionList { subscriptions })
-}
-
-async fn metrics(State(served): State<Served>, asked: Asked) -> Reply {
-    asked.rights(&served.store)?.check_operator("reading metrics")?;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], served.bus.metrics().await).into_response())
 }
 
 async fn show(State(served): State<Served>, asked: Asked) -> Reply {

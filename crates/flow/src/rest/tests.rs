@@ -62,8 +62,8 @@ impl Api {
             clock: tenon_store::system_clock(),
         };
         let sagas = Sagas::start(&fixture.store, std::sync::Arc::new(sagas::Willing), options).await.unwrap();
-        let router =
-            fixture.store.router().merge(bus.router()).merge(sagas.router()).layer(Extension(caller));
+        let router = fixture.store.router().merge(bus.router()).merge(sagas.router());
+        let router = router.merge(crate::metrics(&bus, &sagas)).layer(Extension(caller));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { fixture, address, client: reqwest::Client::new() }
     }

@@ -3,6 +3,7 @@
 use super::definitions::Known;
 use super::expressions::Scope;
 use super::journal::{Failed, Found, Loaded, Writing, append_at_last, failed, load, unchanged};
+use super::meters::Metered;
 use super::names::{child_key, span};
 use super::participants::{Called, Failure, Request};
 use super::{Over, Shared, View};
@@ -49,6 +50,7 @@ pub(super) struct Runner {
     pub(super) at: Loaded,
     pub(super) inbox: mpsc::Receiver<Ask>,
     pub(super) over: Over,
+    pub(super) metered: Metered,
     /// Cancelled when the saga is no longer this server's.
     pub(super) stop: CancellationToken,
     pub(super) _room: OwnedSemaphorePermit,
@@ -90,6 +92,7 @@ impl Runner {
             // It is set here only.
             _ = self.over.ended.set(self.view());
         }
+        self.metered.over();
         self.shared.let_go(self.id, &self.at.beginning, self.at.instance.ended().is_some());
         // Whoever asked meanwhile is answered by the log.
     }
@@ -199,6 +202,7 @@ impl Runner {
                         self.at.problems.insert(step, problem);
                     }
                     self.shared.counts.of(&output.events);
+                    self.metered.saw(&output.events, &self.at.instance, self.shared.now());
                     let wanted = self.at.instance.calls();
                     under_way.keep(&wanted);
                     output.calls.into_iter().for_each(|token| self.begin(token, under_way));
@@ -234,6 +238,7 @@ impl Runner {
         match load(self.shared.store.log(), self.id).await? {
             Found::Saga(loaded) => {
                 self.at = *loaded;
+                self.metered.saw(&[], &self.at.instance, self.shared.now());
                 Ok(())
             }
             Found::Never | Found::Nothing => {
@@ -249,8 +254,12 @@ impl Runner {
     fn begin(&self, token: Token, under_way: &mut UnderWay) {
         let end = CancellationToken::new();
         under_way.ends.insert(token, end.clone());
-        let call = self.call(token);
-        under_way.calls.push(Box::pin(async move { (token, end.run_until_cancelled_owned(call).await) }));
+        let (call, metered) = (self.call(token), self.metered.call(token));
+        under_way.calls.push(Box::pin(async move {
+            let called = end.run_until_cancelled_owned(call).await;
+            metered.came(called.as_ref());
+            (token, called)
+        }));
     }
 
     /// What a token stands for.

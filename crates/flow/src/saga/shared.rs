@@ -106,6 +106,7 @@ impl Shared {
             Ok(loaded) => {
                 let view = View::of(id, known, &loaded);
                 self.counts.of(&output.events);
+                self.meters.of(known).started();
                 if let (Some(inbox), Some(stop)) = (inbox, owned) {
                     self.run(id, known, loaded, inbox, stop, GoOn::With(output.calls));
                     self.admit_if_first(id, beginning);
@@ -152,7 +153,8 @@ impl Shared {
     ) {
         let Inbox { inbox, over, room } = inbox;
         let (shared, known) = (Arc::clone(self), Arc::clone(known));
-        let runner = Runner { shared, id, known, at, inbox, over, stop, _room: room };
+        let metered = self.meters.of(&known).run(&at.instance);
+        let runner = Runner { shared, id, known, at, inbox, over, metered, stop, _room: room };
         tokio::spawn(Box::pin(runner.run(on)));
     }
 
