@@ -64,10 +64,10 @@ pub use client::{Ended, Run, SagaClient, SagaError};
 pub use handle::GoesForward;
 pub use records::Records;
 pub use tenon_api::http::{SagaState, SagaView};
-pub use tenon_core::SagaId;
 pub use tenon_core::priority::Priority;
 pub use tenon_core::retry::{Backoff, Delay, Jitter};
 pub use tenon_core::saga::{Direction, OnUndoFailure, Retry};
+pub use tenon_core::{Refusal, SagaId};
 pub use typed::{
     Any, Child, Compensatable, Draft, Expressions, Finished, Forward, Head, Pivot, Retriable, Saga, Sent,
     Shape, Signal, Slot, Target, Undo, Undoable, Undoing, Value, delete, get, grpc, http, post, put,
