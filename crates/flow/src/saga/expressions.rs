@@ -21,8 +21,18 @@ const LOOPS: [&str; 5] = [".map(", ".filter(", ".all(", ".exists(", ".exists_one
 
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
+/// What expressions may know, beside the steps' own names.
+const VARIABLES: [&str; 4] = ["input", "steps", "saga", "output"];
+
 /// The expressions of a definition, read.
-pub(super) struct Expressions(HashMap<Expr, Program>);
+pub(super) struct Expressions(HashMap<Expr, Read>);
+
+/// An expression that was read.
+struct Read {
+    program: Program,
+    /// Which of the variables it uses: the others need not be made, and an input may be large.
+    uses: Vec<&'static str>,
+}
 
 /// What expressions are about.
 pub(super) struct Scope<'a> {
@@ -42,7 +52,10 @@ impl Expressions {
                     let detail = format!("{place}: the expression `{}` {problem}", expr.as_str());
                     Refusal::new(Code::SagaInvalid, detail)
                 })?;
-                programs.insert(expr.clone(), program);
+                let used = program.references();
+                let uses = VARIABLES.into_iter().filter(|name| used.has_variable(name)).collect();
+                drop(used);
+                programs.insert(expr.clone(), Read { program, uses });
                 Ok(())
             })
         };
@@ -105,7 +118,11 @@ impl Expressions {
         undone: Option<StepIx>,
         lenient: bool,
     ) -> Result<Option<Value>, String> {
-        let context = scope.context(undone);
+        let uses = |variable: &str| {
+            let read = each(of).filter_map(|expr| self.0.get(expr));
+            read.into_iter().any(|read| read.uses.contains(&variable))
+        };
+        let context = scope.context(undone, uses);
         let run = |expr: &Expr| match self.run(expr, &context) {
             Err(_) if lenient => Ok(Value::Null),
             other => other.map_err(|problem| format!("the expression `{}` {problem}", expr.as_str())),
@@ -127,7 +144,7 @@ impl Expressions {
     }
 
     fn run(&self, expr: &Expr, context: &Context<'_, '_>) -> Result<Value, String> {
-        let program = self.0.get(expr).ok_or("is not known")?;
+        let Read { program, .. } = self.0.get(expr).ok_or("is not known")?;
         // Whatever the interpreter does to itself is the expression's failure.
         let value = catch_unwind(AssertUnwindSafe(|| program.execute(context)));
         let value = value.map_err(|_| "cannot be evaluated")?.map_err(|error| format!("fails: {error}"))?;
@@ -136,20 +153,27 @@ impl Expressions {
 }
 
 impl Scope<'_> {
-    fn context<'v>(&self, undone: Option<StepIx>) -> Context<'v, 'v> {
+    /// The variables that are used.
+    fn context<'v>(&self, undone: Option<StepIx>, uses: impl Fn(&str) -> bool) -> Context<'v, 'v> {
         let mut context = Context::with_env(Arc::clone(&ENV));
-        context.add_variable_from_value("input", parsed(self.instance.input()));
-        let steps = self.saga.definition().steps.iter().zip(self.instance.steps());
         let output = |progress: &Progress| progress.output.as_ref().map_or(Cel::Null, parsed);
-        let outputs = steps.map(|(step, progress)| (step.name.as_str(), output(progress)));
-        context.add_variable_from_value("steps", Cel::from(outputs.collect::<HashMap<&str, Cel>>()));
-        if let Some(undone) = undone {
-            context
-                .add_variable_from_value("output", self.instance.progress(undone).map_or(Cel::Null, output));
+        if uses("input") {
+            context.add_variable_from_value("input", parsed(self.instance.input()));
         }
-        let key = self.key.map_or(Cel::Null, Cel::from);
-        let saga = HashMap::from([("id", Cel::from(self.id.to_string())), ("key", key)]);
-        context.add_variable_from_value("saga", Cel::from(saga));
+        if uses("steps") {
+            let steps = self.saga.definition().steps.iter().zip(self.instance.steps());
+            let outputs = steps.map(|(step, progress)| (step.name.as_str(), output(progress)));
+            context.add_variable_from_value("steps", Cel::from(outputs.collect::<HashMap<&str, Cel>>()));
+        }
+        if let Some(undone) = undone.filter(|_| uses("output")) {
+            let own = self.instance.progress(undone).map_or(Cel::Null, output);
+            context.add_variable_from_value("output", own);
+        }
+        if uses("saga") {
+            let key = self.key.map_or(Cel::Null, Cel::from);
+            let saga = HashMap::from([("id", Cel::from(self.id.to_string())), ("key", key)]);
+            context.add_variable_from_value("saga", Cel::from(saga));
+        }
         context
     }
 }
