@@ -373,4 +373,6 @@ fn invalid(detail: String) -> Refusal {
 }
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod tests;

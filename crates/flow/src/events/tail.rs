@@ -12,13 +12,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tenon_core::{EventType, Position, StreamName};
-use tenon_store::{Event, Log, Query};
+use tenon_store::{Event, Log, Query, ReadError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// The most events in a mailbox.
 const MAILBOX: usize = 256;
+
+/// How long to wait before the log is read again that could not be.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// What reads the end of a log.
 pub(crate) struct Tail {
@@ -276,6 +280,15 @@ async fn follow(log: Arc<dyn Log>, shared: Weak<Shared>, after: Position) {
                 if !shared.lock().deliver(page.events, page.next) {
                     return;
                 }
+            }
+            // It goes on from the same place; that those who follow wait meanwhile is all that there is to it.
+            Err(error @ (ReadError::Io(_) | ReadError::Unavailable(_))) => {
+                tracing::debug!(%error, "what follows the log waits until it can be read");
+                if !shared.lock().deliver(Vec::new(), Position::START) {
+                    return;
+                }
+                drop(shared);
+                tokio::time::sleep(AFTER_FAILURE).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "what follows the log has come to an end");

@@ -132,6 +132,26 @@ pub(super) fn failed(event: &Event) -> Option<StepIx> {
     }
 }
 
+/// Reads a saga that cannot go on before: until it was read, or never can be.
+pub(super) async fn load_at_last(log: &Arc<dyn Log>, id: SagaId) -> Result<Found, Refusal> {
+    let mut wait = AGAIN.0;
+    loop {
+        match load(log, id).await {
+            Err(refusal) if may_pass(&refusal) => {
+                tracing::debug!(saga = %id, %refusal, "a saga waits until it can be read");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(AGAIN.1);
+            }
+            loaded => return loaded,
+        }
+    }
+}
+
+/// Whether reading fails for a reason that may be gone the next time.
+pub(super) fn may_pass(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::Internal | Code::LogUnavailable | Code::ServerTimeout)
+}
+
 pub(super) fn unread(error: ReadError) -> Refusal {
     crate::events::error::Error::from(error).into()
 }

@@ -3,7 +3,7 @@
 //! Sagas are divided by their ids among a few leases. Who gets a lease takes up all its sagas that run: those that have
 //! begun and not ended, by the last snapshot of them and what came after. A server that is alone has all of them.
 
-use super::journal::{Found, Loaded, load, unread};
+use super::journal::{Found, Loaded, load, may_pass, unread};
 use super::names::{SHARDS, event_type, id_of, shard};
 use super::runner::{Ask, GoOn};
 use super::{Known, Shared};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tenon_api::saga::{ENDED, Progress, STARTED, TOLD, decode_running, encode_running};
+use tenon_api::saga::{Beginning, ENDED, Progress, STARTED, TOLD, decode_running, encode_running};
 use tenon_core::{Namespace, Position, Refusal, SagaId, ServerId};
 use tenon_store::{Direction, Event, Leases, Query, QueryItem, ReadError, SchemaHash, Snapshot, SnapshotKey};
 use tokio_util::sync::CancellationToken;
@@ -163,7 +163,8 @@ async fn take_up(shared: &Arc<Shared>, numbers: &BTreeSet<u8>) -> Result<(), Ref
     let reading = stream::iter(ids).map(|id| async move { read(shared, id).await.map(|found| (id, found)) });
     let read: Vec<(SagaId, Option<Read>)> = reading.buffer_unordered(AT_ONCE).try_collect().await?;
     let mut read: Vec<(SagaId, Read)> = read.into_iter().filter_map(|(id, it)| Some((id, it?))).collect();
-    read.sort_by_key(|(_, (loaded, _))| loaded.first);
+    // Those whose turn it is already come first.
+    read.sort_by_key(|(_, (loaded, _))| (loaded.instance.is_queued(), loaded.first));
     for (id, (loaded, _)) in &read {
         shared.turns().enter(*id, &loaded.beginning);
     }
@@ -195,25 +196,54 @@ async fn read(shared: &Shared, id: SagaId) -> Result<Option<Read>, Refusal> {
 
 fn adopt(shared: &Arc<Shared>, id: SagaId, loaded: Loaded, known: &Arc<Known>) -> Result<(), Refusal> {
     let Some(stop) = shared.shards.owned(id) else { return Ok(()) };
-    let Some(inbox) = shared.reserve(id)? else { return Ok(()) };
+    let Some(inbox) = shared.reserve(id, &loaded.beginning)? else {
+        // Whoever has its place may be about to give it up.
+        hand_on_soon(shared, id, Arc::clone(&loaded.beginning));
+        return Ok(());
+    };
     let beginning = Arc::clone(&loaded.beginning);
     shared.run(id, known, loaded, inbox, stop, GoOn::FromTheLog);
     shared.admit_if_first(id, &beginning);
     Ok(())
 }
 
-/// Takes up one that somebody else has begun, or begun again.
-async fn take_up_one(shared: &Arc<Shared>, id: SagaId) -> Result<(), Refusal> {
-    if let Some(handle) = shared.handle(id) {
-        // One that has ended meanwhile has nothing to read.
-        _ = handle.asks.send(Ask::Reload).await;
-        return Ok(());
+/// Takes up one that somebody has begun, or let go, if it is this server's. If it does not run, it has no turn.
+pub(super) async fn hand_on(shared: &Arc<Shared>, id: SagaId, of: Option<Arc<Beginning>>) {
+    while !shared.shards.waits(id) && shared.shards.owned(id).is_some() && !shared.stop.is_cancelled() {
+        match take_up_one(shared, id).await {
+            Err(refusal) if may_pass(&refusal) => tokio::time::sleep(AFTER_FAILURE).await,
+            Err(refusal) => return tracing::warn!(saga = %id, %refusal, "a saga is not taken up"),
+            Ok(runs) => {
+                if let Some(of) = of.filter(|_| !runs) {
+                    shared.leave(id, &of);
+                }
+                return;
+            }
+        }
     }
-    if let Some((loaded, known)) = read(shared, id).await? {
-        shared.turns().enter(id, &loaded.beginning);
-        adopt(shared, id, loaded, &known)?;
+}
+
+/// The same, while others go on: for who gives up a place on which somebody may have relied meanwhile.
+pub(super) fn hand_on_soon(shared: &Arc<Shared>, id: SagaId, of: Arc<Beginning>) {
+    // Without a runtime the server is ending.
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let shared = Arc::clone(shared);
+        runtime.spawn(async move { hand_on(&shared, id, Some(of)).await });
     }
-    Ok(())
+}
+
+/// Takes up one that somebody else has begun, or begun again. Whether there is one that runs.
+async fn take_up_one(shared: &Arc<Shared>, id: SagaId) -> Result<bool, Refusal> {
+    while let Some(handle) = shared.handle(id) {
+        if handle.asks.send(Ask::Reload).await.is_ok() {
+            return Ok(true);
+        }
+        handle.over.gone.cancelled().await;
+    }
+    let Some((loaded, known)) = read(shared, id).await? else { return Ok(false) };
+    shared.turns().enter(id, &loaded.beginning);
+    adopt(shared, id, loaded, &known)?;
+    Ok(true)
 }
 
 /// The sagas of these shards that have begun and not ended; or a few more.
@@ -268,9 +298,7 @@ async fn follow(shared: Arc<Shared>, mut from: Position) {
                 }
             };
             for event in &page.events {
-                if let Err(refusal) = heard(&shared, event).await {
-                    tracing::warn!(%refusal, at = %event.position, "a saga is not taken up");
-                }
+                heard(&shared, event).await;
             }
             from = page.next;
             shared.shards.followed.store(from.0, Ordering::Release);
@@ -279,15 +307,14 @@ async fn follow(shared: Arc<Shared>, mut from: Position) {
     }
 }
 
-async fn heard(shared: &Arc<Shared>, event: &Event) -> Result<(), Refusal> {
-    let Some(id) = id_of(&event.stream).filter(|_| event.event_type.as_str() != ENDED) else {
-        return Ok(());
-    };
+async fn heard(shared: &Arc<Shared>, event: &Event) {
+    let Some(id) = id_of(&event.stream) else { return };
     let by: Option<ServerId> = Progress::decode(&event.data).ok().map(|progress| progress.server);
-    if by == Some(shared.server) || shared.shards.waits(id) || shared.shards.owned(id).is_none() {
-        return Ok(());
+    // One that was ended from elsewhere matters only to whoever runs it still.
+    let matters = event.event_type.as_str() != ENDED || shared.handle(id).is_some();
+    if matters && by != Some(shared.server) {
+        hand_on(shared, id, None).await;
     }
-    take_up_one(shared, id).await
 }
 
 async fn note_now_and_then(shared: Arc<Shared>) {

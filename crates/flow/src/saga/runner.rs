@@ -2,11 +2,11 @@
 
 use super::definitions::Known;
 use super::expressions::Scope;
-use super::journal::{Failed, Found, Loaded, Writing, append_at_last, failed, load, unchanged};
+use super::journal::{Failed, Found, Loaded, Writing, append_at_last, failed, load_at_last, unchanged};
 use super::meters::Metered;
 use super::names::{child_key, span};
 use super::participants::{Called, Failure, Request};
-use super::{Over, Shared, View};
+use super::{Over, Shared, View, owner};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::BTreeMap;
@@ -88,13 +88,22 @@ impl Runner {
             tracing::warn!(saga = %self.id, %refusal, "a saga does not go on here");
         }
         self.inbox.close();
+        let mut asked_to_reload = false;
+        while let Ok(ask) = self.inbox.try_recv() {
+            asked_to_reload |= matches!(ask, Ask::Reload);
+        }
         if self.at.instance.ended().is_some() {
             // It is set here only.
             _ = self.over.ended.set(self.view());
         }
+        let has_ended = self.at.instance.ended().is_some();
         self.metered.over();
-        self.shared.let_go(self.id, &self.at.beginning, self.at.instance.ended().is_some());
+        self.shared.let_go(self.id, &self.at.beginning, has_ended);
         // Whoever asked meanwhile is answered by the log.
+        // It may have become this server's again, or have begun again, while this one was still here.
+        if asked_to_reload || !has_ended && self.stop.is_cancelled() {
+            owner::hand_on(&self.shared, self.id, None).await;
+        }
     }
 
     async fn go_on(&mut self, on: GoOn, under_way: &mut UnderWay) -> Result<(), Refusal> {
@@ -235,7 +244,7 @@ impl Runner {
     }
 
     async fn load(&mut self) -> Result<(), Refusal> {
-        match load(self.shared.store.log(), self.id).await? {
+        match load_at_last(self.shared.store.log(), self.id).await? {
             Found::Saga(loaded) => {
                 self.at = *loaded;
                 self.metered.saw(&[], &self.at.instance, self.shared.now());

@@ -6,7 +6,7 @@ use super::runner::{self, Ask, GoOn, Runner};
 use super::turns::Turns;
 use super::{
     Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MAX_RUNNING, MOST_ATTEMPTS, Over, Shared,
-    View, illegal, invalid, names, no_such,
+    View, illegal, invalid, names, no_such, owner,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -76,7 +76,7 @@ impl Shared {
     ) -> Result<Option<View>, Refusal> {
         let owned = self.shards.owned(id);
         let inbox = match &owned {
-            Some(_) => match self.reserve(id)? {
+            Some(_) => match self.reserve(id, beginning)? {
                 Some(inbox) => Some(inbox),
                 None => return Ok(None),
             },
@@ -113,20 +113,17 @@ impl Shared {
                 }
                 Ok(Some(view))
             }
-            Err(failed) => {
-                if inbox.is_some() {
-                    self.let_go(id, beginning, true);
-                }
-                match failed {
-                    Failed::Stale => Ok(None),
-                    Failed::Log(refusal) => Err(refusal),
-                }
-            }
+            Err(Failed::Stale) => Ok(None),
+            Err(Failed::Log(refusal)) => Err(refusal),
         }
     }
 
     /// Takes a place among the sagas that run; none if it has one.
-    pub(super) fn reserve(&self, id: SagaId) -> Result<Option<Inbox>, Refusal> {
+    pub(super) fn reserve(
+        self: &Arc<Self>,
+        id: SagaId,
+        of: &Arc<Beginning>,
+    ) -> Result<Option<Inbox>, Refusal> {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             let detail = format!("{MAX_RUNNING} sagas run, which is the most; start it again later");
             return Err(Refusal::new(Code::ServerOverloaded, detail));
@@ -138,7 +135,8 @@ impl Shared {
         let (asks, inbox) = mpsc::channel(INBOX);
         let over = Over::default();
         running.insert(id, Handle { asks, over: over.clone() });
-        Ok(Some(Inbox { inbox, over, room }))
+        let place = Some(Place { inbox, over, room });
+        Ok(Some(Inbox { shared: Arc::clone(self), id, of: Arc::clone(of), place }))
     }
 
     /// Lets a saga run that has a place.
@@ -151,7 +149,8 @@ impl Shared {
         stop: CancellationToken,
         on: GoOn,
     ) {
-        let Inbox { inbox, over, room } = inbox;
+        let mut inbox = inbox;
+        let Some(Place { inbox, over, room }) = inbox.place.take() else { return };
         let (shared, known) = (Arc::clone(self), Arc::clone(known));
         let metered = self.meters.of(&known).run(&at.instance);
         let runner = Runner { shared, id, known, at, inbox, over, metered, stop, _room: room };
@@ -160,11 +159,22 @@ impl Shared {
 
     /// A saga no longer runs here. One that goes on elsewhere keeps its turn.
     pub(super) fn let_go(self: &Arc<Self>, id: SagaId, of: &Beginning, has_ended: bool) {
+        self.give_up(id);
+        if has_ended {
+            self.leave(id, of);
+        }
+    }
+
+    fn give_up(&self, id: SagaId) {
         let handle = self.running().remove(&id);
         if let Some(handle) = handle {
             handle.over.gone.cancel();
         }
-        let next = has_ended.then(|| self.turns().leave(id, of)).flatten();
+    }
+
+    /// It is no longer a saga's turn.
+    pub(super) fn leave(self: &Arc<Self>, id: SagaId, of: &Beginning) {
+        let next = self.turns().leave(id, of);
         if let Some(next) = next {
             self.admit(next);
         }
@@ -275,15 +285,15 @@ impl Shared {
         if output.events.is_empty() {
             return Ok(Some(View::of(id, &known, &loaded)));
         }
+        let beginning = Arc::clone(&loaded.beginning);
         let owned = self.shards.owned(id);
         let inbox = match &owned {
-            Some(_) => match self.reserve(id)? {
+            Some(_) => match self.reserve(id, &beginning)? {
                 Some(inbox) => Some(inbox),
                 None => return Ok(None),
             },
             None => None,
         };
-        let beginning = Arc::clone(&loaded.beginning);
         let writing = Writing {
             id,
             beginning: &beginning,
@@ -296,9 +306,6 @@ impl Shared {
         };
         let condition = unchanged(&[id], loaded.last);
         let appended = append(self.store.log(), writing.to_events(), condition).await;
-        if appended.is_err() && inbox.is_some() {
-            self.let_go(id, &beginning, false);
-        }
         loaded.last = match appended {
             Ok(position) => position,
             Err(Failed::Stale) => return Ok(None),
@@ -331,9 +338,27 @@ impl Shared {
     }
 }
 
-/// What a place among the sagas that run comes with.
+/// A place among the sagas that run. If it is given up before the saga runs, be it that whoever asked for it is gone, the log says
+/// whether there is a saga to be taken up.
 pub(super) struct Inbox {
+    shared: Arc<Shared>,
+    id: SagaId,
+    of: Arc<Beginning>,
+    /// None once it runs.
+    place: Option<Place>,
+}
+
+struct Place {
     inbox: mpsc::Receiver<Ask>,
     over: Over,
     room: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        if self.place.take().is_some() {
+            self.shared.give_up(self.id);
+            owner::hand_on_soon(&self.shared, self.id, Arc::clone(&self.of));
+        }
+    }
 }

@@ -94,3 +94,14 @@ async fn mailboxes_are_told_when_the_log_is_closed() {
         post.filled().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_waits_while_the_log_cannot_be_read() {
+    let fixture = Fixture::new();
+    let tail = tail(&fixture);
+    let of_a = tail.open(stream("a"));
+    fixture.log.faults().fail_reads(3);
+    fixture.append(&["a", "b"]).await;
+    of_a.filled().await;
+    assert_eq!(take(&fixture, &of_a).await, [1]);
+}
