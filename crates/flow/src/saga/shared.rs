@@ -280,6 +280,8 @@ impl Shared {
         actor: Option<Actor>,
     ) -> Result<Option<View>, Refusal> {
         let (mut loaded, known) = self.load(id).await?;
+        // Who had it before made these calls, or did not.
+        let uncertain = !loaded.instance.calls().is_empty();
         let decided = step(&known.saga, &loaded.instance, input.clone(), self.now());
         let output = decided.map_err(|problem| illegal(&problem))?;
         if output.events.is_empty() {
@@ -314,7 +316,8 @@ impl Shared {
         output.events.iter().for_each(|event| loaded.instance.apply(event));
         let view = View::of(id, &known, &loaded);
         if let (Some(inbox), Some(stop)) = (inbox, owned) {
-            self.run(id, &known, loaded, inbox, stop, GoOn::With(output.calls));
+            let on = if uncertain { GoOn::FromTheLog } else { GoOn::With(output.calls) };
+            self.run(id, &known, loaded, inbox, stop, on);
         }
         Ok(Some(view))
     }

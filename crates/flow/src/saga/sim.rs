@@ -54,7 +54,7 @@ fn no_failure_of_servers_and_services_leaves_a_saga_half_done() {
     for seed in seeds() {
         match run(seed) {
             Ok((_, tally)) => {
-                tally.into_iter().for_each(|(what, count)| *tallies.entry(what).or_insert(0) += count)
+                tally.into_iter().for_each(|(what, count)| *tallies.entry(what).or_insert(0) += count);
             }
             Err(broken) => panic!("{broken}\nreplay it with TENON_SEED={seed}"),
         }

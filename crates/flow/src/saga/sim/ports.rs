@@ -219,7 +219,7 @@ impl Participants for Services {
                 return Err(Outcome::Unsent.into());
             }
             world.note("called", &format_args!("by {}: {}#{}", life.number, request.key(), request.attempt));
-            let answer = world.send(request).await;
+            let answer = world.send(&request).await;
             life.gate().await;
             if world.crashes(4) {
                 life.crash().await;

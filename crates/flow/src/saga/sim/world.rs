@@ -235,7 +235,7 @@ impl World {
     }
 
     /// Sends a call on its way: it arrives once, twice, late or never. What comes of it, if anything does.
-    pub(super) fn send(self: &Arc<Self>, request: Request) -> oneshot::Receiver<Option<Called>> {
+    pub(super) fn send(self: &Arc<Self>, request: &Request) -> oneshot::Receiver<Option<Called>> {
         let (reply, answer) = oneshot::channel();
         let reply = Arc::new(Mutex::new(Some(reply)));
         let copies = match () {
@@ -344,7 +344,7 @@ impl Life {
     pub(super) async fn crash(&self) {
         self.world.note("crash", &self.number);
         self.dead.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     pub(super) fn stand_still(&self, still: bool) {
