@@ -34,9 +34,9 @@ pub use registry::{
     InstanceList, InstanceOrigin, RegisterInstance, SidecarListeners,
 };
 pub use sagas::{
-    DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, ParkedWhy, SagaDefinition,
-    SagaDefinitionList, SagaEvent, SagaHistory, SagaList, SagaState, SagaStepView, SagaSummary, SagaView,
-    SignalSaga, StartSaga, StartedSaga, StepState,
+    DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, ParkedWhy,
+    SagaDefinition, SagaDefinitionList, SagaEvent, SagaHistory, SagaList, SagaState, SagaStepView,
+    SagaSummary, SagaView, SignalSaga, StartSaga, StartedSaga, StepState,
 };
 pub use service::{ScaleService, ServiceList, ServiceSummary, ServiceView};
 pub use subscriptions::{

@@ -73,7 +73,9 @@ async fn apply(sagas: &Sagas, declared: &BTreeMap<SagaName, Definition>) -> Resu
     for definition in declared.values() {
         match sagas.define(definition.clone(), true, actor.clone()).await {
             Ok(defined) if defined.changed => {
-                tracing::info!(saga = %definition.name, version = %defined.version, "a saga is as the manifest has it");
+                let (version, former) = (defined.version, defined.former.len());
+                tracing::info!(saga = %definition.name, %version, former, "a saga is as the manifest has it; \
+                    those that run on former versions stay with them");
             }
             Ok(_) => {}
             Err(refusal) if refusal.code == Code::SagaInvalid => {

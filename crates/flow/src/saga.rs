@@ -50,7 +50,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
-use tenon_core::saga::{Data, Definition, End, Illegal, Input, Instance, Saga, SagaName, StepIx, Version};
+use tenon_core::saga::{
+    Data, Definition, End, Illegal, Input, Instance, Saga, SagaName, Status, StepIx, Version,
+};
 use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId};
 use tenon_store::{Clock, Leases};
 use tokio::sync::{Semaphore, mpsc};
@@ -67,6 +69,18 @@ pub const MAX_PROBLEM: usize = 4 << 10;
 pub const MAX_SIGNAL: usize = 64 << 10;
 /// The most bytes of a key.
 pub const MAX_KEY: usize = 256;
+
+/// How a saga is that has not ended.
+const OPEN: [Status; 6] = [
+    Status::Started,
+    Status::StepExecuting,
+    Status::StepCompleted,
+    Status::StepFailed,
+    Status::Compensating,
+    Status::Parked,
+];
+/// How many sagas are looked at, for whether they run on another version than a new one.
+const MOST_FORMER: usize = 1_000;
 
 /// How often something is decided anew because somebody else was faster.
 const MOST_ATTEMPTS: usize = 16;
@@ -182,12 +196,32 @@ pub struct Defined {
 }
 
 /// What came of defining a saga.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redefined {
     /// The version.
     pub version: Version,
     /// Whether anything is other than before.
     pub changed: bool,
+    /// If so: those that run here on other versions, and stay with them.
+    pub former: Vec<Former>,
+    /// Whether there may be more of them.
+    pub more: bool,
+}
+
+/// A saga that runs on a version that new ones no longer begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Former {
+    /// Its id.
+    pub id: SagaId,
+    /// Its version.
+    pub version: Version,
+    /// How it is.
+    pub status: Status,
+}
+
+fn former(view: &View, than: Version) -> Option<Former> {
+    let (id, version, status) = (view.id, view.instance.version(), view.instance.status());
+    (version != than).then_some(Former { id, version, status })
 }
 
 impl Sagas {
@@ -239,8 +273,18 @@ impl Sagas {
         declared: bool,
         actor: Option<Actor>,
     ) -> Result<Redefined, Refusal> {
+        let (namespace, name) = (definition.namespace.clone(), definition.name.clone());
         let (version, changed) = self.shared.definitions.define(definition, declared, actor).await?;
-        Ok(Redefined { version, changed })
+        let mut redefined = Redefined { version, changed, former: Vec::new(), more: false };
+        if changed {
+            let (namespace, name) = (Some(namespace), Some(name));
+            let filter =
+                Filter { namespace, name, states: OPEN.into(), limit: MOST_FORMER, ..Filter::default() };
+            let running = list::list(&self.shared, filter).await?.sagas;
+            redefined.more = running.len() >= MOST_FORMER;
+            redefined.former = running.iter().filter_map(|view| former(view, version)).collect();
+        }
+        Ok(redefined)
     }
 
     /// Lets no more sagas of a name begin. Those that run go on.

@@ -382,4 +382,23 @@ pub struct DefinedSaga {
     pub version: String,
     /// Whether anything is other than before.
     pub changed: bool,
+    /// If so: sagas that run on other versions on the server that was asked, and stay with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<FormerSaga>,
+    /// Whether there may be more of them.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// A saga that runs on another version than that with which new ones begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FormerSaga {
+    /// Its id.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub id: SagaId,
+    /// Its version.
+    pub version: String,
+    /// How it is.
+    pub state: SagaState,
 }

@@ -2,8 +2,8 @@
 
 use crate::InvalidMessage;
 use crate::http::{
-    DecidedSaga, DecidedSagas, DecisionDoc, ParkedWhy, SagaDefinition, SagaEvent, SagaList, SagaState,
-    SagaStepView, SagaSummary, SagaView, StartedSaga, StepState,
+    DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, ParkedWhy, SagaDefinition, SagaEvent,
+    SagaList, SagaState, SagaStepView, SagaSummary, SagaView, StartedSaga, StepState,
 };
 use crate::invalid::{Checked, each, nested, parsed, stated};
 use crate::proto::saga::v1;
@@ -255,6 +255,18 @@ impl From<DecidedSagas> for v1::DecideAllResponse {
             detail: it.detail.unwrap_or_default(),
         };
         Self { decided: of.decided.into_iter().map(decided).collect() }
+    }
+}
+
+impl From<DefinedSaga> for v1::DefineResponse {
+    fn from(of: DefinedSaga) -> Self {
+        let former = |it: FormerSaga| v1::Former {
+            id: it.id.to_string(),
+            version: it.version,
+            state: v1::State::from(it.state).into(),
+        };
+        let running = of.running.into_iter().map(former).collect();
+        Self { version: of.version, changed: of.changed, running, more: of.more }
     }
 }
 

@@ -6,11 +6,12 @@ use crate::failure::{Failure, Outcome};
 use crate::render::{Cell, Screen, Tone, plain, span, toned};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tenon_api::client::{Client, SagaQuery};
 use tenon_api::http::{
-    DecideSaga, DecideSagas, DecisionDoc, SagaDefinition, SagaEvent, SagaState, SagaStepView, SagaSummary,
-    SagaView, SignalSaga, StartSaga, StepState,
+    DecideSaga, DecideSagas, DecisionDoc, DefinedSaga, SagaDefinition, SagaEvent, SagaState, SagaStepView,
+    SagaSummary, SagaView, SignalSaga, StartSaga, StepState,
 };
 use tenon_core::{Code, Namespace, SagaId, Timestamp};
 
@@ -67,13 +68,36 @@ pub(crate) async fn sagas(screen: Screen, client: &Client, command: SagaCommand)
             let within = namespace(&options.of.within)?;
             let defined = client.define_saga(within.as_ref(), &name(&options.of.name)?, &document).await?;
             let what = if defined.changed { "is defined" } else { "was so before" };
-            done(screen, &defined, &format!("{} {what}, version {}", options.of.name, defined.version))
+            let former = former(&defined);
+            done(
+                screen,
+                &defined,
+                &format!("{} {what}, version {}{former}", options.of.name, defined.version),
+            )
         }
         SagaCommand::Retire(of) => {
             let retired = client.retire_saga(namespace(&of.within)?.as_ref(), &name(&of.name)?).await?;
             done(screen, &retired, &format!("no more sagas `{}` begin; those that run go on", of.name))
         }
     }
+}
+
+/// Which sagas run on former versions, by version.
+fn former(defined: &DefinedSaga) -> String {
+    let mut versions = BTreeMap::<&str, Vec<String>>::new();
+    for saga in &defined.running {
+        versions.entry(&saga.version).or_default().push(saga.id.to_string());
+    }
+    let some = |(version, ids): (&str, Vec<String>)| {
+        let shown = ids.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let more = if ids.len() > 3 || defined.more { ", …" } else { "" };
+        format!("\n{} stay with version {version}: {shown}{more}", many(ids.len()))
+    };
+    versions.into_iter().map(some).collect()
+}
+
+fn many(sagas: usize) -> String {
+    if sagas == 1 { "1 saga that runs".to_owned() } else { format!("{sagas} sagas that run") }
 }
 
 async fn list(screen: Screen, client: &Client, options: &cli::ListSagas) -> Outcome {

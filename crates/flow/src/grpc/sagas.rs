@@ -159,7 +159,7 @@ impl SagaService for Served {
         let document =
             serde_json::from_str(&definition).map_err(|error| invalid(format!("definition: {error}")))?;
         let defined = served.define(namespace_of(&namespace)?, read("name", &name)?, document).await?;
-        Ok(Response::new(v1::DefineResponse { version: defined.version, changed: defined.changed }))
+        Ok(Response::new(defined.into()))
     }
 
     async fn retire(&self, request: Request<v1::RetireRequest>) -> Answer<v1::RetireResponse> {

@@ -1,14 +1,14 @@
 //! Sagas for one caller: what they may do, and how it is told. HTTP and gRPC serve the same.
 
 use super::told::{event, summary, view};
-use super::{Begin, Defined, Filter, MAX_SIGNAL, Sagas, View};
+use super::{Begin, Defined, Filter, Former, MAX_SIGNAL, Sagas, View};
 use crate::events::error::Error;
 use crate::events::rights::Rights;
 use serde_json::Value;
 use std::time::Duration;
 use tenon_api::http::{
-    DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, SagaDefinition, SagaEvent,
-    SagaList, SagaView, StartedSaga,
+    DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, SagaDefinition,
+    SagaEvent, SagaList, SagaView, StartedSaga,
 };
 use tenon_api::system::SagaDoc;
 use tenon_core::saga::{Cause, Data, Input, Operator, Saga, SagaName, SignalName, Status, StepIx};
@@ -193,7 +193,11 @@ impl Served {
             .to_definition(namespace, name)
             .map_err(|error| Refusal::new(Code::SagaInvalid, error.to_string()))?;
         let defined = self.sagas.define(definition, false, Some(self.rights.actor())).await?;
-        Ok(DefinedSaga { version: defined.version.to_string(), changed: defined.changed })
+        let former =
+            |it: Former| FormerSaga { id: it.id, version: it.version.to_string(), state: it.status.into() };
+        let running = defined.former.into_iter().map(former).collect();
+        let (version, changed) = (defined.version.to_string(), defined.changed);
+        Ok(DefinedSaga { version, changed, running, more: defined.more })
     }
 
     pub(crate) async fn retire(&self, namespace: Option<Namespace>, name: &SagaName) -> Result<(), Error> {

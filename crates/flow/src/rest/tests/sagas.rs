@@ -111,6 +111,26 @@ async fn somebody_decides_about_a_step_that_waits() {
 }
 
 #[tokio::test]
+async fn changing_a_definition_says_which_sagas_stay_with_the_former() {
+    let api = Api::start().await;
+    let put = |deadline: u64| {
+        let mut changed = definition();
+        changed["deadline_ms"] = json!(deadline);
+        send(api.request(Method::PUT, "/v1/saga-definitions/order").json(&changed))
+    };
+    let first = put(60_000).await.ok();
+    assert_eq!(first.get("running"), None);
+    let id = api.start_saga(json!({})).await;
+    let changed = put(70_000).await.ok();
+    let former = &changed["running"][0];
+    assert_eq!((&former["id"], &former["version"]), (&json!(id), &first["version"]));
+    assert_eq!(changed["running"].as_array().unwrap().len(), 1);
+    assert_eq!(put(70_000).await.ok().get("running"), None, "nothing changed");
+    let view = api.get(&format!("/v1/sagas/{id}")).await.ok();
+    assert_eq!(view["version"], first["version"]);
+}
+
+#[tokio::test]
 async fn a_saga_that_is_cancelled_is_undone() {
     let api = Api::start().await;
     api.define_saga().await;
