@@ -1,5 +1,5 @@
-//! Spans in the JSON form of OTLP (<https://opentelemetry.io/docs/specs/otlp/>), as far as the data plane writes them: what
-//! its admin address answers, and what a collector is sent.
+//! Spans in the JSON form of OTLP (<https://opentelemetry.io/docs/specs/otlp/>), as far as Tenon writes them: what
+//! the data plane's admin address and the API answer, and what a collector is sent.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,9 @@ pub struct ResourceSpans {
     pub scope_spans: Vec<ScopeSpans>,
 }
 
-/// A recorder: a sidecar or a gateway.
+/// A recorder: a sidecar, a gateway, or who runs sagas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SpanResource")]
 pub struct Resource {
     /// What tells it from others, `service.name` among them.
     pub attributes: Vec<Attribute>,
@@ -40,6 +41,7 @@ pub struct ScopeSpans {
 
 /// A library that records spans.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SpanScope")]
 pub struct Scope {
     /// Its name.
     pub name: String,
@@ -60,7 +62,7 @@ pub struct Span {
     pub parent_span_id: String,
     /// What is done, in few words.
     pub name: String,
-    /// [`SERVER`] or [`CLIENT`].
+    /// [`INTERNAL`], [`SERVER`] or [`CLIENT`].
     pub kind: u8,
     /// When it began, in nanoseconds of Unix time.
     #[serde(with = "crate::text")]
@@ -81,6 +83,8 @@ pub struct Span {
     pub status: Status,
 }
 
+/// The kind of a span for what is done within.
+pub const INTERNAL: u8 = 1;
 /// The kind of a span for a request that came in.
 pub const SERVER: u8 = 2;
 /// The kind of a span for a request that was sent on.
@@ -89,6 +93,7 @@ pub const CLIENT: u8 = 3;
 /// Something that happened within a span.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SpanEvent")]
 pub struct Event {
     /// When, in nanoseconds of Unix time.
     #[serde(with = "crate::text")]
@@ -103,6 +108,7 @@ pub struct Event {
 
 /// How a span ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SpanStatus")]
 pub struct Status {
     /// 0 says nothing, 2 is an error.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -114,6 +120,7 @@ pub struct Status {
 
 /// Something that is known, by name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SpanAttribute")]
 pub struct Attribute {
     /// The name.
     pub key: String,
@@ -124,6 +131,7 @@ pub struct Attribute {
 /// The value of an attribute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SpanValue")]
 pub enum Value {
     /// A text.
     StringValue(String),

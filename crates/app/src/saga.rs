@@ -1,5 +1,7 @@
 //! What sagas need of the rest: those of the manifest, and the way to services: the server's own sidecar, as soon as there is one.
 
+pub(crate) mod spans;
+
 use crate::bus::Mesh;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -231,7 +231,7 @@ impl Server {
     }
 }
 
-/// What the applied manifest says of subscriptions and sagas.
+/// What the applied manifest says of subscriptions and sagas, and of where spans are sent.
 pub struct Subscriptions {
     writer: writer::Handle,
     folded: watch::Receiver<Position>,
@@ -248,6 +248,12 @@ impl Subscriptions {
     pub fn declared_sagas(&mut self) -> Option<BTreeMap<SagaName, tenon_core::saga::Definition>> {
         self.folded.borrow_and_update();
         self.writer.read(|view| view.state.catalog.system().map(|system| system.sagas.clone()))
+    }
+
+    /// Where spans are sent by the manifest that is applied, if anywhere.
+    pub fn collector(&mut self) -> Option<Arc<str>> {
+        self.folded.borrow_and_update();
+        self.writer.read(|view| view.state.catalog.system().and_then(|system| system.telemetry.otlp.clone()))
     }
 
     /// Waits until something has changed since they were asked for. Whether the server goes on.

@@ -28,6 +28,7 @@ pub mod participants;
 mod runner;
 pub(crate) mod served;
 mod shared;
+pub(crate) mod spans;
 mod told;
 mod turns;
 
@@ -35,6 +36,7 @@ pub use counts::Counts;
 pub use definitions::MAX_DEFINITIONS;
 pub use journal::Entry;
 pub use list::{Filter, Page};
+pub use spans::Endings;
 
 use crate::EventStore;
 use definitions::{Definitions, Known};
@@ -49,6 +51,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
+use tenon_api::otlp::TracesData;
 use tenon_api::saga::Beginning;
 use tenon_core::saga::{
     Data, Definition, End, Illegal, Input, Instance, Saga, SagaName, Status, StepIx, Version,
@@ -367,6 +370,26 @@ impl Sagas {
     /// What has become of sagas since this server began.
     pub fn counts(&self) -> &Counts {
         &self.shared.counts
+    }
+
+    /// The sagas of a trace as spans: those that it began with, those that were started within it, and those that are steps
+    /// of them.
+    pub(crate) async fn spans_of_trace(&self, trace: u128) -> Result<Vec<spans::OfSaga>, Refusal> {
+        spans::of_trace(&self.shared, trace).await
+    }
+
+    /// A saga as spans.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn spans(&self, id: SagaId) -> Result<TracesData, Refusal> {
+        let found = spans::of_saga(&self.shared, id).await?;
+        Ok(spans::recorded(found.into_iter().flat_map(|it| it.spans).collect()))
+    }
+
+    /// The sagas that end at this server from now on.
+    pub fn endings(&self) -> Endings {
+        Endings::new(&self.shared)
     }
 
     /// What sagas count here and how long they take, by their names, as Prometheus has it.

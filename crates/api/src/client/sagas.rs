@@ -6,6 +6,7 @@ use crate::http::{
     Changed, DecideSaga, DecideSagas, DecidedSagas, DefinedSaga, SagaDefinitionList, SagaHistory, SagaList,
     SagaView, SignalSaga, StartSaga, StartedSaga,
 };
+use crate::otlp::TracesData;
 use crate::system::SagaDoc;
 use http::Method;
 use tenon_core::saga::{SagaName, SignalName};
@@ -71,6 +72,10 @@ impl Client {
 
     pub async fn saga_history(&self, id: SagaId) -> Result<SagaHistory, Error> {
         self.transport.json(Call::get(format!("/v1/sagas/{id}/history"))).await
+    }
+
+    pub async fn saga_spans(&self, trace: u128) -> Result<TracesData, Error> {
+        self.transport.json(Call::get(format!("/v1/saga-spans?trace={trace:032x}"))).await
     }
 
     pub async fn signal_saga(

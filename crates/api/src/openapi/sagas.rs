@@ -6,6 +6,7 @@ use crate::http::{
     Changed, DecideSaga, DecideSagas, DecidedSagas, DefinedSaga, SagaDefinitionList, SagaHistory, SagaList,
     SagaView, SignalSaga, StartSaga, StartedSaga,
 };
+use crate::otlp::TracesData;
 use crate::system::SagaDoc;
 use http::Method;
 use tenon_core::Code;
@@ -146,6 +147,16 @@ pub const SAGAS: &[Endpoint] = &[
         request: Some(of::<DecideSagas>()),
         answers: &[Answer::Json(of::<DecidedSagas>())],
         errors: &[Code::RequestInvalid, Code::RequestTooLarge],
+        ..PLAIN
+    },
+    Endpoint {
+        path: "/v1/saga-spans",
+        operation: "sagaSpans",
+        summary: "The sagas of a trace as spans, in OTLP's JSON: each saga is one, and below it every attempt at a step",
+        access: Access::Instance,
+        parameters: &[in_query("trace", "The trace's id: 32 hexadecimal digits.", of::<String>())],
+        answers: &[Answer::Json(of::<TracesData>())],
+        errors: &[Code::RequestInvalid],
         ..PLAIN
     },
     Endpoint {

@@ -73,6 +73,7 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
     tokio::spawn(push(bus.clone(), services, ending.clone()));
     tokio::spawn(follow_manifest(bus.clone(), server.subscriptions(), ending.clone()));
     tokio::spawn(saga::follow_manifest(sagas.clone(), server.subscriptions(), ending.clone()));
+    tokio::spawn(saga::spans::export(sagas.clone(), server.subscriptions(), ending.clone()));
     told_to_end().await?;
     ending.cancel();
     bus.stop().await;

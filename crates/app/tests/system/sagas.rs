@@ -144,6 +144,40 @@ async fn a_saga_is_started_shown_and_found_on_the_command_line() {
 }
 
 #[tokio::test]
+async fn a_saga_is_a_trace_with_its_steps_and_the_calls_below_them() {
+    let system = start().await;
+    let tenon = system.tenon();
+    let input = "{\"refuse\": \"confirm\"}";
+    let started = tenon.json(&["saga", "start", "order", input]).await;
+    let (id, trace) = (started["id"].as_str().unwrap(), started["trace"].as_str().unwrap());
+    let shown = tenon.run(&["saga", "show", id, "--wait", "10"]).await.succeeded();
+    assert!(shown.out.contains(trace), "{}", shown.out);
+    let told = tenon.run(&["trace", trace]).await.succeeded().out;
+    let lines: Vec<&str> = told.lines().collect();
+    let after = |what: &str, from: usize| {
+        let found = lines.iter().skip(from).position(|line| line.trim_start().starts_with(what));
+        found.map(|found| found + from).unwrap_or_else(|| panic!("{what}: {told}"))
+    };
+    let root = after("saga order  compensated", 0);
+    assert_eq!(lines[root + 1].trim(), "because step `confirm` failed");
+    let step = after("do confirm #", root);
+    assert!(lines[step].contains("refused"), "{told}");
+    // The mesh continues it: the server's sidecar, and the service's behind it.
+    assert!(lines[step + 1].contains(": POST /do  422"), "{told}");
+    assert!(lines[step + 2].contains("→ POST bank at bank-1-"), "{told}");
+    after("undo order #", step);
+    // It outlives the data plane's memory, and the server.
+    let before = tenon.json(&["trace", trace]).await;
+    send(system.role("server").await, Signal::KILL);
+    let again = eventually("the server is back", async || {
+        let told = tenon.run(&["trace", trace, "-o", "json"]).await;
+        let told: Value = serde_json::from_str(&told.out).ok()?;
+        (told == before).then_some(())
+    });
+    again.await;
+}
+
+#[tokio::test]
 async fn a_participant_in_python_keeps_the_contract() {
     let system = start().await;
     let address = system.has_healthy("bank", 1).await[0].address.clone();

@@ -37,6 +37,7 @@ pub(crate) fn router(store: EventStore, sagas: Sagas) -> Router {
         .route("/v1/sagas/{saga}/cancel", post(cancel))
         .route("/v1/sagas/{saga}/decisions", post(decide))
         .route("/v1/saga-decisions", post(decide_all))
+        .route("/v1/saga-spans", get(spans))
         .route("/v1/saga-definitions", get(definitions))
         .route("/v1/saga-definitions/{name}", put(define).delete(retire))
         .method_not_allowed_fallback(super::unknown)
@@ -122,6 +123,19 @@ async fn show(State(paths): State<Paths>, asked: Asked) -> Reply {
 async fn history(State(paths): State<Paths>, asked: Asked) -> Reply {
     let (served, _) = paths.asked(&asked)?;
     reply::json(&SagaHistory { events: served.history(asked.parameter("saga")?).await? })
+}
+
+async fn spans(State(paths): State<Paths>, asked: Asked) -> Reply {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct OfTrace {
+        trace: String,
+    }
+    let served = Served::new(paths.sagas.clone(), asked.rights(&paths.store)?);
+    let OfTrace { trace } = asked.query()?;
+    let wanted = u128::from_str_radix(&trace, 16).ok().filter(|_| trace.len() == 32);
+    let wanted = wanted.ok_or_else(|| reply::invalid("trace: must be 32 hexadecimal digits"))?;
+    reply::json(&served.spans(wanted).await?)
 }
 
 async fn signal(State(paths): State<Paths>, asked: Asked, body: Body) -> Reply {

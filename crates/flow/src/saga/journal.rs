@@ -1,7 +1,7 @@
 //! A saga's stream: reading it, and appending to it on condition that nobody else has.
 
 use super::MAX_DATA;
-use super::names::{event_type, stream_of, tag};
+use super::names::{event_type, stream_of, tag, trace_tag};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,6 +217,10 @@ impl Writing<'_> {
         }
         event.metadata.actor.clone_from(&self.actor);
         if begins {
+            let own = u128::from_be_bytes(*self.id.as_bytes());
+            if self.beginning.trace != own && self.beginning.parent.is_none() {
+                event.tags.insert(trace_tag(self.beginning.trace));
+            }
             event.metadata.traceparent = self.traceparent().map(Into::into);
         }
         event

@@ -1,7 +1,7 @@
 //! Ids, streams and tags of sagas.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tenon_core::saga::{Definition, SagaName, Version};
+use tenon_core::saga::{Definition, Direction, SagaName, Version};
 use tenon_core::{EventType, Namespace, SagaId, StreamName, Tag};
 use tenon_store::new_event_id;
 
@@ -51,6 +51,16 @@ pub(super) fn seed(id: SagaId) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
+/// By which a participant knows that it is the same call again.
+pub(super) fn call_key(id: SagaId, step: &str, direction: Direction, round: u32) -> String {
+    format!("{id}/{step}/{direction}/{round}")
+}
+
+/// The id of the span of one attempt at a call.
+pub(super) fn call_span(id: SagaId, key: &str, attempt: u32) -> u64 {
+    span(id, &format!("{key}/{attempt}"))
+}
+
 /// The id of a span of a saga's trace, not 0.
 pub(super) fn span(id: SagaId, of: &str) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = hash(&["span", &id.to_string(), of]);
@@ -84,6 +94,14 @@ pub(super) fn tag(namespace: &Namespace, name: &SagaName) -> Tag {
     match Tag::new(&format!("saga:{namespace}/{name}")) {
         Ok(tag) => tag,
         Err(_) => unreachable!("two DNS labels are at most 126 bytes"),
+    }
+}
+
+/// The tag of sagas that are part of a trace that is not their own.
+pub(super) fn trace_tag(trace: u128) -> Tag {
+    match Tag::new(&format!("saga-trace:{trace:032x}")) {
+        Ok(tag) => tag,
+        Err(_) => unreachable!("it is short, and printable"),
     }
 }
 

@@ -17,6 +17,7 @@ use tenon_core::trace::Parent;
 use tenon_core::{Code, SagaId, ServiceRef};
 use tenon_store::log::BoxFuture;
 
+use super::names::call_key;
 use super::{MAX_DATA, MAX_PROBLEM};
 
 /// A call of a service.
@@ -49,8 +50,7 @@ pub struct Request {
 impl Request {
     /// By which the other side knows that it is the same call again.
     pub fn key(&self) -> String {
-        let Self { saga, step, direction, round, .. } = self;
-        format!("{saga}/{step}/{direction}/{round}")
+        call_key(self.saga, self.step.as_str(), self.direction, self.round)
     }
 }
 

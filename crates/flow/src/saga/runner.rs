@@ -4,7 +4,7 @@ use super::definitions::Known;
 use super::expressions::Scope;
 use super::journal::{Failed, Found, Loaded, Writing, append_at_last, failed, load_at_last, unchanged};
 use super::meters::Metered;
-use super::names::{child_key, span};
+use super::names::{call_span, child_key};
 use super::participants::{Called, Failure, Request};
 use super::{Over, Shared, View, owner};
 use futures_util::StreamExt;
@@ -332,7 +332,7 @@ impl Runner {
             parent: Parent { trace: self.at.beginning.trace, span: 1, flags: 1 },
             within: due.map_or(UNBOUNDED, |due| due.since(self.shared.now())),
         };
-        request.parent.span = span(self.id, &format!("{}/{}", request.key(), token.attempt));
+        request.parent.span = call_span(self.id, &request.key(), token.attempt);
         let participants = Arc::clone(&self.shared.participants);
         Box::pin(async move { participants.call(request).await })
     }

@@ -1,5 +1,6 @@
 //! Sagas for one caller: what they may do, and how it is told. HTTP and gRPC serve the same.
 
+use super::spans::recorded;
 use super::told::{event, summary, view};
 use super::{Begin, Defined, Filter, Former, MAX_SIGNAL, Sagas, View};
 use crate::events::error::Error;
@@ -10,6 +11,7 @@ use tenon_api::http::{
     DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, SagaDefinition,
     SagaEvent, SagaList, SagaView, StartedSaga,
 };
+use tenon_api::otlp::TracesData;
 use tenon_api::system::SagaDoc;
 use tenon_core::saga::{Cause, Data, Input, Operator, Saga, SagaName, SignalName, Status, StepIx};
 use tenon_core::trace::Parent;
@@ -87,6 +89,13 @@ impl Served {
         let found = self.find(id).await?;
         let entries = self.sagas.history(id).await?;
         Ok(entries.into_iter().map(|entry| event(&found.saga, entry)).collect())
+    }
+
+    /// The spans of a trace's sagas, so far as the caller may see them.
+    pub(crate) async fn spans(&self, trace: u128) -> Result<TracesData, Error> {
+        let found = self.sagas.spans_of_trace(trace).await?;
+        let seen = found.into_iter().filter(|it| self.rights.check_namespace(&it.namespace).is_ok());
+        Ok(recorded(seen.flat_map(|it| it.spans).collect()))
     }
 
     /// What fits the filter, within what the caller may see. A name is one of a namespace.

@@ -25,6 +25,8 @@ pub(super) struct Shop {
 struct ShopState {
     records: BTreeMap<(SagaId, String), Record>,
     calls: Vec<(String, Direction, Option<Value>)>,
+    /// The spans that calls came from.
+    parents: Vec<u64>,
     /// How the next calls of a step end, instead of with success.
     orders: BTreeMap<String, Vec<Order>>,
 }
@@ -58,6 +60,14 @@ impl Shop {
         state.calls.iter().map(|(step, direction, _)| (step.clone(), *direction)).collect()
     }
 
+    pub(super) fn parents(&self) -> Vec<u64> {
+        self.state.lock().unwrap().parents.clone()
+    }
+
+    pub(super) async fn called_to_do(&self, step: &str) {
+        self.called(step, Direction::Do).await;
+    }
+
     fn sent(&self, step: &str, direction: Direction) -> Option<Value> {
         let state = self.state.lock().unwrap();
         let found = state.calls.iter().rev().find(|(of, way, _)| of == step && *way == direction);
@@ -77,6 +87,7 @@ impl Shop {
     fn answer(&self, request: &Request) -> Option<Called> {
         let mut state = self.state.lock().unwrap();
         let step = request.step.to_string();
+        state.parents.push(request.parent.span);
         state.calls.push((step.clone(), request.direction, request.input.clone()));
         self.changed.notify_waiters();
         let key = format!("{step}/{}", request.direction);

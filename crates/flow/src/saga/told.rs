@@ -100,7 +100,8 @@ struct Told {
 impl Told {
     fn of(saga: &Saga, event: &Event) -> Self {
         let token = |token: &Token| Self { step: Some(token.step), token: Some(*token), ..Self::default() };
-        let because = |of: &Token, outcome: &Outcome| Self { detail: Some(failed(*outcome)), ..token(of) };
+        let because =
+            |of: &Token, outcome: &Outcome| Self { detail: Some(failed(*outcome).to_owned()), ..token(of) };
         let detail = |detail: String| Self { detail: Some(detail), ..Self::default() };
         let step = |step: &StepIx| Self { step: Some(*step), ..Self::default() };
         match event {
@@ -140,7 +141,7 @@ impl Told {
     }
 }
 
-fn failed(outcome: Outcome) -> String {
+pub(super) fn failed(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Refused => "refused",
         Outcome::Unsent => "not sent",
@@ -148,10 +149,9 @@ fn failed(outcome: Outcome) -> String {
         Outcome::Late => "the signal is late",
         Outcome::Dropped => "no longer wanted",
     }
-    .to_owned()
 }
 
-fn cause(saga: &Saga, cause: Cause) -> String {
+pub(super) fn cause(saga: &Saga, cause: Cause) -> String {
     match cause {
         Cause::Failed(step) => format!("step `{}` failed", name(saga, step).unwrap_or_default()),
         Cause::Cancelled => "it was cancelled".to_owned(),
