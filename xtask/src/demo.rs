@@ -1,10 +1,12 @@
 //! `cargo xtask demo`: the main job, with things going wrong.
 //!
-//! Starts the shop, sends it traffic, kills a payment instance, makes another one slow, changes a configuration value,
-//! and then tells what its customers saw.
+//! Starts the shop, sends it traffic, kills a payment instance, makes another one slow, changes a configuration value, has a
+//! payment refused, kills the server in the middle of an order, and then tells what its customers saw, what became of those two
+//! orders, and whether the books of all services agree.
 
 mod load;
 mod metrics;
+mod sagas;
 mod story;
 
 use crate::prepare;

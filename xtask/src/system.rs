@@ -113,6 +113,17 @@ impl System {
         self.supervisor.id()
     }
 
+    /// The process that has a role, such as `server`.
+    pub(crate) fn role(&self, role: &str) -> Outcome<u32> {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.supervisor.id()))?;
+        let is_role = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).nth(1) == Some(role.as_bytes())
+        };
+        let mut pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        pids.find(is_role).ok_or_else(|| format!("no process is the {role}").into())
+    }
+
     /// Ends the system as Ctrl-C would, and waits for it.
     pub(crate) fn end(&mut self) {
         if matches!(self.supervisor.try_wait(), Ok(None)) {
@@ -184,7 +195,7 @@ fn fresh_copy_of_the_shop(name: &str) -> Outcome<PathBuf> {
         _ => {}
     }
     let shop = root().join("examples").join("shop");
-    for part in ["tenon.yaml", "recommendation", "notification"] {
+    for part in ["tenon.yaml", "recommendation", "notification", "loyalty"] {
         copy(&shop.join(part), &folder.join(part))?;
     }
     Ok(folder)

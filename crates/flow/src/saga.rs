@@ -405,7 +405,7 @@ impl Sagas {
 impl View {
     fn of(id: SagaId, known: &Known, at: &Loaded) -> Self {
         let key = at.beginning.key.as_deref();
-        let scope = Scope { id, key, saga: &known.saga, instance: &at.instance };
+        let scope = Scope { id, key, saga: &known.saga, instance: &at.instance, problem: None };
         let completed = at.instance.ended() == Some(End::Completed);
         // An output that cannot be made is none: the saga is done all the same.
         let output = completed.then(|| known.expressions.output(&scope).ok().flatten()).flatten();

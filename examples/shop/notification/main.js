@@ -1,5 +1,7 @@
 // The notification service of the example shop: what customers were told, the last 1,000 of it, in memory.
 //
+// It is told of orders by the platform, which posts events (CloudEvents) to it until they are taken.
+//
 // Only Node's own modules, version 18 or later. It knows nothing of the mesh: it listens on $PORT and calls
 // http://payment through the proxy that $http_proxy names. Node's fetch ignored that variable for long, so
 // the call is made the ordinary way for a proxy: http.request with an absolute URI.
@@ -77,6 +79,29 @@ async function create(request) {
   return { status: 201, body: keep(order, text, request.headers['idempotency-key']?.slice(0, 256)) };
 }
 
+/** An event as CloudEvents over HTTP has it: in the headers and the body, or all of it in the body. */
+async function event(request) {
+  let whole;
+  try {
+    whole = JSON.parse(await readBody(request));
+  } catch (error) {
+    throw error instanceof Problem ? error : new Problem(400, 'request.invalid', `the body is no JSON: ${error.message}`);
+  }
+  const isWhole = (request.headers['content-type'] ?? '').startsWith('application/cloudevents+json');
+  const about = (name) => (isWhole ? whole?.[name] : request.headers[`ce-${name}`]);
+  return { type: about('type'), source: about('source'), id: about('id'), data: isWhole ? whole?.data : whole };
+}
+
+/** Tells a customer that the order is confirmed; once, however often the event comes. */
+async function take(request) {
+  const { type, source, id, data } = await event(request);
+  if (type !== 'order.confirmed' || typeof data?.order !== 'string' || !id) {
+    throw new Problem(422, 'notification.invalid-event', 'only order.confirmed is understood, with an order');
+  }
+  keep(data.order.slice(0, 128), `Order ${data.order} over ${data.total} is confirmed`, `${source} ${id}`);
+  return { status: 200, body: {} };
+}
+
 function list() {
   return { status: 200, body: { notifications: kept.map(({ notification }) => notification).reverse() } };
 }
@@ -128,6 +153,7 @@ function route(request) {
     if (request.method === 'GET') return order ? ofOrder(decode(order), request.headers) : list();
     if (request.method === 'POST' && order === undefined) return create(request);
   }
+  if (request.method === 'POST' && pathname === '/events') return take(request);
   throw new Problem(404, 'request.unknown', 'there are only /notifications, /notifications/{order} and /health');
 }
 

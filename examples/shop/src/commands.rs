@@ -1,13 +1,16 @@
 //! Aggregates as a small service wants them: on the log that the settings name, opened when they are first asked for, and
 //! with problems as their errors.
 
-use crate::place::{self, Place};
+use crate::place::{self, Moment, Place};
 use crate::problem::Problem;
+use crate::saga;
 use crate::service::Settings;
+use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::sync::Arc;
+use tenon_sdk::saga::SagaCall;
 use tenon_sdk::store::{Direction, Log, Namespace, Position, Query, Tag};
 use tenon_sdk::{Aggregates, At, Call, CommandError, Decider, Snapshots};
 use tokio::sync::OnceCell;
@@ -62,8 +65,40 @@ where
     /// # Errors
     /// The refusal, or a problem (503) if the log cannot be used: what became of the command is then not known.
     pub async fn execute(&self, id: &str, command: &D::Command) -> Result<D::State, Problem> {
-        let outcome = self.aggregates().await?.execute(id, command, &Call::default()).await;
-        outcome.map(|outcome| outcome.state).map_err(problem)
+        let aggregates = self.aggregates().await?;
+        let moment = Moment::begin();
+        loop {
+            let outcome = {
+                let outcome = aggregates.execute(id, command, &Call::default()).await;
+                outcome.map(|outcome| outcome.state).map_err(problem)
+            };
+            if !moment.again(&outcome).await {
+                break outcome;
+            }
+        }
+    }
+
+    /// Answers a call of a saga with what is shown of the state after a command.
+    ///
+    /// # Errors
+    /// The refusal, or a problem (503) if nobody knows what became of the command.
+    pub async fn take_part<T: Serialize>(
+        &self,
+        call: &SagaCall,
+        id: &str,
+        command: &D::Command,
+        shown: impl Fn(&D::State) -> T,
+    ) -> Result<Response, Problem> {
+        let faults = &self.0.settings.faults;
+        let told = |decided: Result<&D::State, D::Error>| saga::told(call, faults, decided.map(&shown));
+        let aggregates = self.aggregates().await?;
+        let moment = Moment::begin();
+        loop {
+            let outcome = saga::answered(aggregates.take_part(call, id, command, &told).await);
+            if !moment.again(&outcome).await {
+                break outcome;
+            }
+        }
     }
 
     /// The state of an aggregate.
@@ -71,8 +106,17 @@ where
     /// # Errors
     /// A problem (503) if the log cannot be used.
     pub async fn load(&self, id: &str) -> Result<D::State, Problem> {
-        let loaded = self.aggregates().await?.load(id, At::Now).await;
-        loaded.map(|loaded| loaded.state).map_err(problem)
+        let aggregates = self.aggregates().await?;
+        let moment = Moment::begin();
+        loop {
+            let outcome = {
+                let loaded = aggregates.load(id, At::Now).await;
+                loaded.map(|loaded| loaded.state).map_err(problem)
+            };
+            if !moment.again(&outcome).await {
+                break outcome;
+            }
+        }
     }
 
     /// The id of the aggregate that has an event with this tag, if one has.
@@ -108,7 +152,7 @@ impl<D: Decider<State: Serialize + DeserializeOwned>> Kind<D> {
 fn problem<R: std::error::Error + Into<Problem>>(error: CommandError<R>) -> Problem {
     match error {
         CommandError::Refused(refusal) => refusal.into(),
-        other => unavailable(other),
+        other => place::problem(&other),
     }
 }
 

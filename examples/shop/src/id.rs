@@ -116,6 +116,13 @@ impl From<OrderId> for IdempotencyKey {
     }
 }
 
+/// A part of another key that is the request's own.
+impl From<IdempotencyKey> for OrderId {
+    fn from(key: IdempotencyKey) -> Self {
+        Self(key.0)
+    }
+}
+
 impl IdempotencyKey {
     /// The header that carries a key.
     pub const HEADER: &str = "idempotency-key";

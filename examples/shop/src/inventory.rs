@@ -8,12 +8,15 @@ mod warehouse;
 use crate::commands::Commands;
 use crate::id::{OrderId, Sku};
 use crate::problem::Problem;
+use crate::saga;
 use crate::service::{Settings, routes};
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use tenon_sdk::saga::SagaCall;
 use warehouse::{Command, Reservation, Stock};
 
 /// There is one warehouse: what is wanted of several products is all there or not at all.
@@ -74,14 +77,28 @@ struct ReserveItem {
 /// Idempotent by the order itself; an `Idempotency-Key` only tells those on the way that it may be repeated.
 async fn reserve(
     State(warehouse): Service,
+    headers: HeaderMap,
     Json(body): Json<ReserveBody>,
-) -> Result<(StatusCode, Json<Reservation>), Problem> {
+) -> Result<Response, Problem> {
     let ReserveBody { order, items } = body;
     let items = items.into_iter().map(|item| (item.sku, item.quantity)).collect();
     let command = Command::Reserve { order: order.clone(), items };
+    if let Some(call) = saga::call(&headers)? {
+        return take_part(&warehouse, &call, &order, &command).await;
+    }
     let reservation = warehouse.execute(WAREHOUSE, &command).await?.reservation(&order);
     tracing::info!(%order, "reserved");
-    Ok((StatusCode::CREATED, Json(reservation.ok_or_else(|| unknown(&order))?)))
+    Ok((StatusCode::CREATED, Json(reservation.ok_or_else(|| unknown(&order))?)).into_response())
+}
+
+async fn take_part(
+    warehouse: &Commands<Stock>,
+    call: &SagaCall,
+    order: &OrderId,
+    command: &Command,
+) -> Result<Response, Problem> {
+    tracing::info!(saga = %call.saga, step = %call.step, direction = %call.direction, %order, "called");
+    warehouse.take_part(call, WAREHOUSE, command, |warehouse| warehouse.reservation(order)).await
 }
 
 async fn show(State(warehouse): Service, Path(order): Path<String>) -> Result<Json<Reservation>, Problem> {
@@ -90,11 +107,19 @@ async fn show(State(warehouse): Service, Path(order): Path<String>) -> Result<Js
     reservation.map(Json).ok_or_else(|| unknown(&order))
 }
 
-async fn release(State(warehouse): Service, Path(order): Path<String>) -> Result<StatusCode, Problem> {
+async fn release(
+    State(warehouse): Service,
+    Path(order): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let order = OrderId::new(order)?;
+    let command = Command::Release { order: order.clone() };
+    if let Some(call) = saga::call(&headers)? {
+        return take_part(&warehouse, &call, &order, &command).await;
+    }
     tracing::info!(%order, "release");
-    warehouse.execute(WAREHOUSE, &Command::Release { order }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    warehouse.execute(WAREHOUSE, &command).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn unknown(order: &OrderId) -> Problem {

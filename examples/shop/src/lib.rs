@@ -7,16 +7,19 @@
 //! The modules [`order`], [`payment`] and [`inventory`] never import each other; what they say to each other
 //! goes over HTTP, and what they tell everybody is an event beside their own.
 
-pub mod call;
 pub mod commands;
+pub mod context;
 pub mod faults;
 pub mod id;
 pub mod inventory;
+pub mod line;
 pub mod money;
 pub mod order;
 pub mod payment;
 pub mod place;
+pub mod platform;
 pub mod problem;
+pub mod saga;
 pub mod service;
 pub mod shared;
 

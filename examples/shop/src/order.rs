@@ -1,4 +1,5 @@
-//! The order service: takes orders, and sees each through payment and reservation or back out of both.
+//! The order service: takes orders. What is done for one at other services is a saga of the manifest's, which the platform runs:
+//! the service starts it, waits for its end, and does those of its steps that are about the order itself.
 //!
 //! Orders are event-sourced: what is kept is what happened to them, in a log. Their rules are the decider in
 //! `decider.rs`, and what is read in lists follows the log at its own pace.
@@ -6,14 +7,15 @@
 mod decider;
 mod draft;
 mod listing;
+mod news;
 mod orders;
-mod saga;
 mod sales;
 mod steps;
 
-use crate::call::{Context, Peer, client};
+use crate::context::Context;
 use crate::id::{Customer, IdempotencyKey, OrderId};
 use crate::place;
+use crate::platform::Sagas;
 use crate::problem::Problem;
 use crate::service::{Settings, routes};
 use axum::extract::{Path, Query, State};
@@ -22,23 +24,24 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use decider::{Command, Event, Shown, Stage};
+use decider::{Command, Event, Refusal, Shown, Stage};
 use draft::{Draft, RawDraft};
 use orders::{Orders, Versioned};
-use saga::Saga;
 use sales::Sold;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tenon_sdk::At;
 use tenon_sdk::store::{Log, Position, Revision};
 
-/// How often orders are looked for that nobody sees through any more.
-const RECOVERY_PERIOD: Duration = Duration::from_secs(5);
+/// The sagas of the manifest by which an order comes to be, and is cancelled.
+const PLACE: &str = "place-order";
+const CANCEL: &str = "cancel-order";
 
-/// How old an order is when whoever took it has certainly given up.
-const ABANDONED_AFTER: Duration = Duration::from_secs(30);
+/// How long to wait before the event store is asked again that is away.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// How many orders a list holds unless asked, and at most.
 const LIST: (u32, u32) = (100, 500);
@@ -46,69 +49,32 @@ const LIST: (u32, u32) = (100, 500);
 /// The longest tracking number or reason, in characters.
 const MAX_TEXT: usize = 200;
 
-/// Where the other services are.
-#[derive(Debug, Clone)]
-pub struct Peers {
-    /// Takes payments.
-    pub payment: Peer,
-    /// Reserves stock.
-    pub inventory: Peer,
-    /// Tells customers.
-    pub notification: Peer,
+/// The order service. Clones share all of it.
+#[derive(Clone)]
+struct Service {
+    orders: Orders,
+    sagas: Sagas,
 }
 
-impl Peers {
-    /// The services by their names, unless `$ORDER_PAYMENT_URL`, `$ORDER_INVENTORY_URL` or
-    /// `$ORDER_NOTIFICATION_URL` say otherwise.
-    ///
-    /// # Errors
-    /// A problem if no HTTP client can be made.
-    pub fn from_env() -> Result<Self, Problem> {
-        let client = client()?;
-        let peer = |name, variable, usual: &str| {
-            Peer::new(client.clone(), name, std::env::var(variable).unwrap_or_else(|_| usual.into()))
-        };
-        Ok(Self {
-            payment: peer("payment", "ORDER_PAYMENT_URL", "http://payment"),
-            inventory: peer("inventory", "ORDER_INVENTORY_URL", "http://inventory"),
-            notification: peer("notification", "ORDER_NOTIFICATION_URL", "http://notification"),
-        })
-    }
-}
-
-/// Starts the service with the peers that the environment names. Must be called in a tokio runtime, where
-/// the recovery of abandoned orders goes on.
+/// Starts the service. Must be called in a tokio runtime, where its read models follow the log.
 ///
 /// # Errors
 /// A problem if the orders' log or their read models cannot be opened.
 pub async fn start(settings: &Settings) -> Result<Router, Problem> {
-    start_with(settings, Peers::from_env()?).await
-}
-
-/// Starts the service with these peers; otherwise as [`start`].
-///
-/// # Errors
-/// A problem if the orders' log or their read models cannot be opened.
-pub async fn start_with(settings: &Settings, peers: Peers) -> Result<Router, Problem> {
     let place = place::open(settings).await?;
-    let router = start_on(settings, peers, place.log.clone(), &place.models).await?;
+    let router = start_on(settings, place.log.clone(), &place.models).await?;
     // The place goes with the routes: a folder that is only this process's is removed with it.
     Ok(router.layer(axum::Extension(Arc::new(place))))
 }
 
 /// Starts the service on this log, with read models in this folder.
-async fn start_on(
-    settings: &Settings,
-    peers: Peers,
-    log: Arc<dyn Log>,
-    models: &FilePath,
-) -> Result<Router, Problem> {
-    let saga = Saga::new(Orders::open(log, models).await?, peers);
-    tokio::spawn(recover_for_ever(saga.clone()));
-    Ok(routes(settings, own_routes(saga)))
+async fn start_on(settings: &Settings, log: Arc<dyn Log>, models: &FilePath) -> Result<Router, Problem> {
+    let orders = Orders::open(log, models, settings.faults.clone()).await?;
+    let sagas = Sagas::new(settings.platform.clone())?;
+    Ok(routes(settings, own_routes(Service { orders, sagas })))
 }
 
-fn own_routes(saga: Saga) -> Router {
+fn own_routes(service: Service) -> Router {
     Router::new()
         .route("/orders", post(create).get(list))
         .route("/orders/{id}", get(show))
@@ -117,38 +83,57 @@ fn own_routes(saga: Saga) -> Router {
         .route("/orders/{id}/deliver", post(deliver))
         .route("/orders/{id}/cancel", post(cancel))
         .route("/sales", get(sales))
-        .route("/events", post(steps::take))
-        .with_state(saga)
+        .route("/events", post(news::take))
+        .merge(steps::routes())
+        .with_state(service)
 }
 
-async fn recover_for_ever(saga: Saga) {
-    let mut ticks = tokio::time::interval(RECOVERY_PERIOD);
-    loop {
-        ticks.tick().await;
-        if let Err(problem) = saga.recover(unix_millis().saturating_sub(millis(ABANDONED_AFTER))).await {
-            tracing::warn!(%problem, "recovery");
+/// Has an order created by a saga, and answers what came of it; 202 if that takes longer than the caller waits. With an
+/// `Idempotency-Key` it may be sent again: it is the same saga then, and answered as the first time.
+async fn create(
+    State(service): State<Service>,
+    headers: HeaderMap,
+    Json(raw): Json<RawDraft>,
+) -> Result<Response, Problem> {
+    let draft = Draft::new(raw)?;
+    let key = IdempotencyKey::from_headers(&headers)?;
+    let context = Context::from_headers(&headers);
+    let id = Orders::id(key.as_ref())?;
+    let input = json!({"order": id, "card": draft.by.card, "items": draft.items});
+    service.place(&id, draft, &context).await?;
+    let saga = service.sagas.run(PLACE, id.as_str(), &input, &context).await?;
+    if saga.input != input {
+        return Err(Problem::from(Refusal::KeyReused).about(&id));
+    }
+    let location = [(LOCATION, format!("/orders/{id}"))];
+    let order = service.orders.load(&id, At::Now).await;
+    match (order, saga.has_ended()) {
+        (Ok(placed), true) => match &placed.order.cancellation {
+            None => Ok((StatusCode::CREATED, location, placed).into_response()),
+            Some(cancellation) => Err(cancellation.answer(&id)),
+        },
+        (Ok(placed), false) => Ok((StatusCode::ACCEPTED, location, placed).into_response()),
+        (Err(problem), _) if problem.status != 404 => Err(problem),
+        // It was never created.
+        (Err(_), true) => Err(steps::failure(saga.problem.unwrap_or_default()).about(&id)),
+        (Err(_), false) => {
+            let placed = json!({"id": id, "state": "Placed"});
+            Ok((StatusCode::ACCEPTED, location, Json(placed)).into_response())
         }
     }
 }
 
-/// Creates an order, takes its payment and reserves its items. With an `Idempotency-Key` it may be sent
-/// again: the order is then taken up where it stands, and answered as the first time.
-async fn create(
-    State(saga): State<Saga>,
-    headers: HeaderMap,
-    Json(raw): Json<RawDraft>,
-) -> Result<impl IntoResponse, Problem> {
-    let draft = Draft::new(raw)?;
-    let key = IdempotencyKey::from_headers(&headers)?;
-    let context = Context::from_headers(&headers);
-    let id = saga.orders().create(draft, key, unix_millis()).await?;
-    let placed = see_through(saga, id, context).await?;
-    match &placed.order.cancellation {
-        None => {
-            let location = [(LOCATION, format!("/orders/{}", placed.order.id))];
-            Ok((StatusCode::CREATED, location, placed))
+impl Service {
+    /// Notes who orders. While the event store is away it is tried again, as long as the caller waits.
+    async fn place(&self, id: &OrderId, draft: Draft, context: &Context) -> Result<(), Problem> {
+        loop {
+            match self.orders.place(id, draft.clone()).await {
+                Err(problem) if problem.status == 503 && context.left() > AGAIN => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                other => return other,
+            }
         }
-        Some(cancellation) => Err(cancellation.answer(&placed.order.id)),
     }
 }
 
@@ -163,10 +148,10 @@ struct OrderList<'a> {
     orders: Vec<Shown<'a>>,
 }
 
-async fn list(State(saga): State<Saga>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+async fn list(State(service): State<Service>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let (usual, most) = LIST;
     let limit = query.limit.unwrap_or(usual).min(most);
-    let orders = saga.orders().newest(query.customer.as_ref(), limit).await?;
+    let orders = service.orders.newest(query.customer.as_ref(), limit).await?;
     Ok(Json(OrderList { orders: orders.iter().map(decider::Order::shown).collect() }).into_response())
 }
 
@@ -177,11 +162,11 @@ struct AtQuery {
 
 /// An order as it is, or with `?at=` as it was at a time or a position of the log.
 async fn show(
-    State(saga): State<Saga>,
+    State(service): State<Service>,
     Path(id): Path<String>,
     Query(query): Query<AtQuery>,
 ) -> Result<Versioned, Problem> {
-    saga.orders().load(&OrderId::new(id)?, moment(&query)?).await
+    service.orders.load(&OrderId::new(id)?, moment(&query)?).await
 }
 
 #[derive(Serialize)]
@@ -205,8 +190,8 @@ struct Hidden {
     detail: Option<String>,
 }
 
-async fn history(State(saga): State<Saga>, Path(id): Path<String>) -> Result<Json<History>, Problem> {
-    let recorded = saga.orders().history(&OrderId::new(id)?).await?;
+async fn history(State(service): State<Service>, Path(id): Path<String>) -> Result<Json<History>, Problem> {
+    let recorded = service.orders.history(&OrderId::new(id)?).await?;
     let happened = recorded.into_iter().map(|recorded| Happened {
         position: recorded.position.0,
         time: recorded.time.to_string(),
@@ -222,7 +207,7 @@ impl Hidden {
             Event::Created { total, .. } => ("Created", Some(total.to_string())),
             Event::PlacedBy(_) => ("PlacedBy", None),
             Event::Paid => ("Paid", None),
-            Event::Confirmed => ("Confirmed", None),
+            Event::Confirmed { .. } => ("Confirmed", None),
             Event::Shipped { tracking } => ("Shipped", Some(tracking)),
             Event::Delivered => ("Delivered", None),
             Event::CancelStarted { reason, .. } => ("CancelStarted", Some(reason)),
@@ -238,8 +223,11 @@ struct Report {
 }
 
 /// What was sold, as of now or with `?at=` as of earlier.
-async fn sales(State(saga): State<Saga>, Query(query): Query<AtQuery>) -> Result<Json<Report>, Problem> {
-    Ok(Json(Report { sales: saga.orders().sales(moment(&query)?).await? }))
+async fn sales(
+    State(service): State<Service>,
+    Query(query): Query<AtQuery>,
+) -> Result<Json<Report>, Problem> {
+    Ok(Json(Report { sales: service.orders.sales(moment(&query)?).await? }))
 }
 
 #[derive(Deserialize)]
@@ -248,23 +236,23 @@ struct ShipBody {
 }
 
 async fn ship(
-    State(saga): State<Saga>,
+    State(service): State<Service>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Json(body): Json<ShipBody>,
 ) -> Result<Versioned, Problem> {
     let tracking = short_text("tracking", &body.tracking)?;
-    let expected = expected(&saga, &headers)?;
-    saga.orders().command(&OrderId::new(id)?, &Command::Ship { tracking }, expected).await
+    let expected = expected(&service, &headers)?;
+    service.orders.command(&OrderId::new(id)?, &Command::Ship { tracking }, expected).await
 }
 
 async fn deliver(
-    State(saga): State<Saga>,
+    State(service): State<Service>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Versioned, Problem> {
-    let expected = expected(&saga, &headers)?;
-    saga.orders().command(&OrderId::new(id)?, &Command::Deliver, expected).await
+    let expected = expected(&service, &headers)?;
+    service.orders.command(&OrderId::new(id)?, &Command::Deliver, expected).await
 }
 
 #[derive(Deserialize)]
@@ -274,24 +262,36 @@ struct CancelBody {
 
 /// Cancels an order: 200 when it is cancelled, 202 when something is still to be undone, which goes on.
 async fn cancel(
-    State(saga): State<Saga>,
+    State(service): State<Service>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Json(body): Json<CancelBody>,
 ) -> Result<(StatusCode, Versioned), Problem> {
     let id = OrderId::new(id)?;
     let reason = short_text("reason", &body.reason)?;
-    let expected = expected(&saga, &headers)?;
-    saga.orders().command(&id, &Command::Cancel { reason, because: None }, expected).await?;
-    let cancelled = see_through(saga, id, Context::from_headers(&headers)).await?;
+    let expected = expected(&service, &headers)?;
+    let context = Context::from_headers(&headers);
+    let Versioned { order, revision } = service.orders.load(&id, At::Now).await?;
+    if expected.is_some_and(|expected| expected != revision.position) {
+        return Err(Problem::new(412, "order.changed", "the order has changed since; look at it again"));
+    }
+    if order.stage == Stage::Confirmed && !order.is_cancelling() {
+        let key = IdempotencyKey::from_headers(&headers)?.map_or_else(OrderId::generate, OrderId::from);
+        let input = json!({"order": id, "reason": reason});
+        let saga = service.sagas.run(CANCEL, &format!("{id}/{key}"), &input, &context).await?;
+        if let Some(problem) = saga.problem {
+            return Err(steps::failure(problem).about(&id));
+        }
+    } else {
+        // On condition that it has not come further meanwhile.
+        service.orders.command(&id, &Command::Stop { reason }, Some(revision.position)).await?;
+        if let Some(saga) = &order.saga {
+            service.sagas.wait(saga, &context).await?;
+        }
+    }
+    let cancelled = service.orders.load(&id, At::Now).await?;
     let over = cancelled.order.stage == Stage::Cancelled;
     Ok((if over { StatusCode::OK } else { StatusCode::ACCEPTED }, cancelled))
-}
-
-/// In a task of its own, so that a caller who hangs up leaves no order half way.
-async fn see_through(saga: Saga, id: OrderId, context: Context) -> Result<Versioned, Problem> {
-    let task = tokio::spawn(async move { saga.see_through(&id, &context).await });
-    task.await.unwrap_or_else(|error| Err(Problem::new(500, "order.fault", error.to_string())))
 }
 
 /// An order is answered with its version as an ETag, which a later command may name by `If-Match`.
@@ -302,11 +302,11 @@ impl IntoResponse for Versioned {
 }
 
 /// The version that a request expects.
-fn expected(saga: &Saga, headers: &HeaderMap) -> Result<Option<Position>, Problem> {
+fn expected(service: &Service, headers: &HeaderMap) -> Result<Option<Position>, Problem> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
     let tag = value.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
     match tag.and_then(|tag| tag.parse::<Revision>().ok()) {
-        Some(revision) if revision.log == saga.orders().log() => Ok(Some(revision.position)),
+        Some(revision) if revision.log == service.orders.log() => Ok(Some(revision.position)),
         _ => {
             Err(Problem::new(412, "order.changed", "If-Match must be the ETag that the order was shown with"))
         }

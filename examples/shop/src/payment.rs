@@ -11,13 +11,16 @@ use crate::commands::Commands;
 use crate::id::{Card, IdempotencyKey, OrderId, PaymentId};
 use crate::money::Money;
 use crate::problem::Problem;
+use crate::saga;
 use crate::service::{Settings, routes};
 use account::{Account, Accounts, Command, Shown, seeded, tag_of};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use tenon_sdk::saga::SagaCall;
 
 /// The routes of the service, with its events where the settings say.
 ///
@@ -51,6 +54,19 @@ impl Service {
         account.and_then(|account| account.payment(payment)).ok_or_else(|| unknown(payment))
     }
 
+    /// Answers a call of a saga with what it was about.
+    async fn take_part(
+        &self,
+        call: &SagaCall,
+        card: &Card,
+        payment: &PaymentId,
+        command: &Command,
+    ) -> Result<Response, Problem> {
+        tracing::info!(saga = %call.saga, step = %call.step, direction = %call.direction, %payment, "called");
+        let shown = |account: &Option<Account>| account.as_ref()?.payment(payment);
+        self.accounts.take_part(call, card.as_str(), command, shown).await
+    }
+
     /// The account that a payment was charged to.
     async fn account_of(&self, payment: &PaymentId) -> Result<Account, Problem> {
         let tag = tag_of(payment).ok_or_else(|| unknown(payment))?;
@@ -77,14 +93,21 @@ async fn charge(
     State(service): State<Service>,
     headers: HeaderMap,
     Json(body): Json<ChargeBody>,
-) -> Result<(StatusCode, Json<Shown>), Problem> {
-    let key = IdempotencyKey::from_headers(&headers)?;
-    let payment = key.map_or_else(PaymentId::generate, PaymentId::from);
+) -> Result<Response, Problem> {
     let ChargeBody { order, amount, card } = body;
+    let call = saga::call(&headers)?;
+    let payment = match &call {
+        // An order that a saga creates has one payment, called as the order.
+        Some(_) => PaymentId::from(IdempotencyKey::from(order.clone())),
+        None => IdempotencyKey::from_headers(&headers)?.map_or_else(PaymentId::generate, PaymentId::from),
+    };
     let command = Command::Charge { card: card.clone(), payment: payment.clone(), order, amount };
+    if let Some(call) = call {
+        return service.take_part(&call, &card, &payment, &command).await;
+    }
     let shown = service.execute(&card, &payment, command).await?;
     tracing::info!(payment = %shown.id, state = ?shown.state, "charge");
-    Ok((StatusCode::CREATED, Json(shown)))
+    Ok((StatusCode::CREATED, Json(shown)).into_response())
 }
 
 #[derive(Default, Deserialize)]
@@ -96,8 +119,9 @@ struct RefundBody {
 async fn refund(
     State(service): State<Service>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Option<Json<RefundBody>>,
-) -> Result<Json<Shown>, Problem> {
+) -> Result<Response, Problem> {
     let payment = PaymentId::new(id)?;
     let Json(RefundBody { card }) = body.unwrap_or_default();
     let card = match card {
@@ -105,9 +129,12 @@ async fn refund(
         None => service.account_of(&payment).await?.card,
     };
     let command = Command::Refund { card: card.clone(), payment: payment.clone() };
+    if let Some(call) = saga::call(&headers)? {
+        return service.take_part(&call, &card, &payment, &command).await;
+    }
     let shown = service.execute(&card, &payment, command).await?;
     tracing::info!(payment = %shown.id, "refund");
-    Ok(Json(shown))
+    Ok(Json(shown).into_response())
 }
 
 async fn show(State(service): State<Service>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {

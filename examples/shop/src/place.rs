@@ -5,17 +5,24 @@
 //! the process. Nothing else of the service knows which: a log is a log.
 
 use crate::problem::Problem;
-use crate::service::{EventStore, Settings};
+use crate::service::{Platform, Settings};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tenon_sdk::CommandError;
 use tenon_sdk::remote::{RemoteLog, RemoteOptions};
-use tenon_sdk::store::{Log, MemoryLog, SegmentLog};
+use tenon_sdk::store::{AppendError, Log, MemoryLog, ReadError, SegmentLog};
 
 /// How long the service waits for a former process to let go of the log, or for the event store to be there.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a request waits for the event store to be there again.
+const MOMENT: Duration = Duration::from_millis(1_500);
+
+/// The code of problems that are over when the event store is there again.
+pub const AWAY: &str = "storage.away";
 
 /// How long it waits in between.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,8 +42,8 @@ pub struct Place {
 /// # Errors
 /// A problem (503) if it cannot be opened within a while.
 pub async fn open(settings: &Settings) -> Result<Place, Problem> {
-    match (&settings.events, &settings.data) {
-        (Some(store), _) => temporary(remote(store).await?),
+    match (&settings.platform, &settings.data) {
+        (Some(platform), _) => temporary(remote(platform).await?),
         (None, Some(data)) => {
             let log = segments(&data.join("log")).await?;
             Ok(Place { log, models: data.join("models"), _temporary: None })
@@ -51,8 +58,8 @@ fn temporary(log: Arc<dyn Log>) -> Result<Place, Problem> {
     Ok(Place { log, models: folder.path().to_owned(), _temporary: Some(folder) })
 }
 
-async fn remote(store: &EventStore) -> Result<Arc<dyn Log>, Problem> {
-    let EventStore { address, token } = store.clone();
+async fn remote(platform: &Platform) -> Result<Arc<dyn Log>, Problem> {
+    let Platform { address, token } = platform.clone();
     let options = RemoteOptions { address, token };
     let log =
         patiently(|| async { RemoteLog::connect(&options).await.map_err(unavailable) }).await?.into_log();
@@ -82,6 +89,39 @@ where
             outcome => return outcome,
         }
     }
+}
+
+/// While the event store is away a request waits, for a moment: its server may be started again.
+#[derive(Debug)]
+pub struct Moment(Instant);
+
+impl Moment {
+    /// It begins now.
+    pub fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Whether to try again after this outcome; waits before it says so.
+    pub fn again<T>(&self, outcome: &Result<T, Problem>) -> impl Future<Output = bool> + use<T> {
+        let wait = matches!(outcome, Err(problem) if problem.code == AWAY) && self.0.elapsed() < MOMENT;
+        async move {
+            if wait {
+                tokio::time::sleep(PAUSE / 4).await;
+            }
+            wait
+        }
+    }
+}
+
+/// Why a command or a read came to nothing that was not refused.
+pub fn problem<R: std::error::Error>(error: &CommandError<R>) -> Problem {
+    let away = matches!(
+        error,
+        CommandError::Read(ReadError::Unavailable(_))
+            | CommandError::Append(AppendError::Unavailable(_) | AppendError::Unknown(_))
+    );
+    let detail = format!("the service's data cannot be used now: {error}");
+    Problem::new(503, if away { AWAY } else { "storage.unavailable" }, detail)
 }
 
 fn unavailable(error: impl Display) -> Problem {

@@ -1,12 +1,12 @@
 //! What the three services have in common: settings from the environment, a listener, a graceful end.
 
 use crate::faults::Faults;
+use crate::line::{Line, Lines};
 use crate::problem::{Problem, explain_refusals};
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use std::fmt;
 use std::future::Future;
@@ -38,13 +38,15 @@ pub struct Settings {
     pub port: u16,
     /// The folder of the service's data (`$SHOP_DATA_DIR`); only memory if there is none.
     pub data: Option<PathBuf>,
-    /// The event store of the platform (`$TENON_API` and `$TENON_TOKEN`), if there is one.
-    pub events: Option<EventStore>,
+    /// The platform (`$TENON_API` and `$TENON_TOKEN`), if there is one: its event store, and its sagas.
+    pub platform: Option<Platform>,
+    /// What is wrong with the instance on purpose.
+    pub faults: Faults,
 }
 
-/// Where the platform's event store is, and what opens it.
+/// Where the platform is, and what opens it.
 #[derive(Clone)]
-pub struct EventStore {
+pub struct Platform {
     /// Its address.
     pub address: String,
     /// This instance's token.
@@ -52,16 +54,17 @@ pub struct EventStore {
 }
 
 /// Shows everything but the token.
-impl fmt::Debug for EventStore {
+impl fmt::Debug for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventStore").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Platform").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
 impl Settings {
     /// Settings for tests: any free port, memory only.
     pub fn ephemeral(service: &'static str) -> Self {
-        Self { service, instance: service.into(), port: 0, data: None, events: None }
+        let faults = Faults::none(service);
+        Self { service, instance: service.into(), port: 0, data: None, platform: None, faults }
     }
 
     fn from_env(service: &'static str) -> Result<Self, Problem> {
@@ -73,12 +76,13 @@ impl Settings {
             instance: std::env::var("TENON_INSTANCE").unwrap_or_else(|_| service.into()),
             port: port.parse().map_err(|_| expected())?,
             data: std::env::var_os("SHOP_DATA_DIR").map(PathBuf::from),
-            events: EventStore::from_env(),
+            platform: Platform::from_env(),
+            faults: Faults::none(service),
         })
     }
 }
 
-impl EventStore {
+impl Platform {
     fn from_env() -> Option<Self> {
         let address = std::env::var("TENON_API").ok()?;
         Some(Self { address, token: std::env::var("TENON_TOKEN").ok()? })
@@ -130,11 +134,8 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (stopped, mut draining) = tokio::sync::watch::channel(false);
-    let listener = listener.tap_io(|connection| {
-        // Small answers must not wait for an acknowledgement; without the option they are only later.
-        let _ = connection.set_nodelay(true);
-    });
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let service = router.into_make_service_with_connect_info::<Line>();
+    let server = axum::serve(Lines(listener), service).with_graceful_shutdown(async move {
         stop.await;
         stopped.send_replace(true);
     });
@@ -155,7 +156,7 @@ pub async fn serve(
 /// `/`, and `/health`. Every error is a problem; bodies and time are bounded.
 pub fn routes(settings: &Settings, own: Router) -> Router {
     let identity = serde_json::json!({"service": settings.service, "instance": settings.instance});
-    let faults = Faults::none(settings.service);
+    let faults = &settings.faults;
     faults
         .inject(own.route("/", get(|| async { Json(identity) })))
         .merge(faults.routes())

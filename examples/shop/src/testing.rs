@@ -1,12 +1,17 @@
 //! Services started in the test's own process, on free ports, spoken to without any proxy.
 
-use crate::call::Peer;
-use crate::order::Peers;
 use crate::problem::Problem;
-use crate::service::{Settings, serve};
-use axum::Router;
+use crate::service::{Platform, Settings, serve};
+use axum::{Extension, Router};
 use reqwest::{Client, Method};
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tenon_api::caller::Caller;
+use tenon_core::{Actor, ServerId};
+use tenon_flow::saga::participants::{HttpAnswer, HttpCall, OverHttp, Unanswered, Web};
+use tenon_flow::{EventStore, EventStoreOptions, SagaOptions, Sagas};
+use tenon_sdk::store::{BoxFuture, Log, system_clock};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -89,12 +94,49 @@ pub(crate) fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
-/// The order service's peers at these addresses.
-pub(crate) fn peers(payment: &str, inventory: &str, notification: &str) -> Peers {
-    let peer = |name, base: &str| Peer::new(client(), name, base);
-    Peers {
-        payment: peer("payment", payment),
-        inventory: peer("inventory", inventory),
-        notification: peer("notification", notification),
+/// Where services are, by their names.
+#[derive(Clone, Default)]
+pub(crate) struct Places(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Places {
+    pub(crate) fn put(&self, name: &str, base: &str) {
+        self.0.lock().unwrap().insert(name.to_owned(), base.to_owned());
     }
+}
+
+impl Web for Places {
+    fn call(&self, call: HttpCall, _most: usize) -> BoxFuture<'_, Result<HttpAnswer, Unanswered>> {
+        Box::pin(async move {
+            let base = self.0.lock().unwrap().get(&call.service.to_string()).cloned();
+            let base = base.ok_or_else(|| Unanswered::Unsent("nobody".into()))?;
+            let request =
+                client().request(call.method, format!("{base}{}", call.target)).headers(call.headers);
+            let sent = request.body(call.body).timeout(call.within).send().await;
+            let answer = sent.map_err(|error| match error.is_connect() {
+                true => Unanswered::Unsent(error.to_string()),
+                false => Unanswered::Lost(error.to_string()),
+            })?;
+            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+            let body = answer.bytes().await.map_err(|error| Unanswered::Lost(error.to_string()))?;
+            Ok(HttpAnswer { status, headers, body })
+        })
+    }
+}
+
+/// The platform's sagas, as the manifest has them, on a log; they call the services at these places.
+pub(crate) async fn platform(log: &Arc<dyn Log>, places: &Places) -> Platform {
+    let store = EventStore::new(Arc::clone(log), EventStoreOptions::default());
+    let server = ServerId::from_bytes([1; 16]);
+    let options = SagaOptions { leases: None, server, clock: system_clock() };
+    let sagas = Sagas::start(&store, Arc::new(OverHttp(places.clone())), options).await.unwrap();
+    let (system, report) = tenon_analysis::manifest::read(include_str!("../tenon.yaml"), "tenon.yaml");
+    for definition in system.unwrap_or_else(|| panic!("{report:?}")).sagas.into_values() {
+        sagas.define(definition, true, None).await.unwrap();
+    }
+    let caller = Extension(Caller::Admin(Actor::new("test").unwrap()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = sagas.router().layer(caller);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Platform { address, token: "t".into() }
 }

@@ -9,32 +9,93 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Api, Process, Proxy, eventually};
 
-fn order_for(card: &str) -> Value {
-    json!({"customer": "ada", "card": card, "items": [{"sku": "saw", "quantity": 2, "price": "19.99"}]})
-}
-
 #[tokio::test]
 async fn services_call_each_other_by_name_through_the_proxy_of_their_environment() {
     let proxy = Proxy::start().await;
     let payment = Process::rust("payment", env!("CARGO_BIN_EXE_shop-payment"), &proxy).await;
-    let inventory = Process::rust("inventory", env!("CARGO_BIN_EXE_shop-inventory"), &proxy).await;
     let notification = Process::node("notification", &proxy).await;
-    let order = Process::rust("order", env!("CARGO_BIN_EXE_shop-order"), &proxy).await;
-    for service in [&payment, &inventory, &notification] {
-        proxy.route(service);
+    proxy.route(&payment);
+    let charge = json!({"order": "o1", "amount": "39.98", "card": "card-ada"});
+    assert_eq!(payment.send_with_key("/payments", "o1", &charge).await.0, 201);
+
+    // As the platform pushes it, and again.
+    let event = json!({
+        "specversion": "1.0", "type": "order.confirmed", "source": "/services/order", "id": "1",
+        "datacontenttype": "application/json", "data": {"order": "o1", "total": "39.98"}});
+    for _ in 0..2 {
+        assert_eq!(notification.send_event(&event).await.0, 200);
     }
-
-    let (status, created) = order.send(Method::POST, "/orders", Some(order_for("card-ada"))).await;
-    assert_eq!((status, &created["state"]), (201, &json!("Confirmed")), "{created}");
-
-    let path = format!("/notifications/{}", created["id"].as_str().unwrap());
-    let told = eventually(async || {
-        let (status, told) = notification.send(Method::GET, &path, None).await;
-        (status == 200).then_some(told)
-    })
-    .await;
+    let (status, told) = notification.send(Method::GET, "/notifications/o1", None).await;
+    assert_eq!((status, told["notifications"].as_array().unwrap().len()), (200, 1), "{told}");
     assert_eq!(told["payment"]["amount"], "39.98", "{told}");
-    assert_eq!(proxy.called(), ["inventory", "notification", "payment"]);
+    assert_eq!(proxy.called(), ["payment"]);
+    let other =
+        json!({"specversion": "1.0", "type": "weather.changed", "source": "/w", "id": "1", "data": {}});
+    assert_eq!(notification.send_event(&other).await.1["code"], "notification.invalid-event");
+}
+
+/// A call of a saga of the loyalty service.
+async fn called(loyalty: &Process, saga: u8, direction: &str, body: &Value) -> (u16, Value) {
+    let id = format!("{saga:02x}000000-0000-0000-0000-000000000000");
+    let (method, path) = match direction {
+        "do" => (Method::POST, "/points".to_owned()),
+        _ => (Method::DELETE, "/points/o1".to_owned()),
+    };
+    let headers = [
+        ("tenon-saga", id.as_str()),
+        ("tenon-saga-step", "give_points"),
+        ("tenon-saga-direction", direction),
+        ("tenon-saga-round", "0"),
+        ("tenon-saga-attempt", "1"),
+    ];
+    loyalty.send_with(method, &path, &headers, body).await
+}
+
+#[tokio::test]
+async fn points_are_given_once_taken_back_once_and_not_given_to_what_was_undone() {
+    let proxy = Proxy::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let loyalty = Process::python_in("loyalty", &proxy, folder.path()).await;
+    let points = async || loyalty.send(Method::GET, "/points/card-ada", None).await.1["points"].clone();
+    let give = json!({"order": "o1", "card": "card-ada", "amount": "129.90"});
+    for _ in 0..2 {
+        let given = called(&loyalty, 1, "do", &give).await;
+        assert_eq!(given, (200, json!({"order": "o1", "points": 12})));
+    }
+    assert_eq!(points().await, 12);
+    for _ in 0..2 {
+        assert_eq!(called(&loyalty, 1, "undo", &give).await.0, 200);
+    }
+    assert_eq!(called(&loyalty, 1, "do", &give).await.1["code"], "saga.too-late");
+    assert_eq!(called(&loyalty, 2, "undo", &give).await.0, 200, "undoing what never came succeeds");
+    assert_eq!(called(&loyalty, 2, "do", &give).await.0, 422);
+    assert_eq!(points().await, 0);
+
+    // A refusal stands, whatever is asked later.
+    let knob = async |name: &str, body: Value| {
+        assert_eq!(loyalty.send(Method::POST, &format!("/admin/{name}"), Some(body)).await.0, 200);
+    };
+    knob("refuse", json!({"on": true})).await;
+    assert_eq!(called(&loyalty, 3, "do", &give).await.1["code"], "loyalty.refused");
+    knob("refuse", json!({"on": false})).await;
+    assert_eq!(called(&loyalty, 3, "do", &give).await.1["code"], "loyalty.refused");
+    knob("unavailable", json!({"on": true})).await;
+    assert_eq!(called(&loyalty, 4, "do", &give).await.0, 503);
+    knob("unavailable", json!({"on": false})).await;
+
+    // An answer that is lost leaves the effect, and outlives the process.
+    knob("lose-replies", json!({"count": 1})).await;
+    assert_eq!(called(&loyalty, 4, "do", &give).await.0, 0);
+    loyalty.terminate();
+    assert!(loyalty.ended().await.success());
+    let loyalty = Process::python_in("loyalty", &proxy, folder.path()).await;
+    assert_eq!(called(&loyalty, 4, "do", &give).await.0, 200);
+    let (_, all) = loyalty.send(Method::GET, "/points", None).await;
+    assert_eq!(all, json!([{"card": "card-ada", "points": 12}]));
+    let bad = json!({"order": "o1", "card": "card-ada", "amount": 1});
+    assert_eq!(called(&loyalty, 5, "do", &bad).await.1["code"], "request.invalid");
+    assert_eq!(loyalty.send(Method::POST, "/points", Some(give)).await.1["code"], "request.invalid");
+    assert_eq!(loyalty.send(Method::GET, "/nowhere", None).await.0, 404);
 }
 
 #[tokio::test]

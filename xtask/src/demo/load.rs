@@ -129,7 +129,7 @@ impl Customers {
 }
 
 /// A name that no other run has: keys of orders outlive a run where the shop's data is kept.
-fn run_name() -> String {
+pub(super) fn run_name() -> String {
     let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     format!("{}-{}", std::process::id(), since_epoch.as_millis())
 }

@@ -1,7 +1,8 @@
 //! What happens during the demo, and what is told of it.
 
-use super::load::{Failure, Load, Seen};
+use super::load::{Failure, Load, Seen, run_name};
 use super::metrics::sum;
+use super::sagas;
 use crate::http::Http;
 use crate::shell::Outcome;
 use crate::stats::{Times, millis};
@@ -26,6 +27,8 @@ pub(super) struct Told {
     ejected: f64,
     direct: Times,
     mesh: Times,
+    orders: [sagas::Told; 2],
+    books: sagas::Books,
 }
 
 /// Plays the story over so many seconds of traffic.
@@ -41,9 +44,14 @@ pub(super) async fn play(system: &System, seconds: u64, rate: u32) -> Outcome<To
     let slowed = slow_a_payment_instance(system).await?;
     tokio::time::sleep_until(at(0.7).into()).await;
     let config_seen = change_a_configuration_value(system).await?;
+    tokio::time::sleep_until(at(0.8).into()).await;
+    let run = run_name();
+    let refused = sagas::refused(system, &run).await?;
+    let interrupted = sagas::interrupted(system, &run).await?;
     tokio::time::sleep_until(at(1.0).into()).await;
 
     let seen = load.finish().await;
+    let books = sagas::books(system).await?;
     let metrics = Http::new().get(&format!("{}/metrics", system.urls.admin)).await.text();
     Ok(Told {
         ready_in: system.took,
@@ -57,6 +65,8 @@ pub(super) async fn play(system: &System, seconds: u64, rate: u32) -> Outcome<To
         ejected: sum(&metrics, "tenon_ejections_total", &[]),
         direct,
         mesh,
+        orders: [refused, interrupted],
+        books,
     })
 }
 
@@ -167,16 +177,23 @@ impl Told {
                 millis(times.quantile(0.99))
             );
         }
+        self.orders.iter().for_each(sagas::Told::print);
+        self.books.print();
         for failure in self.seen.failures.iter().take(10) {
             println!("{}", said(failure));
         }
     }
 
-    /// Fails if a customer saw an error: every request of the demo is safe to try again.
+    /// Fails if a customer saw an error, for every request of the demo is safe to try again; or if an order did not end as it
+    /// should, or the books do not agree.
     pub(super) fn verdict(&self) -> Outcome {
+        let wrong = self.orders.iter().filter_map(|told| told.wrong.clone()).chain(self.books.wrong()).next();
+        if let Some(wrong) = wrong {
+            return Err(wrong.into());
+        }
         match self.seen.failures.len() {
             0 => {
-                println!("\nok: no customer saw an error");
+                println!("\nok: no customer saw an error, no money, stock or points are lost");
                 Ok(())
             }
             errors => {

@@ -33,10 +33,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &["tenon-core", "tenon-api"]),
 ];
 
-/// What tests may use besides: those of the SDK need what its client calls and a database, and those of the program use
-/// that client.
-const TEST_EDGES: &[(&str, &str)] =
-    &[("tenon-sdk", "tenon-flow"), ("tenon-sdk", "tenon-backends"), ("tenon", "tenon-sdk")];
+/// What tests may use besides: those of the SDK need what its client calls and a database, those of the program use that client,
+/// and those of the shop have the sagas of its manifest run.
+const TEST_EDGES: &[(&str, &str)] = &[
+    ("tenon-sdk", "tenon-flow"),
+    ("tenon-sdk", "tenon-backends"),
+    ("tenon", "tenon-sdk"),
+    ("shop", "tenon-flow"),
+    ("shop", "tenon-analysis"),
+];
 
 /// What only the feature `kit` may use, which is for tests of a service: the checker of sagas.
 const KIT_EDGES: &[(&str, &str)] = &[("tenon-sdk", "tenon-analysis")];

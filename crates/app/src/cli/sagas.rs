@@ -201,7 +201,7 @@ pub(crate) struct DefineSaga {
 /// `tenon saga conformance`
 #[derive(Debug, Args)]
 pub(crate) struct Conformance {
-    /// What is called to do a step
+    /// What is called to do a step; `{saga}` here, and in what is sent, stands for the id of the saga
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// By which method

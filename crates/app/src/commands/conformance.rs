@@ -149,7 +149,10 @@ impl Tested<'_> {
         };
         let method = Method::from_bytes(method.as_bytes());
         let method = method.map_err(|error| Failure::new(Code::RequestInvalid, error.to_string()))?;
-        let body: Value = input.as_deref().map_or(Value::Null, json_or_text);
+        // Where a service names what it does by what it is sent, each saga is about another.
+        let of = |text: &str| text.replace("{saga}", &saga.to_string());
+        let url = &of(url);
+        let body: Value = input.as_deref().map_or(Value::Null, |input| json_or_text(&of(input)));
         let request = self
             .http
             .request(method, url)

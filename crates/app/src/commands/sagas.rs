@@ -15,6 +15,9 @@ use tenon_api::http::{
 };
 use tenon_core::{Code, Namespace, SagaId, Timestamp};
 
+/// The most characters of what came with an event, in a timeline.
+const LONGEST_SAID: usize = 120;
+
 /// The longest that the server is asked to wait at once.
 const MOST_WAIT: u64 = 20;
 
@@ -228,19 +231,67 @@ fn timeline(screen: Screen, view: &SagaView, events: &[SagaEvent]) -> Outcome {
         };
         let way = if event.undo { "undo " } else { "" };
         let step = event.step.as_ref().map(|step| format!("{way}{step}")).unwrap_or_default();
-        let data = event.data.as_ref().map(Value::to_string);
         let by = event.actor.as_ref().map(|actor| format!("by {actor}"));
-        let more: Vec<String> = [event.detail.clone(), data, by].into_iter().flatten().collect();
+        let more: Vec<String> = [event.detail.clone(), said(event), by].into_iter().flatten().collect();
         vec![
             toned(format!("+{}", since(event.time, began)), Tone::Faint),
-            toned(event.event.clone(), tone),
             plain(step),
-            plain(event.attempt.map(|attempt| format!("#{attempt}")).unwrap_or_default()),
+            toned(happened(event), tone),
+            plain(
+                event.attempt.filter(|attempt| *attempt > 1).map(|it| format!("#{it}")).unwrap_or_default(),
+            ),
             toned(more.join("  "), Tone::Faint),
         ]
     };
     let rows: Vec<Vec<Cell>> = events.iter().map(row).collect();
-    Ok(screen.table(&["TIME", "EVENT", "STEP", "", ""], &rows)?)
+    Ok(screen.table(&["TIME", "STEP", "WHAT HAPPENED", "", ""], &rows)?)
+}
+
+/// An event in words.
+fn happened(event: &SagaEvent) -> String {
+    let words = match (event.event.as_str(), event.undo) {
+        ("Started", _) => "the saga is started",
+        ("Admitted", _) => "it is its turn",
+        ("Began", _) => "called",
+        ("Repeated", _) => "called again: nobody knows what became of it",
+        ("Waited", _) => "waited for",
+        ("Succeeded", false) => "done",
+        ("Succeeded", true) => "undone",
+        ("Deferred", _) => "not answered well",
+        ("GaveUp", _) => "given up",
+        ("Parked", _) => "waits for somebody",
+        ("LeftBehind", _) => "left as it is",
+        ("Signalled", _) => "a signal comes",
+        ("Doubted", _) => "to be turned back",
+        ("TurnedBack", _) => "the saga is turned back",
+        ("Overdue", _) => "its deadline passes",
+        ("Retried", _) => "to be tried again",
+        ("Edited", _) => "given another input",
+        ("SettledByHand", _) => "done by hand",
+        ("Skipped", _) => "left out",
+        ("PivotDenied", _) => "was not done",
+        ("Reverted", _) => "the saga is reverted",
+        ("Ended", _) => "the saga ends",
+        (other, _) => other,
+    };
+    words.to_owned()
+}
+
+/// What came with it, in short: of a problem its code and its sentence. What was given to a saga and answered by a step stands
+/// above.
+fn said(event: &SagaEvent) -> Option<String> {
+    let data = event.data.as_ref()?;
+    let field = |name: &str| data.get(name).and_then(Value::as_str);
+    let text = match event.event.as_str() {
+        "Started" | "Succeeded" => return None,
+        "Deferred" | "GaveUp" | "Parked" | "LeftBehind" => {
+            let known: Vec<&str> = [field("code"), field("detail")].into_iter().flatten().collect();
+            if known.is_empty() { data.to_string() } else { known.join(": ") }
+        }
+        _ => data.to_string(),
+    };
+    let short: String = text.chars().take(LONGEST_SAID).collect();
+    Some(if short.len() < text.len() { short + "…" } else { short })
 }
 
 fn since(time: Timestamp, began: Timestamp) -> String {

@@ -1,4 +1,4 @@
-//! The example shop: five services in three languages.
+//! The example shop: six services in three languages.
 
 use crate::support::process::{Signal, send};
 use crate::support::{Folder, System, eventually, within};
@@ -26,7 +26,7 @@ async fn the_shop_comes_up_and_an_order_goes_through_all_of_it_or_is_undone() {
     let history = shop.get(&format!("/orders/{id}/history")).await.expect(200).json();
     let facts: Vec<_> =
         history["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
-    assert_eq!(facts, ["Created", "PlacedBy", "Paid", "Confirmed"]);
+    assert_eq!(facts, ["PlacedBy", "Created", "Paid", "Confirmed"]);
     let then = format!("/orders/{id}?at={}", history["events"][2]["position"]);
     assert_eq!(shop.get(&then).await.expect(200).json()["state"], "Paid");
 
@@ -124,6 +124,109 @@ async fn what_was_paid_reserved_and_told_outlives_the_death_of_everything() {
     };
     for topic in ["payment.completed", "inventory.reserved"] {
         assert_eq!(told(topic).await, [(json!(id), json!(format!("order:{id}")))], "{topic}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_a_saga_that_outlives_its_server_and_shows_how_it_went() {
+    let shop = System::start_in(Folder::of_the_shop()).await;
+    let orders = format!("{}/orders", shop.urls.gateway);
+    let turn = async |knob: &str, body: Value| {
+        for instance in shop.instances("payment").await {
+            let url = format!("http://{}/admin/{knob}", instance.address);
+            assert!((200..300).contains(&shop.http.post(&url, &body, "knob").await.status));
+        }
+    };
+    // The answer that comes after the work is lost; what is lost is asked for again, and done once.
+    turn("lose-replies", json!({"count": 1})).await;
+    let created = shop.http.post(&orders, &order("card-ada", "plane"), "first").await.expect(201).json();
+    turn("lose-replies", json!({})).await;
+
+    turn("slow", json!({"ms": 200})).await;
+    let ordering = shop.http.clone();
+    let (url, body) = (orders.clone(), order("card-ada", "plane"));
+    let ordering = tokio::spawn(async move { ordering.post(&url, &body, "second").await });
+    let saga = async || {
+        let sagas = shop.tenon().json(&["saga", "list", "--name", "place-order"]).await;
+        let newest = &sagas["sagas"][0];
+        (newest["at"].as_array()?.iter().any(|step| step == "take_payment")).then(|| newest["id"].clone())
+    };
+    let saga = eventually("the payment is under way", saga).await;
+    send(shop.role("server").await, Signal::KILL);
+    assert_eq!(ordering.await.unwrap().expect(201).json()["saga"], saga);
+    turn("slow", json!({"ms": 0})).await;
+    let shown = shop.tenon().run(&["saga", "show", saga.as_str().unwrap()]).await.succeeded();
+    assert!(shown.out.contains("completed") && shown.out.contains("called again"), "{}", shown.out);
+
+    let poor = shop.http.post(&orders, &order("card-eve", "saw"), "third").await;
+    let undone = poor.json()["order"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(poor.problem(402), "payment.insufficient-funds");
+    let undone = shop.get(&format!("/orders/{undone}")).await.expect(200).json();
+    let shown = shop.tenon().run(&["saga", "show", undone["saga"].as_str().unwrap()]).await.succeeded();
+    let told = ["compensated", "payment.insufficient-funds", "undo give_points", "undo reserve_stock"];
+    assert!(told.iter().all(|text| shown.out.contains(text)), "{}", shown.out);
+
+    // One is cancelled after the fact, by a saga of its own.
+    let cancel = format!("{orders}/{}/cancel", created["id"].as_str().unwrap());
+    let cancelled = shop.http.post(&cancel, &json!({"reason": "no"}), "cancel").await.expect(200).json();
+    assert_eq!(cancelled["state"], "Cancelled");
+
+    let ada = shop.instances("payment").await[0].address.clone();
+    let balance = shop.http.get(&format!("http://{ada}/accounts/card-ada")).await.json();
+    assert_eq!(balance["balance"], "39999960.02");
+    assert_eq!(shop.get("/stock/plane").await.json()["available"], 3);
+    let points = json!([{"card": "card-ada", "points": 3}]);
+    assert_eq!(shop.get("/points").await.json(), points);
+}
+
+#[tokio::test]
+async fn the_shops_sagas_are_verified_and_its_services_keep_the_contract() {
+    let shop = System::start_in(Folder::of_the_shop()).await;
+    let manifest = shop.folder.manifest();
+    let verified = shop.tenon().run(&["saga", "verify", manifest.to_str().unwrap()]).await.succeeded();
+    for saga in ["place-order: verified", "cancel-order: verified"] {
+        assert!(verified.out.contains(saga), "{}", verified.out);
+    }
+    let address = async |service: &str| format!("http://{}", shop.instances(service).await[0].address);
+    let (inventory, payment, loyalty) =
+        (address("inventory").await, address("payment").await, address("loyalty").await);
+    let tested = [
+        (
+            format!("{inventory}/reservations"),
+            format!("{inventory}/reservations/{{saga}}"),
+            "DELETE",
+            json!({"order": "{saga}", "items": [{"sku": "plane", "quantity": 1}]}),
+            format!("{inventory}/stock"),
+        ),
+        (
+            format!("{payment}/payments"),
+            format!("{payment}/payments/{{saga}}/refund"),
+            "POST",
+            json!({"order": "{saga}", "amount": "1.00", "card": "card-bob"}),
+            format!("{payment}/accounts/card-bob"),
+        ),
+        (
+            format!("{loyalty}/points"),
+            format!("{loyalty}/points/{{saga}}"),
+            "DELETE",
+            json!({"order": "{saga}", "amount": "100.00", "card": "card-bob"}),
+            format!("{loyalty}/points/card-bob"),
+        ),
+    ];
+    for (url, undo, undo_method, input, probe) in tested {
+        let (input, undo_input) = (input.to_string(), r#"{"card": "card-bob"}"#);
+        let mut arguments =
+            vec!["saga", "conformance", url.as_str(), "--input", input.as_str(), "--undo-url", undo.as_str()];
+        arguments.extend([
+            "--undo-method",
+            undo_method,
+            "--undo-input",
+            undo_input,
+            "--probe",
+            probe.as_str(),
+        ]);
+        let tested = shop.tenon().run(&arguments).await.succeeded();
+        assert!(!tested.out.contains("broken"), "{}", tested.out);
     }
 }
 

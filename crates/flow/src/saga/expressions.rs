@@ -1,7 +1,7 @@
 //! What is sent, made of a saga's input and the outputs of its steps by expressions (CEL).
 //!
-//! An expression knows `input`, `steps` with the output of each step by its name (null where there is none), and `saga` with `id`
-//! and `key`; where a step is undone, also `output`, the step's own, or null. Whole numbers of JSON are `int`, others `double`.
+//! An expression knows `input`, `steps` with the output of each step by its name (null where there is none), and `saga` with `id`,
+//! `key` and `problem`, what was said whose failure turned it back; where a step is undone, also `output`, the step's own, or null. Whole numbers of JSON are `int`, others `double`.
 //!
 //! Bounded: an expression is short and goes through lists at most [`MOST_LOOPS`] times, and what it makes has at most
 //! [`MAX_DATA`] bytes.
@@ -40,6 +40,8 @@ pub(super) struct Scope<'a> {
     pub(super) key: Option<&'a str>,
     pub(super) saga: &'a Saga,
     pub(super) instance: &'a Instance,
+    /// What was said whose failure turned it back.
+    pub(super) problem: Option<&'a Data>,
 }
 
 impl Expressions {
@@ -171,7 +173,9 @@ impl Scope<'_> {
         }
         if uses("saga") {
             let key = self.key.map_or(Cel::Null, Cel::from);
-            let saga = HashMap::from([("id", Cel::from(self.id.to_string())), ("key", key)]);
+            let problem = self.problem.map_or(Cel::Null, parsed);
+            let saga =
+                HashMap::from([("id", Cel::from(self.id.to_string())), ("key", key), ("problem", problem)]);
             context.add_variable_from_value("saga", Cel::from(saga));
         }
         context

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_api::saga::{Beginning, ENDED, Progress, STARTED, STEPPED, TOLD};
-use tenon_core::saga::{Data, Event, Instance, StepIx};
+use tenon_core::saga::{Cause, Data, Event, Goal, Instance, StepIx};
 use tenon_core::trace::Parent;
 use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId, Timestamp};
 use tenon_store::log::Changed;
@@ -29,6 +29,16 @@ pub(super) struct Loaded {
     pub(super) last: Position,
     /// What was said when a step failed, the last time that it did.
     pub(super) problems: BTreeMap<StepIx, Data>,
+}
+
+impl Loaded {
+    /// What was said whose failure turned it back.
+    pub(super) fn problem(&self) -> Option<&Data> {
+        match self.instance.goal() {
+            Goal::Back(Cause::Failed(step)) => self.problems.get(&step),
+            _ => None,
+        }
+    }
 }
 
 /// What happened to a saga.

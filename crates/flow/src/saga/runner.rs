@@ -301,6 +301,7 @@ impl Runner {
             key: self.at.beginning.key.as_deref(),
             saga: &self.known.saga,
             instance: &self.at.instance,
+            problem: self.at.problem(),
         };
         self.known.expressions.input(&scope, step, direction)
     }

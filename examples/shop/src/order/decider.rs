@@ -1,23 +1,31 @@
-//! The life of an order as a decider: [`Ordering::decide`] turns a command into events or refuses it,
-//! [`Ordering::evolve`] takes an event in, and [`Order::next_step`] says what is to be done next.
+//! The life of an order as a decider: [`Ordering::decide`] turns a command into events or refuses it, and
+//! [`Ordering::evolve`] takes an event in. What is done at other services for it, and in which order, is the manifest's sagas.
 //!
 //! ```text
-//! Created ─pay─► Paid ─confirm─► Confirmed ─ship─► Shipped ─deliver─► Delivered
-//!    └──────cancel─┴────────cancel──┘
-//!                       └─► (undo in reverse: release stock, refund payment) ─► Cancelled
+//! place ─► (who orders) ─create─► Created ─pay─► Paid ─confirm─► Confirmed ─ship─► Shipped ─deliver─► Delivered
+//!                                    └─stop, withdraw─┘              └─cancel, close─► Cancelled
+//!                                            └─► Cancelled
 //! ```
 //!
+//! Who orders is there before the order is, because a saga is given nothing of them: what it is given is never forgotten.
+//!
 //! A cancellation locks the order at once (every other command is refused), names what is owed, and ends in
-//! Cancelled when nothing is owed any more. What is owed is what may have happened, not what is known to
-//! have: an answer that was lost may stand for a charge.
+//! Cancelled when the saga has seen to that.
 
-use super::draft::{By, Draft, Item};
+use super::draft::{self, By, Draft, Item};
 use crate::id::{Customer, OrderId};
 use crate::money::Money;
 use crate::problem::Problem;
+use axum::body::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fmt;
-use tenon_sdk::{Decider, Events, Fact, Json};
+use tenon_sdk::events::{Current, EventsError, Old};
+use tenon_sdk::{Decider, Events, Fact, Json, Notice};
+
+/// The topics of orders.
+const CREATED: &str = "order.created";
+const CONFIRMED: &str = "order.confirmed";
 
 /// The rules of orders.
 pub(super) struct Ordering;
@@ -25,13 +33,37 @@ pub(super) struct Ordering;
 /// What somebody wants of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
-    Create { id: OrderId, draft: Draft, at_ms: u64 },
+    /// Somebody orders, and a saga is to create it.
+    Place {
+        draft: Draft,
+    },
+    Create {
+        id: OrderId,
+        items: Vec<Item>,
+        at_ms: u64,
+        saga: Option<String>,
+    },
     Pay,
     Confirm,
-    Ship { tracking: String },
+    Ship {
+        tracking: String,
+    },
     Deliver,
-    Cancel { reason: String, because: Option<Problem> },
-    MarkUndone(Undo),
+    /// It is not to be confirmed any more: whatever creates it turns back.
+    Stop {
+        reason: String,
+    },
+    /// What was done for it so far is undone.
+    Withdraw {
+        reason: String,
+        because: Option<Problem>,
+    },
+    /// It was confirmed, and is to be cancelled.
+    Cancel {
+        reason: String,
+    },
+    /// Nothing is owed any more.
+    Close,
 }
 
 /// What happened to an order.
@@ -42,11 +74,18 @@ pub(super) enum Event {
         items: Vec<Item>,
         total: Money,
         at_ms: u64,
+        /// The saga that creates it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saga: Option<String>,
     },
     /// Apart, because it is kept under the customer's own key: when they are forgotten, the order stays and this is gone.
     PlacedBy(By),
     Paid,
-    Confirmed,
+    /// Named are what others are told; older ones have neither.
+    Confirmed {
+        id: Option<OrderId>,
+        total: Option<Money>,
+    },
     Shipped {
         tracking: String,
     },
@@ -72,6 +111,17 @@ pub(super) enum Stage {
     Cancelled,
 }
 
+/// An order, or what comes before one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum State {
+    /// Nothing was heard of it.
+    Nothing,
+    /// It is known who orders.
+    Placed(By),
+    /// It was created.
+    Taken(Box<Order>),
+}
+
 /// An order with everything that its rules need. What is shown of it is [`Order::shown`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Order {
@@ -84,6 +134,9 @@ pub(super) struct Order {
     /// When it was created, in milliseconds since the Unix epoch.
     pub(super) created_ms: u64,
     pub(super) tracking: Option<String>,
+    /// The saga that creates it.
+    #[serde(default)]
+    pub(super) saga: Option<String>,
     pub(super) cancellation: Option<Cancellation>,
 }
 
@@ -97,23 +150,12 @@ pub(super) struct Cancellation {
     pub(super) owed: Vec<Undo>,
 }
 
-/// A step's compensation. Both are idempotent at the services that do them.
+/// What is undone when an order is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Undo {
     Release,
     Refund,
-}
-
-/// What is to be done next for an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    TakePayment,
-    ReserveStock,
-    /// Try every one of these, in this order, even if one fails.
-    Compensate(Vec<Undo>),
-    /// Nothing, until somebody commands it.
-    Rest,
 }
 
 /// An order as it is shown: without the card, and without the failure that caused a cancellation.
@@ -129,6 +171,8 @@ pub(super) struct Shown<'a> {
     created_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     tracking: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saga: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation: Option<ShownCancellation<'a>>,
 }
@@ -161,12 +205,29 @@ impl Events for Event {
         Fact::v1("Created"),
         Fact::v1("PlacedBy"),
         Fact::v1("Paid"),
-        Fact::v1("Confirmed"),
+        Fact { name: "Confirmed", version: 2 },
         Fact::v1("Shipped"),
         Fact::v1("Delivered"),
         Fact::v1("CancelStarted"),
         Fact::v1("Undone"),
     ];
+
+    /// That an order was created, and that it is confirmed.
+    fn notices(&self) -> Result<Vec<Notice>, EventsError> {
+        let (topic, order, total) = match self {
+            Self::Created { id, total, .. } => (CREATED, id, Some(total)),
+            Self::Confirmed { id: Some(id), total } => (CONFIRMED, id, total.as_ref()),
+            _ => return Ok(Vec::new()),
+        };
+        let notice = Notice::json(topic, order.as_str(), &json!({"order": order, "total": total}))?;
+        Ok(vec![notice.tagged(&format!("order:{order}"))?])
+    }
+
+    /// Version 1 of Confirmed held nothing.
+    fn upcast(old: &Old<'_>) -> Option<Current> {
+        let data = Bytes::from_static(br#"{"id":null,"total":null}"#);
+        (old.name == "Confirmed").then_some(Current { name: "Confirmed", data })
+    }
 
     fn subject(&self) -> Option<&str> {
         match self {
@@ -176,75 +237,124 @@ impl Events for Event {
     }
 }
 
+impl State {
+    /// The order, if it was created.
+    pub(super) fn taken(&self) -> Option<&Order> {
+        match self {
+            Self::Taken(order) => Some(order),
+            Self::Nothing | Self::Placed(_) => None,
+        }
+    }
+
+    /// The same.
+    pub(super) fn into_taken(self) -> Option<Order> {
+        match self {
+            Self::Taken(order) => Some(*order),
+            Self::Nothing | Self::Placed(_) => None,
+        }
+    }
+}
+
 impl Decider for Ordering {
     type Command = Command;
     type Event = Event;
-    /// None before the order is created.
-    type State = Option<Order>;
+    type State = State;
     type Error = Refusal;
 
-    fn initial() -> Option<Order> {
-        None
+    fn initial() -> State {
+        State::Nothing
     }
 
-    fn decide(command: &Command, state: &Option<Order>) -> Result<Vec<Event>, Refusal> {
+    fn decide(command: &Command, state: &State) -> Result<Vec<Event>, Refusal> {
         match (state, command) {
-            (None, Command::Create { id, draft, at_ms }) => {
-                let total = draft.total().ok_or(Refusal::TooLarge)?;
-                let (id, items) = (id.clone(), draft.items.clone());
-                let created = Event::Created { id, items, total, at_ms: *at_ms };
-                Ok(vec![created, Event::PlacedBy(draft.by.clone())])
+            (State::Nothing, Command::Place { draft }) => {
+                draft::total(&draft.items).ok_or(Refusal::TooLarge)?;
+                Ok(vec![Event::PlacedBy(draft.by.clone())])
             }
             // The same order again: its id follows from the idempotency key.
-            (Some(order), Command::Create { draft, .. }) => match &order.by {
+            (State::Placed(by), Command::Place { draft }) if *by == draft.by => Ok(vec![]),
+            (State::Placed(_), Command::Place { .. }) => Err(Refusal::KeyReused),
+            (State::Taken(order), Command::Place { draft }) => match &order.by {
                 None => Err(Refusal::Forgotten),
                 Some(by) if *by == draft.by && order.items == draft.items => Ok(vec![]),
                 Some(_) => Err(Refusal::KeyReused),
             },
-            (None, _) => Err(Refusal::Unknown),
-            (Some(order), command) => Ok(vec![order.decide(command)?]),
+            (State::Placed(_), Command::Create { id, items, at_ms, saga }) => {
+                let total = draft::total(items).ok_or(Refusal::TooLarge)?;
+                let (id, items, saga) = (id.clone(), items.clone(), saga.clone());
+                Ok(vec![Event::Created { id, items, total, at_ms: *at_ms, saga }])
+            }
+            // Whoever placed it was forgotten since.
+            (State::Nothing, Command::Create { .. }) => Err(Refusal::Forgotten),
+            (State::Taken(_), Command::Create { .. }) => Ok(vec![]),
+            (State::Taken(order), command) => order.decide(command),
+            (State::Nothing | State::Placed(_), _) => Err(Refusal::Unknown),
         }
     }
 
-    fn evolve(state: Option<Order>, event: &Event) -> Option<Order> {
+    fn evolve(state: State, event: &Event) -> State {
         match (state, event) {
-            (None, Event::Created { id, items, total, at_ms }) => Some(Order {
-                id: id.clone(),
-                stage: Stage::Created,
-                by: None,
-                items: items.clone(),
-                total: *total,
-                created_ms: *at_ms,
-                tracking: None,
-                cancellation: None,
-            }),
-            (state, event) => state.map(|order| order.evolve(event)),
+            (State::Nothing, Event::PlacedBy(by)) => State::Placed(by.clone()),
+            (
+                before @ (State::Nothing | State::Placed(_)),
+                Event::Created { id, items, total, at_ms, saga },
+            ) => {
+                let by = match before {
+                    State::Placed(by) => Some(by),
+                    _ => None,
+                };
+                State::Taken(Box::new(Order {
+                    id: id.clone(),
+                    stage: Stage::Created,
+                    by,
+                    items: items.clone(),
+                    total: *total,
+                    created_ms: *at_ms,
+                    tracking: None,
+                    saga: saga.clone(),
+                    cancellation: None,
+                }))
+            }
+            (State::Taken(order), event) => State::Taken(Box::new(order.evolve(event))),
+            (state, _) => state,
         }
     }
 
-    fn is_terminal(state: &Option<Order>) -> bool {
-        state.as_ref().is_some_and(|order| matches!(order.stage, Stage::Delivered | Stage::Cancelled))
+    fn is_terminal(state: &State) -> bool {
+        state.taken().is_some_and(|order| matches!(order.stage, Stage::Delivered | Stage::Cancelled))
     }
 }
 
 impl Order {
     /// What a command leads to, if it is possible now.
-    fn decide(&self, command: &Command) -> Result<Event, Refusal> {
+    fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         let illegal =
             Refusal::Illegal { command: command.name(), stage: self.stage, cancelling: self.is_cancelling() };
+        let started = |reason: &String, because: &Option<Problem>| Event::CancelStarted {
+            reason: reason.clone(),
+            because: because.clone(),
+        };
+        let confirmed = Event::Confirmed { id: Some(self.id.clone()), total: Some(self.total) };
+        let undone =
+            |owed: &[Undo]| owed.iter().map(|step| Event::Undone { step: *step }).collect::<Vec<_>>();
         match (self.stage, &self.cancellation, command) {
-            (_, Some(cancellation), Command::MarkUndone(step)) if cancellation.owed.contains(step) => {
-                Ok(Event::Undone { step: *step })
-            }
+            (Stage::Created | Stage::Paid, Some(cancellation), Command::Withdraw { .. })
+            | (Stage::Confirmed, Some(cancellation), Command::Close) => Ok(undone(&cancellation.owed)),
             (_, Some(_), _) => Err(illegal),
-            (Stage::Created, None, Command::Pay) => Ok(Event::Paid),
-            (Stage::Paid, None, Command::Confirm) => Ok(Event::Confirmed),
+            (Stage::Created, None, Command::Pay) => Ok(vec![Event::Paid]),
+            // Whoever confirms it knows that it is paid, even if the news of that are still on their way.
+            (Stage::Created, None, Command::Confirm) => Ok(vec![Event::Paid, confirmed]),
+            (Stage::Paid, None, Command::Confirm) => Ok(vec![confirmed]),
             (Stage::Confirmed, None, Command::Ship { tracking }) => {
-                Ok(Event::Shipped { tracking: tracking.clone() })
+                Ok(vec![Event::Shipped { tracking: tracking.clone() }])
             }
-            (Stage::Shipped, None, Command::Deliver) => Ok(Event::Delivered),
-            (Stage::Created | Stage::Paid | Stage::Confirmed, None, Command::Cancel { reason, because }) => {
-                Ok(Event::CancelStarted { reason: reason.clone(), because: because.clone() })
+            (Stage::Shipped, None, Command::Deliver) => Ok(vec![Event::Delivered]),
+            (Stage::Created | Stage::Paid, None, Command::Stop { reason })
+            | (Stage::Confirmed, None, Command::Cancel { reason }) => Ok(vec![started(reason, &None)]),
+            (Stage::Created | Stage::Paid, None, Command::Withdraw { reason, because }) => {
+                let mut events = vec![started(reason, because)];
+                events.extend(undone(&self.compensations()));
+                Ok(events)
             }
             (_, None, _) => Err(illegal),
         }
@@ -256,7 +366,7 @@ impl Order {
             Event::Created { .. } => {}
             Event::PlacedBy(by) => self.by = Some(by.clone()),
             Event::Paid => self.stage = Stage::Paid,
-            Event::Confirmed => self.stage = Stage::Confirmed,
+            Event::Confirmed { .. } => self.stage = Stage::Confirmed,
             Event::Shipped { tracking } => {
                 self.stage = Stage::Shipped;
                 self.tracking = Some(tracking.clone());
@@ -271,17 +381,6 @@ impl Order {
         self
     }
 
-    /// What is to be done next.
-    pub(super) fn next_step(&self) -> Step {
-        match (self.stage, &self.cancellation) {
-            (Stage::Cancelled, _) => Step::Rest,
-            (_, Some(cancellation)) => Step::Compensate(cancellation.owed.clone()),
-            (Stage::Created, None) => Step::TakePayment,
-            (Stage::Paid, None) => Step::ReserveStock,
-            (Stage::Confirmed | Stage::Shipped | Stage::Delivered, None) => Step::Rest,
-        }
-    }
-
     /// What customers and clerks see of it.
     pub(super) fn shown(&self) -> Shown<'_> {
         let cancellation = self.cancellation.as_ref();
@@ -294,6 +393,7 @@ impl Order {
             total: self.total,
             created_ms: self.created_ms,
             tracking: self.tracking.as_deref(),
+            saga: self.saga.as_deref(),
             cancellation: cancellation.map(|it| ShownCancellation { reason: &it.reason, owed: &it.owed }),
         }
     }
@@ -302,8 +402,7 @@ impl Order {
         self.cancellation.is_some() && self.stage != Stage::Cancelled
     }
 
-    /// What undoes everything that may have been done so far: the steps in reverse. The step that is next
-    /// counts as done, because it may be under way.
+    /// What undoes everything that may have been done so far.
     fn compensations(&self) -> Vec<Undo> {
         match self.stage {
             Stage::Created => vec![Undo::Refund],
@@ -332,13 +431,15 @@ impl Cancellation {
 impl Command {
     fn name(&self) -> &'static str {
         match self {
+            Self::Place { .. } => "place",
             Self::Create { .. } => "create",
             Self::Pay => "pay",
             Self::Confirm => "confirm",
             Self::Ship { .. } => "ship",
             Self::Deliver => "deliver",
-            Self::Cancel { .. } => "cancel",
-            Self::MarkUndone(_) => "mark undone",
+            Self::Stop { .. } | Self::Cancel { .. } => "cancel",
+            Self::Withdraw { .. } => "withdraw",
+            Self::Close => "close",
         }
     }
 }

@@ -64,13 +64,13 @@ impl Draft {
         let items = raw.items.into_iter().map(Item::new).collect::<Result<_, _>>()?;
         Ok(Self { by: By { customer: raw.customer, card: raw.card }, items })
     }
+}
 
-    /// Σ price × quantity, exact. The limits of a draft keep it far from overflow; should one come with
-    /// other limits, the total is `None`.
-    pub(super) fn total(&self) -> Option<Money> {
-        let mut amounts = self.items.iter().map(|item| item.price.times(item.quantity));
-        amounts.try_fold(Money::default(), |sum, amount| sum.plus(amount?))
-    }
+/// Σ price × quantity, exact. The limits of a draft keep it far from overflow; should items come with other limits, the total
+/// is `None`.
+pub(super) fn total(items: &[Item]) -> Option<Money> {
+    let mut amounts = items.iter().map(|item| item.price.times(item.quantity));
+    amounts.try_fold(Money::default(), |sum, amount| sum.plus(amount?))
 }
 
 impl Item {

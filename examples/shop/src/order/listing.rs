@@ -1,18 +1,18 @@
-//! The read model behind lists of orders: each order as it stands, found by customer and by whether it rests.
+//! The read model behind lists of orders: each order as it stands, found by customer.
 
-use super::decider::{Event, Order, Ordering, Step};
-use crate::id::{Customer, OrderId};
+use super::decider::{Event, Order, Ordering, State};
+use crate::id::Customer;
 use tenon_sdk::projection::Failure;
 use tenon_sdk::sqlx::{self, Sqlite, SqliteConnection};
 use tenon_sdk::store::{Event as Recorded, InvalidName, Query, QueryItem};
 use tenon_sdk::{Decider, Projection, events};
 
-/// Orders by customer, by age, and those that somebody must see through.
+/// Orders by customer and by age.
 pub(super) struct Listing;
 
 impl Projection<Sqlite> for Listing {
     const NAME: &'static str = "listing";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn selects(&self) -> Result<Query, InvalidName> {
         let types = events::types::<Event>()?;
@@ -25,13 +25,11 @@ impl Projection<Sqlite> for Listing {
                 stream TEXT PRIMARY KEY,
                 placed BIGINT NOT NULL,
                 customer TEXT,
-                created_ms BIGINT NOT NULL,
-                rests BIGINT NOT NULL,
+                created BIGINT NOT NULL,
                 document TEXT NOT NULL
             );
-            CREATE INDEX orders_by_age ON orders (placed);
-            CREATE INDEX orders_by_customer ON orders (customer, placed);
-            CREATE INDEX orders_unfinished ON orders (created_ms) WHERE rests = 0;";
+            CREATE INDEX orders_by_age ON orders (placed) WHERE created;
+            CREATE INDEX orders_by_customer ON orders (customer, placed);";
         sqlx::raw_sql(tables).execute(connection).await?;
         Ok(())
     }
@@ -44,21 +42,24 @@ impl Projection<Sqlite> for Listing {
             .bind(stream)
             .fetch_optional(&mut *connection)
             .await?;
-        let before = before.map(|text| serde_json::from_str::<Order>(&text)).transpose()?;
-        // What comes of a stream whose first event is not there any more is about nothing.
-        let Some(order) = Ordering::evolve(before, &happened) else { return Ok(()) };
+        let before = before.map(|text| serde_json::from_str::<State>(&text)).transpose()?;
+        let state = Ordering::evolve(before.unwrap_or(State::Nothing), &happened);
+        let by = match &state {
+            // What comes of a stream whose first event is not there any more is about nothing.
+            State::Nothing => return Ok(()),
+            State::Placed(by) => Some(by),
+            State::Taken(order) => order.by.as_ref(),
+        };
         sqlx::query(
-            "INSERT INTO orders (stream, placed, customer, created_ms, rests, document)
-                VALUES ($1, $2, $3, $4, $5, $6)
+            "INSERT INTO orders (stream, placed, customer, created, document) VALUES ($1, $2, $3, $4, $5)
                 ON CONFLICT (stream) DO UPDATE SET
-                    customer = excluded.customer, rests = excluded.rests, document = excluded.document",
+                    customer = excluded.customer, created = excluded.created, document = excluded.document",
         )
         .bind(stream)
         .bind(i64::try_from(event.position.0)?)
-        .bind(order.by.as_ref().map(|by| by.customer.as_str()))
-        .bind(i64::try_from(order.created_ms)?)
-        .bind(i64::from(order.next_step() == Step::Rest))
-        .bind(serde_json::to_string(&order)?)
+        .bind(by.map(|by| by.customer.as_str()))
+        .bind(i64::from(state.taken().is_some()))
+        .bind(serde_json::to_string(&state)?)
         .execute(connection)
         .await?;
         Ok(())
@@ -66,7 +67,10 @@ impl Projection<Sqlite> for Listing {
 
     async fn forget(&self, connection: &mut SqliteConnection, subject: &str) -> Result<(), Failure> {
         // As if it were made anew: the events that named the customer have no data any more.
-        let forget = "UPDATE orders SET customer = NULL, document = json_set(document, '$.by', NULL) WHERE customer = $1";
+        let placed = "DELETE FROM orders WHERE customer = $1 AND NOT created";
+        sqlx::query(placed).bind(subject).execute(&mut *connection).await?;
+        let forget = "UPDATE orders SET customer = NULL, document = json_set(document, '$.Taken.by', NULL)
+            WHERE customer = $1";
         sqlx::query(forget).bind(subject).execute(connection).await?;
         Ok(())
     }
@@ -80,28 +84,14 @@ pub(super) async fn newest(
 ) -> Result<Vec<Order>, Failure> {
     let query = match customer {
         Some(customer) => sqlx::query_scalar::<_, String>(
-            "SELECT document FROM orders WHERE customer = $2 ORDER BY placed DESC LIMIT $1",
+            "SELECT document FROM orders WHERE customer = $2 AND created ORDER BY placed DESC LIMIT $1",
         )
         .bind(limit)
         .bind(customer.as_str()),
-        None => sqlx::query_scalar("SELECT document FROM orders ORDER BY placed DESC LIMIT $1").bind(limit),
+        None => sqlx::query_scalar("SELECT document FROM orders WHERE created ORDER BY placed DESC LIMIT $1")
+            .bind(limit),
     };
-    parsed(&query.fetch_all(connection).await?)
-}
-
-/// Orders that have a next step and were created before that time, oldest first.
-pub(super) async fn unfinished(
-    connection: &mut SqliteConnection,
-    before_ms: u64,
-    limit: u32,
-) -> Result<Vec<OrderId>, Failure> {
-    let query = sqlx::query_scalar::<_, String>(
-        "SELECT document FROM orders WHERE rests = 0 AND created_ms <= $1 ORDER BY created_ms LIMIT $2",
-    );
-    let documents = query.bind(i64::try_from(before_ms)?).bind(limit).fetch_all(connection).await?;
-    Ok(parsed(&documents)?.into_iter().map(|order| order.id).collect())
-}
-
-fn parsed(documents: &[String]) -> Result<Vec<Order>, Failure> {
-    documents.iter().map(|text| Ok(serde_json::from_str(text)?)).collect()
+    let states = query.fetch_all(connection).await?.into_iter().map(|text| serde_json::from_str(&text));
+    let states = states.collect::<Result<Vec<State>, _>>()?;
+    Ok(states.into_iter().filter_map(State::into_taken).collect())
 }

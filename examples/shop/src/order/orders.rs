@@ -1,19 +1,25 @@
 //! The orders: commands on one side, read models on the other, one log between them.
 
-use super::decider::{Command, Event, Order, Ordering, Refusal};
+use super::decider::{Command, Event, Order, Ordering, Refusal, State};
 use super::draft::Draft;
 use super::listing::{self, Listing};
 use super::sales::{self, Sales, Sold};
+use crate::faults::Faults;
 use crate::id::{Customer, IdempotencyKey, OrderId};
+use crate::place::{self, Moment};
 use crate::problem::Problem;
+use crate::saga;
+use axum::response::Response;
+use serde_json::Value;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tenon_sdk::aggregates::{Recorded, Version};
 use tenon_sdk::projection::{Failure, Options};
+use tenon_sdk::saga::SagaCall;
 use tenon_sdk::store::{AppendError, InvalidInput, Log, LogId, Namespace, Position, Revision};
-use tenon_sdk::{Aggregates, At, Call, CommandError, Key, Projector, Snapshots, SqliteModels};
+use tenon_sdk::{Aggregates, At, Call, CommandError, Key, Outcome, Projector, Snapshots, SqliteModels};
 
 /// How long a list waits for its read model to be as far as the log; then it shows what there is.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -33,18 +39,20 @@ pub(super) struct Orders {
     aggregates: Aggregates<Ordering>,
     listing: Projector<Listing, SqliteModels>,
     sales: Projector<Sales, SqliteModels>,
+    faults: Faults,
 }
 
 impl Orders {
     /// The orders of a log, with read models in a folder of this process's own.
-    pub(super) async fn open(log: Arc<dyn Log>, models: &Path) -> Result<Self, Problem> {
+    pub(super) async fn open(log: Arc<dyn Log>, models: &Path, faults: Faults) -> Result<Self, Problem> {
         let aggregates = Aggregates::new(Arc::clone(&log), Namespace::default(), "order")
             .map_err(unavailable)?
-            .with_snapshots(Snapshots { every: 100, schema: "shop.order.v1" });
+            .with_snapshots(Snapshots { every: 100, schema: "shop.order.v2" });
         let place = || SqliteModels::in_folder(models).map_err(unavailable);
         let listing = Projector::start(Arc::clone(&log), place()?, Listing, Options::default()).await;
         let sales = Projector::start(log, place()?, Sales, Options::default()).await;
-        Ok(Self { aggregates, listing: listing.map_err(unavailable)?, sales: sales.map_err(unavailable)? })
+        let (listing, sales) = (listing.map_err(unavailable)?, sales.map_err(unavailable)?);
+        Ok(Self { aggregates, listing, sales, faults })
     }
 
     /// Which log they are in.
@@ -52,20 +60,38 @@ impl Orders {
         self.aggregates.log().id()
     }
 
-    /// Takes an order. With a key the order's id follows from it, so that the same request always means the
-    /// same order, at any replica.
-    pub(super) async fn create(
+    /// What an order is called. With a key that follows from it, so that the same request always means the same order, at any
+    /// replica.
+    pub(super) fn id(key: Option<&IdempotencyKey>) -> Result<OrderId, Problem> {
+        match key {
+            Some(key) => OrderId::new(Key::new(key.as_str()).map_err(unavailable)?.derived_id("shop.order")),
+            None => Ok(OrderId::generate()),
+        }
+    }
+
+    /// Notes who orders, before anything else is done.
+    pub(super) async fn place(&self, id: &OrderId, draft: Draft) -> Result<(), Problem> {
+        self.execute(id, &Command::Place { draft }, &Call::default()).await.map(drop)
+    }
+
+    /// Answers a call of a saga with what is shown of the order after a command.
+    pub(super) async fn take_part(
         &self,
-        draft: Draft,
-        key: Option<IdempotencyKey>,
-        at_ms: u64,
-    ) -> Result<OrderId, Problem> {
-        let id = match key {
-            Some(key) => OrderId::new(Key::new(key.as_str()).map_err(unavailable)?.derived_id("shop.order"))?,
-            None => OrderId::generate(),
-        };
-        self.command(&id, &Command::Create { id: id.clone(), draft, at_ms }, None).await?;
-        Ok(id)
+        call: &SagaCall,
+        id: &OrderId,
+        command: &Command,
+        shown: impl Fn(&State) -> Value,
+    ) -> Result<Response, Problem> {
+        let told = |decided: Result<&State, Refusal>| saga::told(call, &self.faults, decided.map(&shown));
+        tracing::info!(saga = %call.saga, step = %call.step, direction = %call.direction, order = %id, "called");
+        let moment = Moment::begin();
+        loop {
+            let outcome =
+                { saga::answered(self.aggregates.take_part(call, id.as_str(), command, &told).await) };
+            if !moment.again(&outcome).await {
+                break outcome;
+            }
+        }
     }
 
     /// Gives a command to an order, which must be at the expected version if there is one.
@@ -75,7 +101,8 @@ impl Orders {
         command: &Command,
         expected: Option<Position>,
     ) -> Result<Versioned, Problem> {
-        self.execute(id, command, &Call { expected, ..Call::default() }).await
+        let done = self.execute(id, command, &Call { expected, ..Call::default() }).await?;
+        self.versioned(id, done.state, done.version)
     }
 
     /// Gives a command to an order which counts once, however often it is given with this key.
@@ -86,21 +113,47 @@ impl Orders {
         key: &str,
     ) -> Result<Versioned, Problem> {
         let key = Key::new(key).map_err(unavailable)?;
-        self.execute(id, command, &Call::once(key)).await
+        let done = self.execute(id, command, &Call::once(key)).await?;
+        self.versioned(id, done.state, done.version)
     }
 
-    async fn execute(&self, id: &OrderId, command: &Command, call: &Call) -> Result<Versioned, Problem> {
-        let done = self.aggregates.execute(id.as_str(), command, call).await;
-        let done = done.map_err(|error| refused(error).about(id))?;
-        let state = done.state.as_ref().map(|order| order.stage);
+    async fn execute(
+        &self,
+        id: &OrderId,
+        command: &Command,
+        call: &Call,
+    ) -> Result<Outcome<State, Event>, Problem> {
+        let done = {
+            let moment = Moment::begin();
+            loop {
+                let outcome = {
+                    let done = self.aggregates.execute(id.as_str(), command, call).await;
+                    done.map_err(|error| refused(error).about(id))
+                };
+                if !moment.again(&outcome).await {
+                    break outcome;
+                }
+            }
+        }?;
+        let state = done.state.taken().map(|order| order.stage);
         tracing::info!(order = %id, ?state, events = done.events.len(), version = %done.version, "order");
-        self.versioned(id, done.state, done.version)
+        Ok(done)
     }
 
     /// An order as it is, or as it was.
     pub(super) async fn load(&self, id: &OrderId, at: At) -> Result<Versioned, Problem> {
-        let loaded = self.aggregates.load(id.as_str(), at).await;
-        let Version { state, version, .. } = loaded.map_err(|error| refused(error).about(id))?;
+        let Version { state, version, .. } = {
+            let moment = Moment::begin();
+            loop {
+                let outcome = {
+                    let loaded = self.aggregates.load(id.as_str(), at).await;
+                    loaded.map_err(|error| refused(error).about(id))
+                };
+                if !moment.again(&outcome).await {
+                    break outcome;
+                }
+            }
+        }?;
         self.versioned(id, state, version)
     }
 
@@ -120,13 +173,6 @@ impl Orders {
         self.catch_up(&self.listing).await;
         let mut reading = self.listing.read().await.map_err(unavailable)?;
         listing::newest(&mut reading, customer, limit).await.map_err(failed)
-    }
-
-    /// Orders that have a next step and were created before that time.
-    pub(super) async fn unfinished(&self, before_ms: u64, limit: u32) -> Result<Vec<OrderId>, Problem> {
-        self.catch_up(&self.listing).await;
-        let mut reading = self.listing.read().await.map_err(unavailable)?;
-        listing::unfinished(&mut reading, before_ms, limit).await.map_err(failed)
     }
 
     /// What was sold, as of now or of earlier.
@@ -156,10 +202,10 @@ impl Orders {
         }
     }
 
-    fn versioned(&self, id: &OrderId, state: Option<Order>, at: Position) -> Result<Versioned, Problem> {
+    fn versioned(&self, id: &OrderId, state: State, at: Position) -> Result<Versioned, Problem> {
         let revision = Revision { log: self.log(), position: at };
         let unknown = || Problem::new(404, "order.unknown", format!("there is no order {id}")).about(id);
-        Ok(Versioned { order: state.ok_or_else(unknown)?, revision })
+        Ok(Versioned { order: state.into_taken().ok_or_else(unknown)?, revision })
     }
 }
 
@@ -170,7 +216,7 @@ fn refused(error: CommandError<Refusal>) -> Problem {
             Problem::new(412, "order.changed", "the order has changed since; look at it again")
         }
         CommandError::Append(AppendError::Invalid(InvalidInput::Forgotten(_))) => Refusal::Forgotten.into(),
-        other => unavailable(other),
+        other => place::problem(&other),
     }
 }
 

@@ -30,7 +30,7 @@ struct Line {
 
 impl Projection<Sqlite> for Sales {
     const NAME: &'static str = "sales";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn selects(&self) -> Result<Query, InvalidName> {
         let types = events::types::<Event>()?;
@@ -65,7 +65,7 @@ impl Projection<Sqlite> for Sales {
                         .await?;
                 }
             }
-            Some(Event::Confirmed) => {
+            Some(Event::Confirmed { .. }) => {
                 for line in lines(connection, stream, false).await? {
                     add(connection, &line).await?;
                 }

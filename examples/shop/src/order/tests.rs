@@ -1,31 +1,44 @@
-use super::start_with;
+use super::start_on;
 use crate::service::Settings;
-use crate::testing::{NOBODY, Running, peers};
+use crate::testing::{NOBODY, Places, Running, platform};
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::routing::{any, post};
+use axum::routing::any;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tenon_sdk::store::{Direction, Log, MemoryLog, Namespace, Position, Query, QueryItem};
 use tokio::sync::mpsc;
 
-/// The whole shop but for its Python and Node services; what `order` notifies is received here.
+/// The shop but for its Python and Node services, and the platform's sagas as the manifest has them.
 struct Shop {
     order: Running,
     payment: Running,
     inventory: Running,
-    notified: mpsc::Receiver<Value>,
-    _notification: Running,
+    log: Arc<dyn Log>,
+    places: Places,
+    _loyalty: Running,
+    _models: tempfile::TempDir,
 }
 
 impl Shop {
     async fn open() -> Self {
         let payment = Running::start("payment", crate::payment::start).await;
         let inventory = Running::start("inventory", crate::inventory::start).await;
-        let (notify, notified) = mpsc::channel(100);
-        let routes = Router::new().route("/notifications", post(receive)).with_state(notify);
-        let notification = Running::serve(routes).await;
-        let order = order(&peers(payment.base(), inventory.base(), notification.base())).await;
-        Self { order, payment, inventory, notified, _notification: notification }
+        // Its own side of sagas is in Python.
+        let loyalty = Running::serve(Router::new().fallback(any(async || Json(json!({}))))).await;
+        let (log, places, models) =
+            (MemoryLog::default().into_log(), Places::default(), tempfile::tempdir().unwrap());
+        let platform = Some(platform(&log, &places).await);
+        let settings = Settings { platform, ..Settings::ephemeral("order") };
+        let routes = start_on(&settings, Arc::clone(&log), models.path()).await.unwrap();
+        let order = Running::serve(routes).await;
+        for (name, service) in
+            [("order", &order), ("payment", &payment), ("inventory", &inventory), ("loyalty", &loyalty)]
+        {
+            places.put(name, service.base());
+        }
+        Self { order, payment, inventory, log, places, _loyalty: loyalty, _models: models }
     }
 
     async fn balance_of_bob(&self) -> Value {
@@ -35,14 +48,24 @@ impl Shop {
     async fn planes(&self) -> Value {
         self.inventory.get("/stock/plane").await.1["available"].clone()
     }
+
+    /// The orders that others were told of.
+    async fn told(&self, topic: &str) -> Vec<Value> {
+        let types = [topic.parse().unwrap()].into();
+        let query =
+            Query::user().within(Namespace::default()).or(QueryItem { types, ..QueryItem::default() });
+        let page = self.log.read(query, Position::START, Direction::Forward, 100).await.unwrap();
+        let data = page.events.iter().map(|event| serde_json::from_slice::<Value>(&event.data).unwrap());
+        data.map(|data| data["order"].clone()).collect()
+    }
 }
 
-async fn receive(State(notify): State<mpsc::Sender<Value>>, Json(body): Json<Value>) {
-    notify.try_send(body).unwrap();
-}
-
-async fn order(peers: &super::Peers) -> Running {
-    Running::serve(start_with(&Settings::ephemeral("order"), peers.clone()).await.unwrap()).await
+/// An order service where there is no platform.
+async fn alone() -> (Running, tempfile::TempDir) {
+    let models = tempfile::tempdir().unwrap();
+    let settings = Settings::ephemeral("order");
+    let log = MemoryLog::default().into_log();
+    (Running::serve(start_on(&settings, log, models.path()).await.unwrap()).await, models)
 }
 
 fn draft(sku: &str, quantity: i64, price: &str, card: &str) -> Value {
@@ -55,12 +78,13 @@ fn code(answer: &(u16, Value)) -> (u16, &str) {
 
 #[tokio::test]
 async fn an_order_is_paid_reserved_confirmed_and_told() {
-    let mut shop = Shop::open().await;
+    let shop = Shop::open().await;
     let (status, order) = shop.order.post("/orders", draft("plane", 2, "19.99", "card-bob")).await;
     assert_eq!((status, &order["state"], &order["total"]), (201, &json!("Confirmed"), &json!("39.98")));
     assert_eq!(shop.balance_of_bob().await, "960.02");
     assert_eq!(shop.planes().await, 3);
-    assert_eq!(shop.notified.recv().await.unwrap()["order"], order["id"]);
+    assert_eq!(shop.told("order.created").await, [order["id"].clone()]);
+    assert_eq!(shop.told("order.confirmed").await, [order["id"].clone()]);
     assert_eq!(shop.order.get("/orders").await.1["orders"], json!([order]));
     assert!(order.get("card").is_none());
 }
@@ -108,15 +132,90 @@ async fn an_order_whose_step_is_refused_is_undone_and_answered_with_the_refusal(
 }
 
 #[tokio::test]
-async fn an_order_that_cannot_be_reserved_now_is_refunded() {
+async fn an_order_that_cannot_be_reserved_now_is_undone() {
     let shop = Shop::open().await;
-    let order = order(&peers(shop.payment.base(), NOBODY, NOBODY)).await;
-    let answer = order.post("/orders", draft("plane", 1, "1.00", "card-bob")).await;
+    shop.places.put("inventory", NOBODY);
+    let answer = shop.order.post("/orders", draft("plane", 1, "1.00", "card-bob")).await;
     assert_eq!(code(&answer), (503, "order.step-unavailable"));
     assert_eq!(shop.balance_of_bob().await, "1000.00");
-    // The release is still owed: nobody knows whether the reservation came through.
-    let order = order.get(&format!("/orders/{}", answer.1["order"].as_str().unwrap())).await.1;
-    assert_eq!((&order["state"], &order["cancellation"]["owed"]), (&json!("Paid"), &json!(["release"])));
+    let order = shop.order.get(&format!("/orders/{}", answer.1["order"].as_str().unwrap())).await.1;
+    assert_eq!((&order["state"], &order["cancellation"]["owed"]), (&json!("Cancelled"), &json!([])));
+}
+
+#[tokio::test]
+async fn an_order_that_takes_longer_than_its_customer_waits_is_answered_as_it_is_and_goes_on() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.payment.post("/admin/slow", json!({"ms": 1_000})).await.0, 204);
+    let body = || Some(draft("plane", 1, "1.00", "card-bob"));
+    let sent = [("tenon-timeout-ms", "600"), ("idempotency-key", "k1")];
+    let (status, order) = shop.order.send(reqwest::Method::POST, "/orders", &sent, body()).await;
+    assert_eq!((status, &order["state"]), (202, &json!("Created")), "{order}");
+    let (status, again) = shop.order.post_with_key("/orders", "k1", body().unwrap()).await;
+    assert_eq!((status, &again["state"], &again["id"]), (201, &json!("Confirmed"), &order["id"]));
+    assert_eq!(shop.balance_of_bob().await, "999.00");
+}
+
+#[tokio::test]
+async fn what_was_done_and_whose_answer_is_lost_is_done_once() {
+    let shop = Shop::open().await;
+    for service in [&shop.payment, &shop.inventory, &shop.order] {
+        assert_eq!(service.post("/admin/lose-replies", json!({"count": 1})).await.0, 204);
+    }
+    let url = format!("{}/orders", shop.order.base());
+    let draft = draft("plane", 2, "1.00", "card-bob");
+    let ask = || crate::testing::client().post(&url).header("idempotency-key", "k").json(&draft).send();
+    // One of the order's own answers is lost too: that of its first step, or of its own request.
+    let answer = match ask().await {
+        Ok(answer) => answer,
+        Err(_) => ask().await.unwrap(),
+    };
+    assert_eq!(answer.status(), 201);
+    assert_eq!((shop.balance_of_bob().await, shop.planes().await), (json!("998.00"), json!(3)));
+}
+
+#[tokio::test]
+async fn a_service_that_is_told_to_refuse_is_undone_at_the_others() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.inventory.post("/admin/refuse", json!({"on": true})).await.0, 204);
+    let answer = shop.order.post("/orders", draft("plane", 1, "1.00", "card-bob")).await;
+    assert_eq!(code(&answer), (422, "inventory.refused"));
+    assert_eq!((shop.balance_of_bob().await, shop.planes().await), (json!("1000.00"), json!(5)));
+    let direct = json!({"order": "o1", "items": [{"sku": "plane", "quantity": 1}]});
+    assert_eq!(code(&shop.inventory.post("/reservations", direct.clone()).await), (422, "inventory.refused"));
+    assert_eq!(shop.inventory.post("/admin/refuse", json!({"on": false})).await.0, 204);
+    assert_eq!(shop.inventory.post("/reservations", direct).await.0, 201);
+}
+
+#[tokio::test]
+async fn an_order_that_is_cancelled_while_it_is_created_turns_back() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.payment.post("/admin/slow", json!({"ms": 500})).await.0, 204);
+    let sent = [("tenon-timeout-ms", "400")];
+    let body = Some(draft("plane", 1, "1.00", "card-bob"));
+    let (status, order) = shop.order.send(reqwest::Method::POST, "/orders", &sent, body).await;
+    assert_eq!(status, 202);
+    let path = format!("/orders/{}", order["id"].as_str().unwrap());
+    let (status, cancelled) = shop.order.post(&format!("{path}/cancel"), json!({"reason": "no"})).await;
+    assert_eq!((status, &cancelled["state"]), (200, &json!("Cancelled")), "{cancelled}");
+    assert_eq!(cancelled["cancellation"], json!({"reason": "no", "owed": []}));
+    assert_eq!((shop.balance_of_bob().await, shop.planes().await), (json!("1000.00"), json!(5)));
+}
+
+#[tokio::test]
+async fn without_a_platform_no_orders_are_taken() {
+    let (order, _models) = alone().await;
+    let sent = [("tenon-timeout-ms", "300")];
+    let body = Some(draft("plane", 1, "1.00", "card-bob"));
+    let answer = order.send(reqwest::Method::POST, "/orders", &sent, body).await;
+    assert_eq!(code(&answer), (503, "order.unavailable"));
+    assert_eq!(order.get("/orders").await.1, json!({"orders": []}));
+}
+
+#[tokio::test]
+async fn a_step_is_done_for_sagas_alone() {
+    let (order, _models) = alone().await;
+    let answer = order.post("/steps/confirm", json!({"order": "o1"})).await;
+    assert_eq!(code(&answer), (400, "request.invalid"));
 }
 
 #[tokio::test]
@@ -136,7 +235,7 @@ async fn an_order_that_is_sent_again_is_taken_once() {
 
 #[tokio::test]
 async fn an_illegal_order_is_refused_before_anything_is_done() {
-    let order = order(&peers(NOBODY, NOBODY, NOBODY)).await;
+    let (order, _models) = alone().await;
     let empty = json!({"customer": "bob", "card": "card-bob", "items": []});
     assert_eq!(code(&order.post("/orders", empty).await), (422, "order.empty"));
     let bad = [
@@ -154,36 +253,23 @@ async fn an_illegal_order_is_refused_before_anything_is_done() {
 }
 
 #[tokio::test]
-async fn a_call_inherits_the_trace_and_what_is_left_of_the_time() {
+async fn the_calls_of_an_orders_saga_are_of_its_trace() {
+    let shop = Shop::open().await;
     let (seen, mut headers) = mpsc::channel(10);
     let record = any(async |State(seen): State<mpsc::Sender<HeaderMap>>, headers: HeaderMap| {
         seen.try_send(headers).unwrap();
     });
     let anything = Running::serve(Router::new().fallback(record).with_state(seen)).await;
-    let order = order(&peers(anything.base(), anything.base(), NOBODY)).await;
-    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let sent = [("traceparent", trace), ("tenon-timeout-ms", "60000")];
+    shop.places.put("payment", anything.base());
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let sent = format!("00-{trace}-b7ad6b7169203331-01");
     let body = Some(draft("saw", 1, "1.00", "card-bob"));
-    let (status, created) = order.send(reqwest::Method::POST, "/orders", &sent, body).await;
+    let (status, order) =
+        shop.order.send(reqwest::Method::POST, "/orders", &[("traceparent", &sent)], body).await;
     assert_eq!(status, 201);
-    for _ in ["payment", "inventory"] {
-        let headers = headers.recv().await.unwrap();
-        assert_eq!(headers["traceparent"], trace);
-        assert_eq!(headers["idempotency-key"], created["id"].as_str().unwrap());
-        let left: u32 = headers["tenon-timeout-ms"].to_str().unwrap().parse().unwrap();
-        assert!((1..=60_000).contains(&left));
-    }
-}
-
-#[tokio::test]
-async fn an_order_whose_time_is_up_calls_nobody_and_is_cancelled() {
-    let shop = Shop::open().await;
-    let body = Some(draft("plane", 1, "1.00", "card-bob"));
-    let answer = shop.order.send(reqwest::Method::POST, "/orders", &[("tenon-timeout-ms", "0")], body).await;
-    assert_eq!(code(&answer), (503, "order.step-unavailable"));
-    let order = shop.order.get(&format!("/orders/{}", answer.1["order"].as_str().unwrap())).await.1;
-    assert_eq!(order["state"], "Cancelled");
-    assert_eq!(shop.balance_of_bob().await, "1000.00");
+    let headers = headers.recv().await.unwrap();
+    assert!(headers["traceparent"].to_str().unwrap().contains(trace));
+    assert_eq!(headers["tenon-saga"], order["saga"].as_str().unwrap());
 }
 
 #[tokio::test]
@@ -194,8 +280,8 @@ async fn an_order_is_shown_as_it_was_and_with_its_history() {
     let (_, history) = shop.order.get(&format!("{path}/history")).await;
     let events: Vec<&str> =
         history["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["Created", "PlacedBy", "Paid", "Confirmed"]);
-    let (paid, created) = (&history["events"][2], &history["events"][0]);
+    assert_eq!(events, ["PlacedBy", "Created", "Paid", "Confirmed"]);
+    let (paid, created) = (&history["events"][2], &history["events"][1]);
     let then = shop.order.get(&format!("{path}?at={}", paid["position"])).await;
     assert_eq!((then.0, &then.1["state"]), (200, &json!("Paid")));
     let before = shop.order.get(&format!("{path}?at={}", created["position"].as_u64().unwrap() - 1)).await;
@@ -211,6 +297,7 @@ async fn an_order_is_shown_as_it_was_and_with_its_history() {
 async fn what_was_sold_is_reported_as_it_is_and_as_it_was() {
     let shop = Shop::open().await;
     let id = shop.order.post("/orders", draft("saw", 2, "1.50", "card-bob")).await.1["id"].clone();
+    let before = shop.log.head().0;
     shop.order.post("/orders", draft("plane", 1, "10.00", "card-bob")).await;
     let saws = json!({"sku": "saw", "quantity": 2, "revenue": "3.00"});
     let planes = json!({"sku": "plane", "quantity": 1, "revenue": "10.00"});
@@ -218,8 +305,7 @@ async fn what_was_sold_is_reported_as_it_is_and_as_it_was() {
     let cancel = format!("/orders/{}/cancel", id.as_str().unwrap());
     shop.order.post(&cancel, json!({"reason": "changed my mind"})).await;
     assert_eq!(shop.order.get("/sales").await.1, json!({"sales": [planes]}));
-    // The first order's four events.
-    assert_eq!(shop.order.get("/sales?at=4").await.1, json!({"sales": [saws]}));
+    assert_eq!(shop.order.get(&format!("/sales?at={before}")).await.1, json!({"sales": [saws]}));
     let of_bob = shop.order.get("/orders?customer=bob&limit=1").await.1;
     assert_eq!(of_bob["orders"][0]["items"][0]["sku"], "plane");
     assert_eq!(shop.order.get("/orders?customer=ada").await.1, json!({"orders": []}));
@@ -236,7 +322,8 @@ async fn a_command_may_name_the_version_that_it_is_for() {
         let body = Some(json!({"tracking": "T1"}));
         shop.order.send(reqwest::Method::POST, &format!("{path}/ship"), &[("if-match", tag)], body).await
     };
-    let other = tag.replace("@4\"", "@3\"");
+    let (log, _) = tag.split_once('@').unwrap();
+    let other = format!("{log}@1\"");
     assert_eq!(code(&ship(&other).await), (412, "order.changed"));
     assert_eq!(code(&ship("\"1\"").await), (412, "order.changed"));
     assert_eq!(ship(&tag).await.1["state"], "Shipped");
@@ -255,31 +342,27 @@ async fn push(order: &Running, event: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn news_take_an_order_on_whose_answer_does_not_come_and_count_once() {
-    let silent = Router::new().route("/payments", post(std::future::pending::<()>));
-    let payment = Running::serve(silent).await;
-    let order = order(&peers(payment.base(), NOBODY, NOBODY)).await;
-    let url = format!("{}/orders", order.base());
-    tokio::spawn(crate::testing::client().post(url).json(&draft("saw", 1, "1.00", "card-bob")).send());
-    let id = loop {
-        if let Some(id) = order.get("/orders").await.1["orders"][0]["id"].as_str() {
-            break id.to_owned();
-        }
-    };
+async fn news_say_that_an_order_is_paid_and_count_once() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.inventory.post("/admin/slow", json!({"ms": 1_000})).await.0, 204);
+    let sent = [("tenon-timeout-ms", "600")];
+    let body = Some(draft("saw", 1, "1.00", "card-bob"));
+    let (_, order) = shop.order.send(reqwest::Method::POST, "/orders", &sent, body).await;
+    let id = order["id"].as_str().unwrap();
     let path = format!("/orders/{id}");
-    assert_eq!(order.get(&path).await.1["state"], "Created");
+    assert_eq!(order["state"], "Created");
     for _ in 0..2 {
-        assert_eq!(push(&order, &news("payment.completed", "p-1", &id)).await.0, 204);
-        assert_eq!(order.get(&path).await.1["state"], "Paid");
+        assert_eq!(push(&shop.order, &news("payment.completed", "p-1", id)).await.0, 204);
+        assert_eq!(shop.order.get(&path).await.1["state"], "Paid");
     }
-    assert_eq!(push(&order, &news("payment.completed", "p-2", &id)).await.0, 204, "it is paid already");
-    let history = order.get(&format!("{path}/history")).await.1;
+    assert_eq!(push(&shop.order, &news("payment.completed", "p-2", id)).await.0, 204, "it is paid already");
+    let history = shop.order.get(&format!("{path}/history")).await.1;
     assert_eq!(history["events"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]
 async fn news_that_are_none_of_the_shops_are_passed_over_and_those_of_others_refused() {
-    let order = order(&peers(NOBODY, NOBODY, NOBODY)).await;
+    let (order, _models) = alone().await;
     assert_eq!(push(&order, &news("payment.completed", "p-1", "unknown")).await.0, 204);
     let other = push(&order, &news("weather.changed", "w-1", "unknown")).await;
     assert_eq!(code(&other), (422, "order.invalid-event"));

@@ -130,3 +130,54 @@ async fn what_cannot_be_kept_is_not_told_either() {
     assert_eq!(told(&log.into_log(), "payment.completed").await, [] as [Value; 0]);
     assert_eq!(payment.get("/accounts/card-bob").await.1["balance"], "1000.00");
 }
+
+/// The headers of a saga's call.
+fn saga(direction: &str, round: u32) -> Vec<(&'static str, String)> {
+    let headers = [
+        ("tenon-saga", "01010101-0101-0101-0101-010101010101".to_owned()),
+        ("tenon-saga-step", "take_payment".to_owned()),
+        ("tenon-saga-direction", direction.to_owned()),
+        ("tenon-saga-round", round.to_string()),
+        ("tenon-saga-attempt", "1".to_owned()),
+    ];
+    headers.into()
+}
+
+async fn called(at: &Running, path: &str, direction: &str, body: Value) -> (u16, Value) {
+    let headers = saga(direction, 0);
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    at.send(reqwest::Method::POST, path, &headers, Some(body)).await
+}
+
+#[tokio::test]
+async fn a_sagas_payment_is_called_as_its_order_and_its_refusal_stands() {
+    let log = MemoryLog::default().into_log();
+    let [one, two] = [replica(&log).await, replica(&log).await];
+    let poor = json!({"order": "o1", "amount": "1000.01", "card": "card-bob"});
+    for payment in [&one, &two] {
+        let (status, problem) = called(payment, "/payments", "do", poor.clone()).await;
+        assert_eq!((status, &problem["code"]), (402, &json!("payment.insufficient-funds")));
+    }
+    // The same call stays refused, also if it could be done now.
+    let small = json!({"order": "o1", "amount": "1.00", "card": "card-bob"});
+    assert_eq!(called(&one, "/payments", "do", small).await.0, 402);
+    let refund = json!({"card": "card-bob"});
+    assert_eq!(called(&two, "/payments/o1/refund", "undo", refund).await.0, 200);
+    assert_eq!(one.get("/accounts/card-bob").await.1["balance"], "1000.00");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_leaves_the_effect() {
+    let payment = Running::start("payment", start).await;
+    assert_eq!(payment.post("/admin/lose-replies", json!({"percent": 101})).await.0, 422);
+    assert_eq!(payment.post("/admin/lose-replies", json!({"percent": 50})).await.0, 204);
+    let mut lost = 0;
+    for number in 0..10 {
+        let body = json!({"order": "o1", "amount": "1.00", "card": "card-bob"});
+        let request = crate::testing::client().post(format!("{}/payments", payment.base())).json(&body);
+        lost += u32::from(request.header("idempotency-key", format!("k{number}")).send().await.is_err());
+    }
+    assert_eq!(lost, 5);
+    assert_eq!(payment.post("/admin/lose-replies", json!({})).await.0, 204);
+    assert_eq!(payment.get("/accounts/card-bob").await.1["balance"], "990.00");
+}

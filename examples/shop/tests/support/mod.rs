@@ -69,13 +69,27 @@ impl Process {
         Self::start(name, command, proxy).await
     }
 
-    async fn start(name: &'static str, mut command: Command, proxy: &Proxy) -> Self {
+    /// The same with its data in this folder.
+    pub(crate) async fn python_in(name: &'static str, proxy: &Proxy, data: &Path) -> Self {
+        let mut command = Command::new("python3");
+        command.args(["-B", "main.py"]).current_dir(folder(name));
+        Self::start_in(name, command, proxy, Some(data)).await
+    }
+
+    async fn start(name: &'static str, command: Command, proxy: &Proxy) -> Self {
+        Self::start_in(name, command, proxy, None).await
+    }
+
+    async fn start_in(name: &'static str, mut command: Command, proxy: &Proxy, data: Option<&Path>) -> Self {
         for variable in ["HTTP_PROXY", "http_proxy"] {
             command.env(variable, &proxy.url);
         }
         for variable in ["ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SHOP_DATA_DIR", "REQUEST_METHOD"]
         {
             command.env_remove(variable);
+        }
+        if let Some(data) = data {
+            command.env("SHOP_DATA_DIR", data);
         }
         command.env("PORT", "0").env("TENON_INSTANCE", name).kill_on_drop(true).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
@@ -91,6 +105,31 @@ impl Process {
         if let Some(body) = body {
             request = request.json(&body);
         }
+        answer(request).await
+    }
+
+    /// Sends a request with headers; status 0 if there is no answer.
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> (u16, Value) {
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address)).json(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let Ok(answer) = request.send().await else { return (0, Value::Null) };
+        let status = answer.status().as_u16();
+        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    /// Sends an event in structured mode, as the platform may.
+    pub(crate) async fn send_event(&self, event: &Value) -> (u16, Value) {
+        let kind = [("content-type", "application/cloudevents+json")];
+        let request = self.client.post(format!("http://{}/events", self.address)).body(event.to_string());
+        let request = kind.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         answer(request).await
     }
 

@@ -207,7 +207,7 @@ impl<'a> Check<'a, '_, '_> {
                 self.field("input", fields.first(), known, span, path);
             }
             "steps" => self.step(fields, span, path, scope),
-            "saga" => self.field("saga", fields.first(), Some(vec!["id"]), span, path),
+            "saga" => self.field("saga", fields.first(), Some(vec!["id", "key", "problem"]), span, path),
             "output" if scope.own.is_some() => {
                 let known = declared(scope.own.and_then(|_| self.own_output(scope.of)));
                 self.field("output", fields.first(), known, span, path);

@@ -78,7 +78,8 @@ static STEP: Record = Record {
     anchor: "saga-step",
     title: "Step",
     doc: "What a step does, and what undoes it. Expressions are written in the [Common Expression Language](https://cel.dev) over \
-          `input` (the saga's), `steps.NAME` (what a step answered) and `saga.id`.",
+          `input` (the saga's), `steps.NAME` (what a step answered), `saga.id`, `saga.key` and, where a step is undone, `saga.problem`: what the \
+          service said whose failure turned the saga back, or null.",
     fields: &[
         Field::optional("call", Shape::Record(&CALL), "A service is called."),
         Field::optional("signal", Shape::Record(&SIGNAL), "An event from outside is waited for.")

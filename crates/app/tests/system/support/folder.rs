@@ -24,7 +24,7 @@ impl Folder {
     pub(crate) fn of_the_shop() -> Self {
         let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop");
         let folder = Self::with(&fs::read_to_string(shop.join("tenon.yaml")).unwrap());
-        for part in ["recommendation", "notification"] {
+        for part in ["recommendation", "notification", "loyalty"] {
             copy_files(&shop.join(part), &folder.path().join(part));
         }
         folder

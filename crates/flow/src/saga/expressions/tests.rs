@@ -16,7 +16,13 @@ fn made(expression: &str, input: &Value) -> Result<Value, String> {
     let input = Data::new(&input.to_string());
     let beginning = Beginning { version: Version::default(), input, seed: 0, queued: false };
     let (instance, _) = start(&saga, beginning, Timestamp::ZERO);
-    let scope = Scope { id: SagaId::from_bytes([0; 16]), key: Some("k"), saga: &saga, instance: &instance };
+    let scope = Scope {
+        id: SagaId::from_bytes([0; 16]),
+        key: Some("k"),
+        saga: &saga,
+        instance: &instance,
+        problem: None,
+    };
     expressions.input(&scope, StepIx(0), Direction::Do).map(Option::unwrap_or_default)
 }
 

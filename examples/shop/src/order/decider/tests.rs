@@ -16,13 +16,25 @@ fn by() -> By {
     By { customer: Customer::new("ada").unwrap(), card: Card::new("card-ada").unwrap() }
 }
 
+fn id() -> OrderId {
+    OrderId::new("o1").unwrap()
+}
+
+fn place() -> Command {
+    Command::Place { draft: draft(vec![item(100, 2)]) }
+}
+
 fn create() -> Command {
-    Command::Create { id: OrderId::new("o1").unwrap(), draft: draft(vec![item(100, 2)]), at_ms: 0 }
+    Command::Create { id: id(), items: vec![item(100, 2)], at_ms: 0, saga: None }
 }
 
 fn created() -> Event {
     let total = Money::from_cents(200);
-    Event::Created { id: OrderId::new("o1").unwrap(), items: vec![item(100, 2)], total, at_ms: 0 }
+    Event::Created { id: id(), items: vec![item(100, 2)], total, at_ms: 0, saga: None }
+}
+
+fn confirmed() -> Event {
+    Event::Confirmed { id: Some(id()), total: Some(Money::from_cents(200)) }
 }
 
 fn placed_by() -> Event {
@@ -34,7 +46,19 @@ fn ship() -> Command {
 }
 
 fn cancel() -> Command {
-    Command::Cancel { reason: "changed my mind".into(), because: None }
+    Command::Cancel { reason: "changed my mind".into() }
+}
+
+fn stop() -> Command {
+    Command::Stop { reason: "changed my mind".into() }
+}
+
+fn withdraw() -> Command {
+    Command::Withdraw { reason: "changed my mind".into(), because: None }
+}
+
+fn undone(step: Undo) -> Event {
+    Event::Undone { step }
 }
 
 fn cancel_started() -> Event {
@@ -46,34 +70,62 @@ fn after(commands: impl IntoIterator<Item = Command>) -> Order {
         let events = Ordering::decide(&command, &state).unwrap();
         events.iter().fold(state, Ordering::evolve)
     };
-    std::iter::once(create()).chain(commands).fold(None, step).unwrap()
+    [place(), create()].into_iter().chain(commands).fold(State::Nothing, step).into_taken().unwrap()
 }
 
 /// One order at every stage, and one being cancelled from each stage where that is possible.
 fn orders() -> Vec<Order> {
     let forward = [Command::Pay, Command::Confirm, ship(), Command::Deliver];
     let mut orders: Vec<Order> = (0..=4).map(|count| after(forward.iter().take(count).cloned())).collect();
-    orders.extend((0..=2).map(|count| after(forward.iter().take(count).cloned().chain([cancel()]))));
-    orders.push(after([cancel(), Command::MarkUndone(Undo::Refund)]));
+    orders.extend((0..=1).map(|count| after(forward.iter().take(count).cloned().chain([stop()]))));
+    orders.push(after([Command::Pay, Command::Confirm, cancel()]));
+    orders.push(after([withdraw()]));
     orders
 }
 
 #[test]
 fn an_order_is_created_with_its_exact_total_and_only_once() {
-    given::<Ordering>([]).when(create()).then([created(), placed_by()]).when(create()).then_nothing();
-    let other = Command::Create { id: OrderId::new("o1").unwrap(), draft: draft(vec![item(1, 1)]), at_ms: 9 };
-    given::<Ordering>([created(), placed_by()]).when(other).then_refused(Refusal::KeyReused);
+    let taken = given::<Ordering>([])
+        .when(place())
+        .then([placed_by()])
+        .when(place())
+        .then_nothing()
+        .when(create())
+        .then([created()])
+        .when(create())
+        .then_nothing()
+        .when(place())
+        .then_nothing();
+    taken.when(Command::Place { draft: draft(vec![item(1, 1)]) }).then_refused(Refusal::KeyReused);
+}
+
+#[test]
+fn an_order_whose_customer_was_forgotten_meanwhile_is_not_created() {
+    given::<Ordering>([]).when(create()).then_refused(Refusal::Forgotten);
+}
+
+#[test]
+fn others_are_told_that_an_order_was_created_and_that_it_is_confirmed() {
+    let topics = |event: Event| {
+        let told = event.notices().unwrap();
+        told.into_iter().map(|notice| (notice.topic.to_string(), notice.key)).collect::<Vec<_>>()
+    };
+    assert_eq!(topics(created()), [("order.created".to_owned(), "o1".to_owned())]);
+    assert_eq!(topics(confirmed()), [("order.confirmed".to_owned(), "o1".to_owned())]);
+    assert!([placed_by(), Event::Paid, cancel_started()].into_iter().all(|event| topics(event).is_empty()));
+    let before = Event::upcast(&Old { name: "Confirmed", version: 1, data: b"null" }).unwrap();
+    let read = <Json as tenon_sdk::events::Codec<Event>>::decode(before.name, &before.data).unwrap();
+    assert_eq!(read, Event::Confirmed { id: None, total: None });
 }
 
 #[test]
 fn an_order_goes_on_without_its_customer_but_is_not_taken_again() {
     // What named the customer has no data any more, and is passed over.
-    let forgotten =
-        given::<Ordering>([created(), Event::Paid]).when(Command::Confirm).then([Event::Confirmed]);
-    let order = forgotten.state().clone().unwrap();
+    let forgotten = given::<Ordering>([created(), Event::Paid]).when(Command::Confirm).then([confirmed()]);
+    let order = forgotten.state().taken().unwrap().clone();
     let shown = serde_json::to_value(order.shown()).unwrap();
     assert_eq!((&shown["customer"], &shown["forgotten"]), (&serde_json::Value::Null, &true.into()));
-    forgotten.when(create()).then_refused(Refusal::Forgotten);
+    forgotten.when(place()).then_refused(Refusal::Forgotten);
 }
 
 #[test]
@@ -87,7 +139,7 @@ fn an_order_goes_from_created_to_delivered() {
         .when(Command::Pay)
         .then([Event::Paid])
         .when(Command::Confirm)
-        .then([Event::Confirmed])
+        .then([confirmed()])
         .when(ship())
         .then([Event::Shipped { tracking: "T1".into() }])
         .when(Command::Deliver)
@@ -98,25 +150,41 @@ fn an_order_goes_from_created_to_delivered() {
 
 #[test]
 fn a_shipped_order_cannot_be_cancelled() {
-    given::<Ordering>([created(), Event::Paid, Event::Confirmed, Event::Shipped { tracking: "T1".into() }])
+    given::<Ordering>([created(), Event::Paid, confirmed(), Event::Shipped { tracking: "T1".into() }])
         .when(cancel())
         .then_refused(Refusal::Illegal { command: "cancel", stage: Shipped, cancelling: false });
 }
 
 #[test]
-fn an_order_is_cancelled_only_when_all_is_undone() {
-    let both = given::<Ordering>([created(), Event::Paid])
-        .when(cancel())
+fn whoever_confirms_an_order_knows_that_it_is_paid() {
+    given::<Ordering>([created()]).when(Command::Confirm).then([Event::Paid, confirmed()]);
+}
+
+#[test]
+fn an_order_that_is_stopped_is_not_confirmed_and_ends_when_its_saga_has_turned_back() {
+    let stopped = given::<Ordering>([created(), Event::Paid])
+        .when(stop())
         .then([cancel_started()])
         .when(Command::Confirm)
-        .then_refused(Refusal::Illegal { command: "confirm", stage: Paid, cancelling: true })
-        .when(Command::MarkUndone(Undo::Refund))
-        .then([Event::Undone { step: Undo::Refund }]);
-    let order = both.state().clone().unwrap();
-    assert_eq!((order.stage, order.next_step()), (Paid, Step::Compensate(vec![Undo::Release])));
-    let done = both.when(Command::MarkUndone(Undo::Release)).then([Event::Undone { step: Undo::Release }]);
-    let order = done.state().clone().unwrap();
-    assert_eq!((order.stage, order.next_step()), (Cancelled, Step::Rest));
+        .then_refused(Refusal::Illegal { command: "confirm", stage: Paid, cancelling: true });
+    let done = stopped.when(withdraw()).then([undone(Undo::Release), undone(Undo::Refund)]);
+    assert_eq!(done.state().taken().unwrap().stage, Cancelled);
+}
+
+#[test]
+fn an_order_that_is_withdrawn_is_cancelled_at_once() {
+    let done = given::<Ordering>([created()]).when(withdraw()).then([cancel_started(), undone(Undo::Refund)]);
+    assert_eq!(done.state().taken().unwrap().stage, Cancelled);
+}
+
+#[test]
+fn a_confirmed_order_is_cancelled_when_nothing_is_owed_any_more() {
+    let locked =
+        given::<Ordering>([created(), Event::Paid, confirmed()]).when(cancel()).then([cancel_started()]);
+    let order = locked.state().taken().unwrap();
+    assert_eq!(order.cancellation.as_ref().unwrap().owed, [Undo::Release, Undo::Refund]);
+    let done = locked.when(Command::Close).then([undone(Undo::Release), undone(Undo::Refund)]);
+    assert_eq!(done.state().taken().unwrap().stage, Cancelled);
 }
 
 #[test]
@@ -125,39 +193,27 @@ fn every_transition_that_is_not_in_the_table_is_refused() {
         matches!(
             (order.stage, order.is_cancelling(), command),
             (Created, false, Command::Pay)
-                | (Paid, false, Command::Confirm)
+                | (Created | Paid, false, Command::Confirm | Command::Stop { .. } | Command::Withdraw { .. })
                 | (Confirmed, false, Command::Ship { .. })
                 | (Shipped, false, Command::Deliver)
-                | (Created | Paid | Confirmed, false, Command::Cancel { .. })
-                | (_, true, Command::MarkUndone(Undo::Refund))
-                | (Paid | Confirmed, true, Command::MarkUndone(Undo::Release))
+                | (Confirmed, false, Command::Cancel { .. })
+                | (Created | Paid, true, Command::Withdraw { .. })
+                | (Confirmed, true, Command::Close)
         )
     };
     for order in orders() {
-        let undo = [Command::MarkUndone(Undo::Release), Command::MarkUndone(Undo::Refund)];
-        for command in
-            [Command::Pay, Command::Confirm, ship(), Command::Deliver, cancel()].into_iter().chain(undo)
-        {
-            let decided = Ordering::decide(&command, &Some(order.clone()));
+        let forward = [Command::Pay, Command::Confirm, ship(), Command::Deliver];
+        for command in forward.into_iter().chain([stop(), withdraw(), cancel(), Command::Close]) {
+            let decided = Ordering::decide(&command, &State::Taken(Box::new(order.clone())));
             assert_eq!(decided.is_ok(), legal(&order, &command), "{order:?} {command:?}");
         }
     }
 }
 
 #[test]
-fn what_may_have_been_done_is_undone_in_reverse() {
-    let owed = |commands: Vec<Command>| after(commands).next_step();
-    assert_eq!(owed(vec![cancel()]), Step::Compensate(vec![Undo::Refund]));
-    assert_eq!(owed(vec![Command::Pay, cancel()]), Step::Compensate(vec![Undo::Release, Undo::Refund]));
-    assert_eq!(
-        owed(vec![Command::Pay, Command::Confirm, cancel()]),
-        Step::Compensate(vec![Undo::Release, Undo::Refund])
-    );
-}
-
-#[test]
 fn a_refused_command_says_what_was_wrong() {
-    let refused = Ordering::decide(&ship(), &Some(after([Command::Pay, cancel()]))).unwrap_err();
+    let refused =
+        Ordering::decide(&ship(), &State::Taken(Box::new(after([Command::Pay, stop()])))).unwrap_err();
     assert_eq!(refused.to_string(), "cannot ship an order that is Paid and being cancelled");
 }
 
@@ -168,9 +224,11 @@ fn any_command() -> impl Strategy<Value = Command> + Clone {
         Just(Command::Confirm),
         Just(ship()),
         Just(Command::Deliver),
+        Just(place()),
         Just(cancel()),
-        Just(Command::MarkUndone(Undo::Release)),
-        Just(Command::MarkUndone(Undo::Refund)),
+        Just(stop()),
+        Just(withdraw()),
+        Just(Command::Close),
     ]
 }
 
@@ -179,7 +237,7 @@ fn any_event() -> impl Strategy<Value = Event> + Clone {
         Just(created()),
         Just(placed_by()),
         Just(Event::Paid),
-        Just(Event::Confirmed),
+        Just(confirmed()),
         ".{0,9}".prop_map(|tracking| Event::Shipped { tracking }),
         Just(Event::Delivered),
         Just(cancel_started()),
@@ -187,8 +245,8 @@ fn any_event() -> impl Strategy<Value = Event> + Clone {
             reason: "no".into(),
             because: Some(Problem::new(402, "payment.insufficient-funds", "no")),
         }),
-        Just(Event::Undone { step: Undo::Release }),
-        Just(Event::Undone { step: Undo::Refund }),
+        Just(undone(Undo::Release)),
+        Just(undone(Undo::Refund)),
     ]
 }
 
@@ -201,8 +259,8 @@ proptest! {
     #[test]
     fn the_total_is_the_exact_sum(lines in prop::collection::vec((1u32..=100_000_000, 1u32..=1_000), 1..=100)) {
         let expected: u128 = lines.iter().map(|(cents, quantity)| u128::from(*cents) * u128::from(*quantity)).sum();
-        let draft = draft(lines.into_iter().map(|(cents, quantity)| item(cents, quantity)).collect());
-        let total = draft.total().unwrap().to_string();
+        let items: Vec<Item> = lines.into_iter().map(|(cents, quantity)| item(cents, quantity)).collect();
+        let total = draft::total(&items).unwrap().to_string();
         prop_assert_eq!(total, format!("{}.{:02}", expected / 100, expected % 100));
     }
 
@@ -211,34 +269,15 @@ proptest! {
         let mut order = after([]);
         for command in commands {
             let before = order.clone();
-            let events = Ordering::decide(&command, &Some(order.clone())).unwrap_or_default();
-            let Some(event) = events.first() else { continue };
-            order = order.evolve(event);
+            let events = Ordering::decide(&command, &State::Taken(Box::new(order.clone()))).unwrap_or_default();
+            if events.is_empty() {
+                continue;
+            }
+            order = events.iter().fold(order, Order::evolve);
             prop_assert!(order.stage >= before.stage);
             prop_assert!(!matches!(before.stage, Delivered | Cancelled));
             prop_assert_eq!(order.stage == Cancelled, order.cancellation.as_ref().is_some_and(|it| it.owed.is_empty()));
             prop_assert!(!(matches!(order.stage, Shipped | Delivered) && order.cancellation.is_some()));
         }
-    }
-
-    #[test]
-    fn doing_the_next_step_always_comes_to_rest(fail_at in 0usize..4, undo_first in any::<bool>()) {
-        let mut order = after([]);
-        for turn in 0..6 {
-            let command = match order.next_step() {
-                Step::Rest => break,
-                Step::TakePayment | Step::ReserveStock if turn == fail_at => cancel(),
-                Step::TakePayment => Command::Pay,
-                Step::ReserveStock => Command::Confirm,
-                Step::Compensate(owed) => {
-                    let step = if undo_first { owed.first() } else { owed.last() };
-                    Command::MarkUndone(*step.unwrap())
-                }
-            };
-            let event = order.decide(&command).unwrap();
-            order = order.evolve(&event);
-        }
-        prop_assert_eq!(order.next_step(), Step::Rest);
-        prop_assert_eq!(order.stage, if fail_at < 2 { Cancelled } else { Confirmed });
     }
 }
