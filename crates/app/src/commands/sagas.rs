@@ -222,6 +222,16 @@ fn steps(screen: Screen, view: &SagaView) -> Outcome {
 fn timeline(screen: Screen, view: &SagaView, events: &[SagaEvent]) -> Outcome {
     screen.line("")?;
     let began = events.first().map_or(view.of.started_at, |event| event.time);
+    // Which attempt it is, if it is not the first of its direction.
+    let again = |event: &SagaEvent| {
+        let of = |it: &&SagaEvent| it.step == event.step && it.undo == event.undo && it.attempt.is_some();
+        let first = events.iter().find(of).and_then(|first| first.attempt)?;
+        event
+            .attempt
+            .and_then(|attempt| attempt.checked_sub(first))
+            .filter(|more| *more > 0)
+            .map(|more| more + 1)
+    };
     let row = |event: &SagaEvent| {
         let tone = match event.event.as_str() {
             "Succeeded" | "Started" | "Ended" => Tone::Good,
@@ -237,9 +247,7 @@ fn timeline(screen: Screen, view: &SagaView, events: &[SagaEvent]) -> Outcome {
             toned(format!("+{}", since(event.time, began)), Tone::Faint),
             plain(step),
             toned(happened(event), tone),
-            plain(
-                event.attempt.filter(|attempt| *attempt > 1).map(|it| format!("#{it}")).unwrap_or_default(),
-            ),
+            plain(again(event).map(|number| format!("#{number}")).unwrap_or_default()),
             toned(more.join("  "), Tone::Faint),
         ]
     };
