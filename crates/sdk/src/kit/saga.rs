@@ -82,18 +82,18 @@ impl Checked {
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { saga, scope, report } = self;
-        let (states, faults) = (report.states, scope.faults);
+        let looked =
+            format!("{} states in {:.1?} with at most {} faults", report.states, report.took, scope.faults);
         match &report.verdict {
-            Verdict::Verified => {
-                write!(f, "saga {saga} is verified: {states} states with at most {faults} faults")
-            }
-            Verdict::Bounded => write!(
-                f,
-                "saga {saga} is bounded: {states} states with at most {faults} faults, and there are more"
-            ),
+            Verdict::Verified => write!(f, "saga {saga} is verified: {looked}"),
+            Verdict::Bounded => write!(f, "saga {saga} is bounded: {looked}, and there are more states"),
             Verdict::Broken(story) => {
                 let which = if story.shortest { "the shortest schedule" } else { "a schedule" };
-                write!(f, "saga {saga} is broken: {}; {which} that breaks it:\n{story}", story.broken)
+                write!(
+                    f,
+                    "saga {saga} is broken: {} ({looked}); {which} that breaks it:\n{story}",
+                    story.broken
+                )
             }
         }
     }
