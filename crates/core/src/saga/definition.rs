@@ -229,6 +229,9 @@ fn identifier(text: &str) -> Result<(), &'static str> {
 }
 
 impl Expr {
+    /// How often an expression may go through lists.
+    pub const MOST_LOOPS: usize = 2;
+
     /// An expression, as it is written.
     ///
     /// # Errors
@@ -243,6 +246,12 @@ impl Expr {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// How often it goes through lists, by the macros that do; a text that looks like one counts as well.
+    pub fn loops(&self) -> usize {
+        const LOOPS: [&str; 5] = [".map(", ".filter(", ".all(", ".exists(", ".exists_one("];
+        LOOPS.iter().map(|of| self.as_str().matches(of).count()).sum()
     }
 }
 

@@ -3,7 +3,7 @@
 //! An expression knows `input`, `steps` with the output of each step by its name (null where there is none), and `saga` with `id`,
 //! `key` and `problem`, what was said whose failure turned it back; where a step is undone, also `output`, the step's own, or null. Whole numbers of JSON are `int`, others `double`.
 //!
-//! Bounded: an expression is short and goes through lists at most [`MOST_LOOPS`] times, and what it makes has at most
+//! Bounded: an expression is short and goes through lists at most [`Expr::MOST_LOOPS`] times, and what it makes has at most
 //! [`MAX_DATA`] bytes.
 
 use super::MAX_DATA;
@@ -14,10 +14,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 use tenon_core::saga::{Data, Definition, Direction, Expr, InputOf, Instance, Progress, Saga, StepIx};
 use tenon_core::{Code, Refusal, SagaId};
-
-/// How often an expression may go through lists.
-const MOST_LOOPS: usize = 2;
-const LOOPS: [&str; 5] = [".map(", ".filter(", ".all(", ".exists(", ".exists_one("];
 
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
@@ -183,9 +179,9 @@ impl Scope<'_> {
 }
 
 fn compile(expr: &Expr) -> Result<Program, String> {
-    let loops: usize = LOOPS.iter().map(|of| expr.as_str().matches(of).count()).sum();
-    if loops > MOST_LOOPS {
-        return Err(format!("goes through lists {loops} times; {MOST_LOOPS} is the most"));
+    let loops = expr.loops();
+    if loops > Expr::MOST_LOOPS {
+        return Err(format!("goes through lists {loops} times; {} is the most", Expr::MOST_LOOPS));
     }
     match catch_unwind(|| ENV.compile(expr.as_str())) {
         Ok(Ok(program)) => Ok(program),

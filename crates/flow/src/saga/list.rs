@@ -2,7 +2,7 @@
 
 use super::journal::unread;
 use super::names::{event_type, id_of, ids_of, tag};
-use super::{Shared, View};
+use super::{Shared, View, owner};
 use std::collections::BTreeSet;
 use tenon_api::saga::{ENDED, STARTED};
 use tenon_core::saga::{SagaName, Status};
@@ -62,9 +62,10 @@ pub(super) async fn list(shared: &Shared, filter: Filter) -> Result<Page, Refusa
     by_log(shared, &filter, if ended { ENDED } else { STARTED }).await
 }
 
-/// Those that run here.
+/// Those that run: here, and at other servers.
 async fn of_running(shared: &Shared, filter: &Filter) -> Result<Page, Refusal> {
-    let ids: Vec<SagaId> = shared.running().keys().copied().collect();
+    let mut ids: BTreeSet<SagaId> = shared.running().keys().copied().collect();
+    ids.extend(owner::running_elsewhere(shared).await?);
     let mut sagas = Vec::new();
     for id in ids {
         if sagas.len() >= filter.limit {

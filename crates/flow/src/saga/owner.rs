@@ -47,6 +47,13 @@ enum State {
 }
 
 impl Shards {
+    /// Those that are not this server's.
+    fn others(&self) -> BTreeSet<u8> {
+        let states = self.lock();
+        let others = (0..SHARDS).zip(states.iter()).filter(|(_, state)| matches!(state, State::Others));
+        others.map(|(number, _)| number).collect()
+    }
+
     /// If a saga is this server's, what ends that.
     pub(super) fn owned(&self, id: SagaId) -> Option<CancellationToken> {
         match self.lock().get(usize::from(shard(id))) {
@@ -244,6 +251,12 @@ async fn take_up_one(shared: &Arc<Shared>, id: SagaId) -> Result<bool, Refusal> 
     shared.turns().enter(id, &loaded.beginning);
     adopt(shared, id, loaded, &known)?;
     Ok(true)
+}
+
+/// The sagas of other servers that have begun and not ended; or a few more.
+pub(super) async fn running_elsewhere(shared: &Shared) -> Result<BTreeSet<SagaId>, Refusal> {
+    let others = shared.shards.others();
+    if others.is_empty() { Ok(BTreeSet::new()) } else { running(shared, &others).await }
 }
 
 /// The sagas of these shards that have begun and not ended; or a few more.

@@ -9,7 +9,7 @@ use crate::manifest::suggest;
 use crate::manifest::tree::{Entry, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use tenon_core::Namespace;
-use tenon_core::saga::{Definition, Kind, Saga, SagaName, StepIx, StepSet, Work};
+use tenon_core::saga::{Definition, Expr, Kind, Saga, SagaName, StepIx, StepSet, Work};
 
 pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
     let entries = root.get("sagas").map(Node::entries).unwrap_or_default();
@@ -186,6 +186,12 @@ impl<'a> Check<'a, '_, '_> {
                     "expected 1 to 4,096 bytes",
                 );
                 continue;
+            }
+            let loops = Expr::new(text).map_or(0, |expr| expr.loops());
+            if loops > Expr::MOST_LOOPS {
+                let message = format!("`{}` goes through lists {loops} times", shortened(text));
+                let help = format!("expected at most {}", Expr::MOST_LOOPS);
+                self.add(Finding::SagaExpression, expression.span, path, message, &help);
             }
             match expression::read(text) {
                 Ok(paths) => paths.iter().for_each(|used| self.used(used, expression.span, path, scope)),

@@ -55,6 +55,10 @@ fn expressions_are_checked_against_what_is_there() {
         ("order.id", "there is no variable `order`"),
         ("output.id", "there is no variable `output`"),
         ("1 +", "`1 +` is no expression"),
+        (
+            "input.amount.map(i, i.map(j, j.map(k, k)))",
+            "`input.amount.map(i, i.map(j, j.map(k, k)))` goes through lists 3 times",
+        ),
     ] {
         assert_eq!(found(&step(input)), [(path.to_owned(), message.to_owned())], "{input}");
     }
