@@ -33,9 +33,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &["tenon-core", "tenon-api"]),
 ];
 
-/// What tests may use besides: those of the SDK need what its client calls and a database, those of the program use that client,
+/// What tests may use besides: those of sagas need a database, those of the SDK need what its client calls and a database, those of the program use that client,
 /// and those of the shop have the sagas of its manifest run.
 const TEST_EDGES: &[(&str, &str)] = &[
+    ("tenon-flow", "tenon-backends"),
     ("tenon-sdk", "tenon-flow"),
     ("tenon-sdk", "tenon-backends"),
     ("tenon", "tenon-sdk"),

@@ -317,7 +317,10 @@ impl Shared {
         let view = View::of(id, &known, &loaded);
         if let (Some(inbox), Some(stop)) = (inbox, owned) {
             let on = if uncertain { GoOn::FromTheLog } else { GoOn::With(output.calls) };
+            // It may be queued, and nobody has seen to its turn here.
+            self.turns().enter(id, &beginning);
             self.run(id, &known, loaded, inbox, stop, on);
+            self.admit_if_first(id, &beginning);
         }
         Ok(Some(view))
     }

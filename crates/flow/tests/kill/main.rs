@@ -1,0 +1,350 @@
+//! Servers of sagas are killed, and what they leave is judged by the ledger of the services, which are another process.
+//!
+//! - At each append to the log and at each call of a saga of five steps, before it and after it.
+//! - At random under a load of sagas, three times (300 times with `TENON_TEST_LONG`); the services, too.
+//! - Two servers on one PostgreSQL, of which either is killed or stands still past its leases.
+//!
+//! This program plays all parts, as its environment says. It has no harness, because a server must be a process that does nothing else.
+
+mod bank;
+mod server;
+
+use bank::Ledger;
+use server::{Death, Task};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tenon_core::saga::barrier::Record;
+
+const ROLE: &str = "TENON_KILL_TEST_ROLE";
+const LOG: &str = "TENON_KILL_TEST_LOG";
+const LEDGER: &str = "TENON_KILL_TEST_LEDGER";
+const BANK: &str = "TENON_KILL_TEST_BANK";
+const TASK: &str = "TENON_KILL_TEST_TASK";
+const DEATH: &str = "TENON_KILL_TEST_DEATH";
+
+/// Of each saga by its number: its id, and how it ended.
+type Ends = BTreeMap<u64, (String, String)>;
+
+type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+fn main() -> Result<()> {
+    let given = |name| std::env::var(name).unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match given(ROLE).as_str() {
+        "bank" => runtime.block_on(bank::serve(PathBuf::from(given(LEDGER)), given(BANK).parse()?)),
+        "server" => {
+            let death = std::env::var(DEATH).ok().map(|death| server::read(&death)).transpose()?;
+            runtime.block_on(server::serve(&given(LOG), &given(BANK), task(&given(TASK))?, death))
+        }
+        _ => {
+            let filter = std::env::args().nth(1).unwrap_or_default();
+            let wanted = |name: &str| name.contains(&filter) || filter.starts_with('-');
+            if wanted("kill_at_each_boundary") {
+                at_each_boundary()?;
+            }
+            if wanted("kill_under_load") {
+                under_load()?;
+            }
+            if wanted("kill_two_servers") {
+                two_servers()?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn task(text: &str) -> Result<Task> {
+    let words: Vec<&str> = text.split(' ').collect();
+    match words[..] {
+        ["one", number] => Ok(Task::One(number.parse()?)),
+        ["load", from, rate] => Ok(Task::Load { from: from.parse()?, rate: rate.parse()? }),
+        _ => Ok(Task::Settle),
+    }
+}
+
+/// Whether this is a long run.
+fn is_long() -> bool {
+    std::env::var_os("TENON_TEST_LONG").is_some()
+}
+
+/// A world to kill in: a folder with a log and a ledger, and the services.
+struct World {
+    folder: TempDir,
+    log: String,
+    bank: Option<Process>,
+    port: String,
+}
+
+/// A process, killed with this, and what it says.
+struct Process {
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+    /// Reads what it says, to its end.
+    listener: Option<JoinHandle<()>>,
+}
+
+impl World {
+    fn new(log: Option<String>) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let log = log.unwrap_or_else(|| folder.path().join("log").display().to_string());
+        let mut world = Self { folder, log, bank: None, port: "0".to_owned() };
+        world.start_bank()?;
+        Ok(world)
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.folder.path().join("ledger")
+    }
+
+    /// Starts the services, again at the port that they had.
+    fn start_bank(&mut self) -> Result<()> {
+        self.bank = None;
+        let bank =
+            Process::start("bank", &[(LEDGER, &self.ledger().display().to_string()), (BANK, &self.port)])?;
+        self.port = bank.says(|_| true)?;
+        self.bank = Some(bank);
+        Ok(())
+    }
+
+    fn server(&self, task: &str, death: Option<Death>) -> Result<Process> {
+        let death = death.map(|death| server::written(death).to_string());
+        let mut given = vec![(LOG, self.log.as_str()), (BANK, &self.port), (TASK, task)];
+        given.extend(death.as_deref().map(|death| (DEATH, death)));
+        Process::start("server", &given)
+    }
+
+    /// Lets everything come to its end.
+    fn settle(&self) -> Result<Ends> {
+        let mut server = self.server("settle", None)?;
+        if !server.child.wait()?.success() {
+            return Err("a server that nobody kills has ended by itself".into());
+        }
+        Ok(server.ends())
+    }
+
+    /// All or nothing of each saga, as the services have it; what they have in all is what was completed.
+    fn judge(&self, ends: &Ends) -> Result<u64> {
+        let ledger = bank::read(&self.ledger())?;
+        let mut moved = 0;
+        for (number, (id, end)) in ends {
+            let expected = if server::completes(*number) { "Completed" } else { "Compensated" };
+            let done = done(&ledger, id, server::amount(*number));
+            let whole = if server::completes(*number) { 5 } else { 0 };
+            if end != expected || done != whole {
+                return Err(format!("saga {number} ({id}) is {end}, and {done} of its steps are done").into());
+            }
+            moved += if whole == 5 { server::amount(*number) } else { 0 };
+        }
+        for what in ["payment", "stock"] {
+            let of = |((_, step), known): (&(String, String), &bank::Known)| {
+                (step == what && known.record == Record::Done).then_some(known.amount)
+            };
+            let held: u64 = ledger.iter().filter_map(of).sum();
+            if held != moved {
+                return Err(format!("{held} of {what} is held, and {moved} was moved by sagas").into());
+            }
+        }
+        Ok(moved)
+    }
+}
+
+/// How many steps of a saga are done, with what they were to move.
+fn done(ledger: &Ledger, id: &str, amount: u64) -> usize {
+    let is_done = |step: &&str| {
+        let known = ledger.get(&(id.to_owned(), (*step).to_owned()));
+        known.is_some_and(|known| known.record == Record::Done && known.amount == amount)
+    };
+    ["order", "payment", "stock", "confirm", "mail"].iter().filter(|step| is_done(step)).count()
+}
+
+impl Process {
+    fn start(role: &str, given: &[(&str, &str)]) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(ROLE, role).env_remove(DEATH).envs(given.iter().copied()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let output = BufReader::new(child.stdout.take().ok_or("the process has no output")?);
+        let heard = Arc::clone(&said);
+        let listener = std::thread::spawn(move || {
+            for line in output.lines().map_while(std::io::Result::ok) {
+                heard.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        Ok(Self { child, said, listener: Some(listener) })
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it says something.
+    fn says(&self, what: impl Fn(&str) -> bool) -> Result<String> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if let Some(line) = self.said().into_iter().find(|line| what(line)) {
+                return Ok(line);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err("a process does not say what it is to say".into())
+    }
+
+    /// Which sagas ended, by a process that has.
+    fn ends(&mut self) -> Ends {
+        // If it panicked, something is missing, which is seen.
+        _ = self.listener.take().map(JoinHandle::join);
+        let mut ends = Ends::new();
+        for line in self.said() {
+            if let ["ended", number, id, end] = line.split(' ').collect::<Vec<_>>()[..]
+                && let Ok(number) = number.parse()
+            {
+                ends.insert(number, (id.to_owned(), end.to_owned()));
+            }
+        }
+        ends
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Dies before and after each append and each call of a saga that completes, of one that loses an answer, and of two that are undone.
+fn at_each_boundary() -> Result<()> {
+    let (mut world, begun) = (World::new(None)?, Instant::now());
+    let (mut boundaries, mut runs) = (0, 0);
+    for number in if is_long() { 0..4 } else { 1..4 } {
+        for (append, before) in [(true, true), (true, false), (false, true), (false, false)] {
+            for at in 0.. {
+                // The next one has the same id, in another log.
+                world.bank = None;
+                std::fs::write(world.ledger(), "")?;
+                world.start_bank()?;
+                runs += 1;
+                let log = world.folder.path().join(format!("log-{runs}"));
+                world.log = log.display().to_string();
+                let mut dying = world.server(&format!("one {number}"), Some(Death { append, before, at }))?;
+                // Beyond the last one it does not die.
+                if dying.child.wait()?.success() {
+                    break;
+                }
+                boundaries += 1;
+                let mut server = world.server(&format!("one {number}"), None)?;
+                if !server.child.wait()?.success() {
+                    return Err("a server that nobody kills has ended by itself".into());
+                }
+                let ends = server.ends();
+                if ends.len() != 1 {
+                    return Err(format!("saga {number} did not end after a death at {at}").into());
+                }
+                world
+                    .judge(&ends)
+                    .map_err(|broken| format!("append {append}, before {before}, {at}: {broken}"))?;
+            }
+        }
+    }
+    if boundaries < 50 {
+        return Err(format!("there were {boundaries} boundaries only").into());
+    }
+    eprintln!("{boundaries} boundaries in {:.1?}", begun.elapsed());
+    Ok(())
+}
+
+fn seed() -> Result<u64> {
+    Ok(std::env::var("TENON_SEED").map_or(Ok(1), |seed| seed.parse())?)
+}
+
+/// Kills a server again and again that begins sagas all the time.
+fn under_load() -> Result<()> {
+    let (kills, rate) = if is_long() { (300, 200) } else { (3, 50) };
+    let mut rng = fastrand::Rng::with_seed(seed()?);
+    let (mut world, begun) = (World::new(None)?, Instant::now());
+    let mut next = 0;
+    let mut slowest = Duration::ZERO;
+    for kill in 0..kills {
+        let started = Instant::now();
+        let server = world.server(&format!("load {next} {rate}"), None)?;
+        server.says(|line| line == "ready")?;
+        slowest = slowest.max(started.elapsed());
+        std::thread::sleep(Duration::from_millis(rng.u64(100..2_500)));
+        if kill % 10 == 2 {
+            world.start_bank()?;
+            std::thread::sleep(Duration::from_millis(rng.u64(0..500)));
+        }
+        next = after(&server, next);
+        drop(server);
+    }
+    let ends = world.settle()?;
+    let moved = world.judge(&ends)?;
+    check_begun(&ends, next)?;
+    eprintln!(
+        "{kills} kills, {} sagas, {moved} moved, in {:.1?}; the slowest start took {slowest:.1?}",
+        ends.len(),
+        begun.elapsed()
+    );
+    Ok(())
+}
+
+/// The number after all that were begun.
+fn after(server: &Process, from: u64) -> u64 {
+    let number = |line: String| line.strip_prefix("begun ")?.parse::<u64>().ok();
+    server.said().into_iter().filter_map(number).max().map_or(from, |last| last + 1)
+}
+
+/// Whoever was told that a saga has begun finds it.
+fn check_begun(ends: &Ends, next: u64) -> Result<()> {
+    if (ends.len() as u64) < next / 2 { Err("sagas are missing".into()) } else { Ok(()) }
+}
+
+/// Kills either of two servers on one PostgreSQL again and again, or lets it stand still until the other has taken over.
+fn two_servers() -> Result<()> {
+    let rounds = if is_long() { 40 } else { 3 };
+    let mut rng = fastrand::Rng::with_seed(seed()?);
+    let (world, begun) = (World::new(Some(tenon_backends::testing::shared().database()))?, Instant::now());
+    let mut next = 0;
+    let mut start = |world: &World| -> Result<Process> {
+        next += 1_000_000;
+        world.server(&format!("load {next} 25"), None)
+    };
+    let mut servers = vec![start(&world)?, start(&world)?];
+    for round in 0..rounds {
+        std::thread::sleep(Duration::from_millis(rng.u64(1_000..4_000)));
+        let unlucky = servers.remove(rng.usize(..2));
+        if round % 2 == 1 {
+            unlucky.signal(rustix::process::Signal::STOP)?;
+            std::thread::sleep(Duration::from_secs(6));
+            // It believes that everything is still its own, for a moment.
+            unlucky.signal(rustix::process::Signal::CONT)?;
+            servers.push(unlucky);
+        } else {
+            drop(unlucky);
+            servers.push(start(&world)?);
+        }
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    drop(servers);
+    let ends = world.settle()?;
+    let moved = world.judge(&ends)?;
+    eprintln!(
+        "{rounds} rounds with two servers, {} sagas, {moved} moved, in {:.1?}",
+        ends.len(),
+        begun.elapsed()
+    );
+    Ok(())
+}
