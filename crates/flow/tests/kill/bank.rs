@@ -1,7 +1,7 @@
 //! The services that take part, in a process of their own: they keep the barrier, and a ledger in a file. What was written
 //! there outlives the process, which is all that is tested.
 
-use crate::Result;
+use crate::{Result, say};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -44,7 +44,7 @@ pub(crate) async fn serve(file: PathBuf, port: u16) -> Result<()> {
     let bank = Arc::new(Mutex::new(Bank { ledger: read(&file)?, file: opened }));
     let router = Router::new().route("/{step}", post(called)).with_state(bank);
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("{}", listener.local_addr()?.port());
+    say(&listener.local_addr()?.port().to_string())?;
     axum::serve(listener, router).await?;
     Ok(())
 }

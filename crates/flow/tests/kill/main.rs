@@ -13,7 +13,7 @@ use bank::Ledger;
 use server::{Death, Task};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +58,11 @@ fn main() -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Tells whoever started this process.
+fn say(what: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{what}")?)
 }
 
 fn task(text: &str) -> Result<Task> {

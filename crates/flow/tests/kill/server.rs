@@ -1,6 +1,6 @@
 //! A server of sagas in a process of its own, on a log on disk or in PostgreSQL; it may be told at which of its appends or calls to die.
 
-use crate::Result;
+use crate::{Result, say};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
@@ -63,12 +63,12 @@ pub(crate) async fn serve(log: &str, bank: &str, task: Task, death: Option<Death
     let options = SagaOptions { leases, server, clock: system_clock() };
     let sagas = Sagas::start(&store, Arc::new(services), options).await?;
     sagas.define(order()?, false, None).await?;
-    println!("ready");
+    say("ready")?;
     match task {
         Task::One(number) => {
             let id = sagas.begin(begin(number)?).await?.view.id;
             let view = sagas.wait(id, LONGEST).await?;
-            println!("ended {number} {id} {:?}", view.instance.status());
+            say(&format!("ended {number} {id} {:?}", view.instance.status()))?;
             Ok(())
         }
         Task::Load { from, rate } => load(&sagas, from, rate).await,
@@ -145,7 +145,8 @@ async fn load(sagas: &Sagas, from: u64, rate: u64) -> Result<()> {
         let (sagas, begin) = (sagas.clone(), begin(number)?);
         tokio::spawn(async move {
             if sagas.begin(begin).await.is_ok() {
-                println!("begun {number}");
+                // Whoever listens may have gone.
+                _ = say(&format!("begun {number}"));
             }
         });
     }
@@ -160,7 +161,7 @@ async fn settle(sagas: &Sagas) -> Result<()> {
         for view in page.sagas {
             let view = sagas.wait(view.id, LONGEST).await?;
             let key = view.beginning.key.as_deref().unwrap_or_default();
-            println!("ended {key} {} {:?}", view.id, view.instance.status());
+            say(&format!("ended {key} {} {:?}", view.id, view.instance.status()))?;
         }
         match page.next {
             None => return Ok(()),
