@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tenon_api::saga::{Beginning, ENDED, Progress, STARTED, TOLD, decode_running, encode_running};
+use tenon_api::saga::{Beginning, ENDED, Progress, STARTED, STEPPED, TOLD, decode_running, encode_running};
 use tenon_core::{Namespace, Position, Refusal, SagaId, ServerId};
 use tenon_store::{Direction, Event, Leases, Query, QueryItem, ReadError, SchemaHash, Snapshot, SnapshotKey};
 use tokio_util::sync::CancellationToken;
@@ -297,10 +297,16 @@ fn changes() -> Query {
     Query::reserved().within(Namespace::default()).or(QueryItem { types, ..QueryItem::default() })
 }
 
+/// All that is done to sagas: a server that had one before may go on with it for as long as it does not know better.
+fn whatever_happens() -> Query {
+    let types = [STARTED, STEPPED, TOLD, ENDED].map(event_type).into();
+    Query::reserved().within(Namespace::default()).or(QueryItem { types, ..QueryItem::default() })
+}
+
 /// Takes up what other servers begin.
 async fn follow(shared: Arc<Shared>, mut from: Position) {
     loop {
-        let mut feed = Feed::new(shared.store.clone(), changes(), Some(from), None);
+        let mut feed = Feed::new(shared.store.clone(), whatever_happens(), Some(from), None);
         while let Some(page) = feed.next().await {
             let page = match page {
                 Ok(page) => page,
