@@ -15,6 +15,7 @@ const KEPT = 1000; // notifications
 const MAX_BODY = 64 * 1024; // bytes of a request, or of another service's answer
 const MAX_TEXT = 1000; // characters of a notification
 const LONGEST_CALL = 2000; // ms
+const MAX_SLOW = 20000; // ms
 const DRAIN = 2000; // ms that requests in flight have after SIGTERM
 
 const proxyText = process.env.http_proxy || process.env.HTTP_PROXY;
@@ -49,6 +50,32 @@ async function readBody(stream) {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** What is wrong with this instance on purpose. */
+const faults = { slow: 0, unavailable: false, refuse: false, lose: 0 };
+
+/** Turns a knob: `/admin/slow`, `unavailable`, `refuse` or `lose-replies`. */
+async function turn(knob, request) {
+  const { ms, on, count } = JSON.parse((await readBody(request)) || '{}');
+  const isCount = (value, most) => Number.isInteger(value) && value >= 0 && value <= most;
+  if (knob === 'slow' && isCount(ms, MAX_SLOW)) faults.slow = ms;
+  else if ((knob === 'unavailable' || knob === 'refuse') && typeof on === 'boolean') faults[knob] = on;
+  else if (knob === 'lose-replies' && isCount(count, Number.MAX_SAFE_INTEGER)) faults.lose = count;
+  else throw new Problem(422, 'request.invalid', 'expected {"ms": …}, {"on": …} or {"count": …}');
+  log('fault', faults);
+  return { status: 200, body: {} };
+}
+
+/** Makes a request to the service's own routes wait or fail as the knobs say. */
+async function suffer(request) {
+  if (faults.slow > 0) await new Promise((resolve) => setTimeout(resolve, faults.slow));
+  if (faults.unavailable) {
+    throw new Problem(503, 'notification.unavailable', 'this instance was told to be unavailable');
+  }
+  if (faults.refuse && request.method !== 'GET') {
+    throw new Problem(422, 'notification.refused', 'this instance was told to refuse');
+  }
 }
 
 /** Keeps one more notification, and forgets the oldest when there are too many. */
@@ -145,10 +172,12 @@ function basic({ username, password }) {
   return `Basic ${Buffer.from(pair).toString('base64')}`;
 }
 
-function route(request) {
+async function route(request) {
   const { pathname } = new URL(request.url, 'http://notification');
   const [, root, order, ...rest] = pathname.split('/');
   if (request.method === 'GET' && pathname === '/health') return { status: 200, body: { status: 'ok' } };
+  if (request.method === 'POST' && root === 'admin' && rest.length === 0) return turn(order, request);
+  await suffer(request);
   if (root === 'notifications' && rest.length === 0) {
     if (request.method === 'GET') return order ? ofOrder(decode(order), request.headers) : list();
     if (request.method === 'POST' && order === undefined) return create(request);
@@ -173,6 +202,11 @@ async function handle(request, response) {
     if (!(error instanceof Problem)) log('fault', { error: error.stack?.replaceAll('\n', ' ') ?? error });
     const problem = error instanceof Problem ? error : new Problem(500, 'notification.fault', 'see the log');
     answer = { status: problem.body.status, body: problem.body, problem: true };
+  }
+  if (faults.lose > 0 && !/^\/(admin|health)/.test(request.url)) {
+    faults.lose -= 1;
+    log('the answer is lost');
+    return request.socket.destroy();
   }
   const data = Buffer.from(JSON.stringify(answer.body));
   const kind = answer.problem ? 'application/problem+json' : 'application/json';

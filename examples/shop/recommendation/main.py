@@ -12,10 +12,12 @@ import json
 import os
 import signal
 import threading
+import time
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from faults import Faults
 from setting import Limit, log
 
 MAX_ANSWER = 64 * 1024  # bytes of another service's answer that are read
@@ -86,8 +88,8 @@ class Server(ThreadingHTTPServer):
             self.idle.wait_for(lambda: self.busy == 0, DRAIN)
 
 
-def handler(limit):
-    """The request handler, which answers by the present value of `limit`."""
+def handler(limit, faults):
+    """The request handler, which answers by the present value of `limit`, unless it is to fail."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -98,7 +100,7 @@ def handler(limit):
         def do_GET(self):
             self.server.count(+1)
             try:
-                self.answer(200, self.route())
+                self.answer(200, self.route() if self.command == "GET" else self.turn())
             except Problem as problem:
                 self.refuse(problem)
             except Exception as error:  # a fault of ours ends this request, not the connection
@@ -106,6 +108,36 @@ def handler(limit):
                 self.refuse(Problem(500, "recommendation.fault", "see the log"))
             finally:
                 self.server.count(-1)
+
+        def do_POST(self):
+            if not self.path.startswith("/admin/"):
+                return self.send_error(501, "there is only GET, but for the knobs under /admin")
+            self.do_GET()
+
+        def turn(self):
+            length = self.headers["content-length"] or "0"
+            if not length.isdecimal() or int(length) > MAX_ANSWER:
+                self.close_connection = True
+                raise Problem(413, "request.too-large", f"a body has a length of at most {MAX_ANSWER} bytes")
+            try:
+                body = json.loads(self.rfile.read(int(length)) or "{}")
+                faults.turn(self.path.removeprefix("/admin/"), body if isinstance(body, dict) else {})
+            except ValueError as error:
+                raise Problem(422, "request.invalid", str(error)) from error
+            log("fault", **body)
+            return {}
+
+        def suffer(self):
+            time.sleep(faults.slow_ms / 1000)
+            if faults.unavailable:
+                raise Problem(503, "recommendation.unavailable", "this instance was told to be unavailable")
+            if faults.refuse:
+                raise Problem(422, "recommendation.refused", "this instance was told to refuse")
+            if faults.lose > 0:
+                faults.lose -= 1
+                self.close_connection = self.lost = True
+
+        lost = False
 
         def route(self):
             if self.headers["content-length"] or self.headers["transfer-encoding"]:
@@ -115,6 +147,7 @@ def handler(limit):
                 return {"status": "ok"}
             if url.path != "/recommendations":
                 raise Problem(404, "request.unknown", "there are only /recommendations?sku=... and /health")
+            self.suffer()
             sku = urllib.parse.parse_qs(url.query, max_num_fields=16).get("sku")
             if not sku:
                 raise Problem(400, "request.invalid", "say which product: /recommendations?sku=saw")
@@ -130,6 +163,8 @@ def handler(limit):
             self.refuse(Problem(code, "request.invalid", message or explain or "malformed request"))
 
         def answer(self, status, body, kind="application/json"):
+            if self.lost:
+                return log("the answer is lost")
             data = json.dumps(body).encode()
             self.close_connection |= self.server.stopping
             self.send_response(status)
@@ -151,7 +186,7 @@ def main():
     limit = Limit(os.environ.get("TENON_API", ""), os.environ.get("TENON_TOKEN", ""))
     if os.environ.get("TENON_API"):
         threading.Thread(target=limit.watch, daemon=True).start()
-    server = Server(("127.0.0.1", int(os.environ["PORT"])), handler(limit))
+    server = Server(("127.0.0.1", int(os.environ["PORT"])), handler(limit, Faults()))
 
     def stop(*_):
         server.stopping = True

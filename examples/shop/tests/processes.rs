@@ -34,6 +34,28 @@ async fn services_call_each_other_by_name_through_the_proxy_of_their_environment
     assert_eq!(notification.send_event(&other).await.1["code"], "notification.invalid-event");
 }
 
+#[tokio::test]
+async fn the_notification_service_fails_as_it_is_told_to() {
+    let proxy = Proxy::start().await;
+    let notification = Process::node("notification", &proxy).await;
+    let told = json!({"order": "o1", "text": "confirmed"});
+    let send = async || notification.send_with(Method::POST, "/notifications", &[], &told).await;
+    let knob = async |name: &str, body: Value| {
+        assert_eq!(notification.send(Method::POST, &format!("/admin/{name}"), Some(body)).await.0, 200);
+    };
+    knob("lose-replies", json!({"count": 1})).await;
+    assert_eq!(send().await.0, 0);
+    assert_eq!(notification.send(Method::GET, "/notifications/o1", None).await.0, 200, "it was done");
+    knob("refuse", json!({"on": true})).await;
+    assert_eq!(send().await.1["code"], "notification.refused");
+    knob("refuse", json!({"on": false})).await;
+    knob("unavailable", json!({"on": true})).await;
+    assert_eq!(send().await.1["code"], "notification.unavailable");
+    assert_eq!(notification.send(Method::GET, "/health", None).await.0, 200);
+    let wrong = notification.send(Method::POST, "/admin/slow", Some(json!({"ms": 20_001}))).await;
+    assert_eq!(wrong.1["code"], "request.invalid");
+}
+
 /// A call of a saga of the loyalty service.
 async fn called(loyalty: &Process, saga: u8, direction: &str, body: &Value) -> (u16, Value) {
     let id = format!("{saga:02x}000000-0000-0000-0000-000000000000");
@@ -145,6 +167,22 @@ async fn recommendations_are_other_products_in_stock_up_to_the_limit() {
     assert_eq!(code(Method::GET, "/recommendations").await, (400, "request.invalid".into()));
     assert_eq!(code(Method::GET, "/nowhere").await, (404, "request.unknown".into()));
     assert_eq!(code(Method::POST, "/recommendations").await, (501, "request.invalid".into()));
+    let turn = async |knob: &str, body: Value| {
+        let path = format!("/admin/{knob}");
+        assert_eq!(recommendation.send(Method::POST, &path, Some(body)).await.0, 200);
+    };
+    turn("unavailable", json!({"on": true})).await;
+    assert_eq!(code(Method::GET, "/recommendations?sku=saw").await.0, 503);
+    assert_eq!(recommendation.send(Method::GET, "/health", None).await.0, 200);
+    turn("unavailable", json!({"on": false})).await;
+    turn("refuse", json!({"on": true})).await;
+    let refused = code(Method::GET, "/recommendations?sku=saw").await;
+    assert_eq!(refused, (422, "recommendation.refused".into()));
+    turn("refuse", json!({"on": false})).await;
+    turn("lose-replies", json!({"count": 1})).await;
+    let lost = recommendation.send_with(Method::GET, "/recommendations?sku=saw", &[], &json!(null)).await;
+    assert_eq!(lost.0, 0);
+    assert_eq!(code(Method::GET, "/recommendations?sku=saw").await.0, 200);
 }
 
 #[tokio::test]
