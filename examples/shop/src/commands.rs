@@ -1,7 +1,7 @@
 //! Aggregates as a small service wants them: on the log that the settings name, opened when they are first asked for, and
 //! with problems as their errors.
 
-use crate::place::{self, Moment, Place};
+use crate::place::{self, Place, when_back};
 use crate::problem::Problem;
 use crate::saga;
 use crate::service::Settings;
@@ -66,16 +66,10 @@ where
     /// The refusal, or a problem (503) if the log cannot be used: what became of the command is then not known.
     pub async fn execute(&self, id: &str, command: &D::Command) -> Result<D::State, Problem> {
         let aggregates = self.aggregates().await?;
-        let moment = Moment::begin();
-        loop {
-            let outcome = {
-                let outcome = aggregates.execute(id, command, &Call::default()).await;
-                outcome.map(|outcome| outcome.state).map_err(problem)
-            };
-            if !moment.again(&outcome).await {
-                break outcome;
-            }
-        }
+        when_back!({
+            let outcome = aggregates.execute(id, command, &Call::default()).await;
+            outcome.map(|outcome| outcome.state).map_err(problem)
+        })
     }
 
     /// Answers a call of a saga with what is shown of the state after a command.
@@ -92,13 +86,7 @@ where
         let faults = &self.0.settings.faults;
         let told = |decided: Result<&D::State, D::Error>| saga::told(call, faults, decided.map(&shown));
         let aggregates = self.aggregates().await?;
-        let moment = Moment::begin();
-        loop {
-            let outcome = saga::answered(aggregates.take_part(call, id, command, &told).await);
-            if !moment.again(&outcome).await {
-                break outcome;
-            }
-        }
+        when_back!(saga::answered(aggregates.take_part(call, id, command, &told).await))
     }
 
     /// The state of an aggregate.
@@ -107,16 +95,10 @@ where
     /// A problem (503) if the log cannot be used.
     pub async fn load(&self, id: &str) -> Result<D::State, Problem> {
         let aggregates = self.aggregates().await?;
-        let moment = Moment::begin();
-        loop {
-            let outcome = {
-                let loaded = aggregates.load(id, At::Now).await;
-                loaded.map(|loaded| loaded.state).map_err(problem)
-            };
-            if !moment.again(&outcome).await {
-                break outcome;
-            }
-        }
+        when_back!({
+            let loaded = aggregates.load(id, At::Now).await;
+            loaded.map(|loaded| loaded.state).map_err(problem)
+        })
     }
 
     /// The id of the aggregate that has an event with this tag, if one has.

@@ -1,11 +1,11 @@
 //! The example shop's Rust services: order, payment and inventory.
 //!
-//! They are ordinary HTTP services that know nothing of the mesh they run in: they listen on `$PORT`, call
-//! each other by name (`http://payment/...`) through whatever proxy `$HTTP_PROXY` names, and stop on
-//! SIGTERM. Each owns its data: events, in a log that the replicas of that one service share ([`place`]).
+//! They are ordinary HTTP services that know nothing of the mesh they run in: they listen on `$PORT`, are called by name, and stop
+//! on SIGTERM. Each owns its data: events, in a log that the replicas of that one service share ([`place`]).
 //!
-//! The modules [`order`], [`payment`] and [`inventory`] never import each other; what they say to each other
-//! goes over HTTP, and what they tell everybody is an event beside their own.
+//! The modules [`order`], [`payment`] and [`inventory`] never import each other, and do not call each other either: what is done
+//! for one order at all of them is a saga of the manifest's, which the platform runs ([`platform`], [`saga`]), and what they tell
+//! everybody is an event beside their own.
 
 pub mod commands;
 pub mod context;

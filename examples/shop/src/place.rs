@@ -113,6 +113,20 @@ impl Moment {
     }
 }
 
+/// Tries again while the event store is away, for a moment.
+macro_rules! when_back {
+    ($attempt:expr) => {{
+        let moment = $crate::place::Moment::begin();
+        loop {
+            let outcome = $attempt;
+            if !moment.again(&outcome).await {
+                break outcome;
+            }
+        }
+    }};
+}
+pub(crate) use when_back;
+
 /// Why a command or a read came to nothing that was not refused.
 pub fn problem<R: std::error::Error>(error: &CommandError<R>) -> Problem {
     let away = matches!(

@@ -6,7 +6,7 @@ use super::listing::{self, Listing};
 use super::sales::{self, Sales, Sold};
 use crate::faults::Faults;
 use crate::id::{Customer, IdempotencyKey, OrderId};
-use crate::place::{self, Moment};
+use crate::place::{self, when_back};
 use crate::problem::Problem;
 use crate::saga;
 use axum::response::Response;
@@ -84,14 +84,7 @@ impl Orders {
     ) -> Result<Response, Problem> {
         let told = |decided: Result<&State, Refusal>| saga::told(call, &self.faults, decided.map(&shown));
         tracing::info!(saga = %call.saga, step = %call.step, direction = %call.direction, order = %id, "called");
-        let moment = Moment::begin();
-        loop {
-            let outcome =
-                { saga::answered(self.aggregates.take_part(call, id.as_str(), command, &told).await) };
-            if !moment.again(&outcome).await {
-                break outcome;
-            }
-        }
+        when_back!(saga::answered(self.aggregates.take_part(call, id.as_str(), command, &told).await))
     }
 
     /// Gives a command to an order, which must be at the expected version if there is one.
@@ -124,16 +117,10 @@ impl Orders {
         call: &Call,
     ) -> Result<Outcome<State, Event>, Problem> {
         let done = {
-            let moment = Moment::begin();
-            loop {
-                let outcome = {
-                    let done = self.aggregates.execute(id.as_str(), command, call).await;
-                    done.map_err(|error| refused(error).about(id))
-                };
-                if !moment.again(&outcome).await {
-                    break outcome;
-                }
-            }
+            when_back!({
+                let done = self.aggregates.execute(id.as_str(), command, call).await;
+                done.map_err(|error| refused(error).about(id))
+            })
         }?;
         let state = done.state.taken().map(|order| order.stage);
         tracing::info!(order = %id, ?state, events = done.events.len(), version = %done.version, "order");
@@ -143,16 +130,10 @@ impl Orders {
     /// An order as it is, or as it was.
     pub(super) async fn load(&self, id: &OrderId, at: At) -> Result<Versioned, Problem> {
         let Version { state, version, .. } = {
-            let moment = Moment::begin();
-            loop {
-                let outcome = {
-                    let loaded = self.aggregates.load(id.as_str(), at).await;
-                    loaded.map_err(|error| refused(error).about(id))
-                };
-                if !moment.again(&outcome).await {
-                    break outcome;
-                }
-            }
+            when_back!({
+                let loaded = self.aggregates.load(id.as_str(), at).await;
+                loaded.map_err(|error| refused(error).about(id))
+            })
         }?;
         self.versioned(id, state, version)
     }
