@@ -8,7 +8,7 @@ use crate::writer::Handle;
 use tenon_api::identity::{Holder, IdentityService, Issue, Issued};
 use tenon_api::proto::identity::v1;
 use tenon_core::identity::Workload;
-use tenon_core::platform::{self, State};
+use tenon_core::platform::State;
 use tenon_core::{InstanceId, ServiceName, ServiceRef};
 use tonic::{Request, Response, Status};
 
@@ -18,12 +18,12 @@ pub(crate) struct Identities {
     writer: Handle,
     clock: Clock,
     ca: Ca,
-    /// The server itself, when it calls.
-    own: InstanceId,
+    /// The server itself, when it calls: as which service.
+    own: Vec<(InstanceId, ServiceRef)>,
 }
 
 impl Identities {
-    pub(crate) fn new(writer: Handle, clock: Clock, ca: Ca, own: InstanceId) -> Self {
+    pub(crate) fn new(writer: Handle, clock: Clock, ca: Ca, own: Vec<(InstanceId, ServiceRef)>) -> Self {
         Self { writer, clock, ca, own }
     }
 
@@ -60,20 +60,22 @@ impl IdentityService for Identities {
 fn known(
     state: &State,
     holder: &Holder,
-    own: &InstanceId,
+    own: &[(InstanceId, ServiceRef)],
 ) -> Result<(ServiceName, Workload, std::time::Duration), Status> {
     let system = state.catalog.system().ok_or_else(|| {
         Status::failed_precondition("no manifest has been applied yet, so there are no workloads")
     })?;
+    let of_own = |id: &InstanceId| own.iter().find(|(own, _)| own == id).map(|(_, service)| service.clone());
     let workload = match holder {
         Holder::Gateway if system.gateway.is_none() => {
             return Err(Status::not_found("the manifest has no gateway"));
         }
         Holder::Gateway => Workload::Gateway,
-        Holder::Instance(id) if id == own => Workload::Service(platform::pusher()),
-        Holder::Instance(id) => Workload::Service(service_of(state, id).ok_or_else(|| {
-            Status::not_found(format!("no instance `{id}` with a sidecar is registered or run here"))
-        })?),
+        Holder::Instance(id) => {
+            Workload::Service(of_own(id).or_else(|| service_of(state, id)).ok_or_else(|| {
+                Status::not_found(format!("no instance `{id}` with a sidecar is registered or run here"))
+            })?)
+        }
     };
     Ok((system.name.clone(), workload, system.mesh.certificate_ttl))
 }

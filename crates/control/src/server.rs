@@ -26,6 +26,7 @@ use tenon_api::http::Finding;
 use tenon_core::duty::Duty;
 use tenon_core::group::Definition;
 use tenon_core::manifest::System;
+use tenon_core::platform;
 use tenon_core::saga::SagaName;
 use tenon_core::{Code, Position, Revision, ServerId, SubscriptionName};
 use tenon_store::{Leases, Log};
@@ -106,11 +107,30 @@ impl StartError {
 pub struct Server {
     address: SocketAddr,
     writer: writer::Handle,
-    own: OwnSidecar,
+    own: Own,
     stop_api: CancellationToken,
     stop_writer: CancellationToken,
     drivers: JoinSet<()>,
     writing: tokio::task::JoinHandle<()>,
+}
+
+/// The server as a caller.
+struct Own {
+    bus: OwnSidecar,
+    sagas: OwnSidecar,
+}
+
+impl Own {
+    fn new(keys: &Keys, mut taken: BTreeSet<u16>) -> io::Result<Self> {
+        let bus = OwnSidecar::new(keys, &taken, platform::pusher())?;
+        taken.extend(bus.ports());
+        let sagas = OwnSidecar::new(keys, &taken, platform::orchestrator())?;
+        Ok(Self { bus, sagas })
+    }
+
+    fn each(&self) -> [&OwnSidecar; 2] {
+        [&self.bus, &self.sagas]
+    }
 }
 
 impl Server {
@@ -129,7 +149,7 @@ impl Server {
         let (stop_api, stop_writer) = (CancellationToken::new(), CancellationToken::new());
         let (writer, writing) = writer::start(Arc::clone(&log), clock.clone(), stop_writer.clone()).await?;
         let taken = writer.read(|view| runtime::taken_ports(&view.state));
-        let own = OwnSidecar::new(&keys, &taken).map_err(StartError::Ports)?;
+        let own = Own::new(&keys, taken).map_err(StartError::Ports)?;
         let mut drivers = JoinSet::new();
         let server = ServerId::from_time(clock.now().as_millis(), std::array::from_fn(|_| fastrand::u8(..)));
         let mut on_duty = |duty| match &leases {
@@ -165,13 +185,13 @@ impl Server {
                 writer.clone(),
                 clock.clone(),
                 Ca::new(keys.folder()),
-                own.instance.clone(),
+                own.each().map(|own| (own.instance.clone(), own.service.clone())).into(),
             ),
             snapshots: Snapshots::new(
                 writer.clone(),
                 keys.clone(),
                 clock.clone(),
-                Some(own.clone()),
+                own.each().map(Clone::clone).into(),
                 stop_api.clone(),
             ),
             access: Access::new(keys, address, hosts),
@@ -200,9 +220,14 @@ impl Server {
         self.address
     }
 
-    /// How the server itself calls services.
+    /// How the server itself calls services to push events to them.
     pub fn sidecar(&self) -> &OwnSidecar {
-        &self.own
+        &self.own.bus
+    }
+
+    /// How the server itself calls services that take part in sagas.
+    pub fn saga_sidecar(&self) -> &OwnSidecar {
+        &self.own.sagas
     }
 
     /// The subscriptions of the manifest that is applied, if one is; and a wake-up for each time that something changes.

@@ -35,8 +35,8 @@ pub(crate) struct Snapshots {
     clock: Clock,
     stop: CancellationToken,
     connected: Connected,
-    /// The server's own sidecar, if it has one.
-    own: Option<OwnSidecar>,
+    /// The server's own sidecars.
+    own: Vec<OwnSidecar>,
     /// How many data planes there are, those included that went away a moment ago.
     planes: watch::Sender<u32>,
 }
@@ -54,7 +54,7 @@ impl Snapshots {
         writer: Handle,
         keys: Keys,
         clock: Clock,
-        own: Option<OwnSidecar>,
+        own: Vec<OwnSidecar>,
         stop: CancellationToken,
     ) -> Self {
         let planes = watch::Sender::new(0);
@@ -156,8 +156,8 @@ impl Feed {
             of_this_log.map(|it| it.position)
         };
         let presence = of.note(&watch.node);
-        // The server's own sidecar is another one each time that it starts.
-        let is_new = of.own.is_some() && watch.instances.is_empty();
+        // The server's own sidecars are other ones each time that it starts.
+        let is_new = !of.own.is_empty() && watch.instances.is_empty();
         Self {
             folded: of.writer.folded(),
             presence,
@@ -206,7 +206,7 @@ impl Feed {
             let credential = |id: &_| self.of.keys.instance_credential(id);
             let sidecars = if self.instances.is_empty() {
                 let mut sidecars = platform::sidecars(&view.state, credential);
-                let own = self.of.own.as_ref();
+                let own = self.of.own.iter();
                 sidecars.sidecars.extend(own.map(|own| (own.instance.clone(), own.sidecar(&view.state))));
                 sidecars
             } else {

@@ -18,7 +18,9 @@ pub mod invariants;
 mod streams;
 
 pub use decide::decide;
-pub use derive::{endpoints, health_config, own_sidecar, own_sidecars, pusher, routes, sidecars};
+pub use derive::{
+    endpoints, health_config, orchestrator, own_sidecar, own_sidecars, pusher, routes, sidecars,
+};
 pub use streams::{CONTROL_TAG, namespace, stream, tags};
 
 use crate::id::{InstanceId, LogId, Position, Revision, ServiceRef};

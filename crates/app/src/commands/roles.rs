@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenon_analysis::manifest::{self, Problem};
 use tenon_api::http::{Finding, Severity};
-use tenon_control::{Keys, Manifest, ReadManifest, Server, ServerConfig};
+use tenon_control::{Keys, Manifest, OwnSidecar, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
 use tenon_core::availability::Locality;
 use tenon_flow::bus::push::push;
@@ -66,11 +66,12 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
     };
     let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;
     let ending = CancellationToken::new();
-    let services = Mesh::new(server.sidecar())
-        .map_err(|error| Failure::new(Code::Internal, format!("cannot call services: {}", chain(&error))))?;
-    let services = Arc::new(services);
-    found.send_replace(Some(Arc::clone(&services)));
-    tokio::spawn(push(bus.clone(), services, ending.clone()));
+    let mesh = |own: &OwnSidecar| {
+        let failed = |error| Failure::new(Code::Internal, format!("cannot call services: {}", chain(&error)));
+        Mesh::new(own).map(Arc::new).map_err(failed)
+    };
+    found.send_replace(Some(mesh(server.saga_sidecar())?));
+    tokio::spawn(push(bus.clone(), mesh(server.sidecar())?, ending.clone()));
     tokio::spawn(follow_manifest(bus.clone(), server.subscriptions(), ending.clone()));
     tokio::spawn(saga::follow_manifest(sagas.clone(), server.subscriptions(), ending.clone()));
     tokio::spawn(saga::spans::export(sagas.clone(), server.subscriptions(), ending.clone()));

@@ -16,7 +16,7 @@ async fn asking(holder: Holder, has_sidecar: bool) -> Result<Issued, Code> {
         fixture.writer.clone(),
         fixture.clock.clone(),
         Ca::new(folder.path()),
-        "tenon-bus".parse().unwrap(),
+        vec![("tenon-saga".parse().unwrap(), tenon_core::platform::orchestrator())],
     );
     let key = rcgen::KeyPair::generate().unwrap();
     let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
@@ -29,6 +29,12 @@ async fn asking(holder: Holder, has_sidecar: bool) -> Result<Issued, Code> {
 async fn an_instance_with_a_sidecar_is_its_service() {
     let issued = asking(Holder::Instance(id("payment-1")), true).await.unwrap();
     assert_eq!(issued.id.to_string(), "spiffe://test/ns/default/sa/payment");
+}
+
+#[tokio::test]
+async fn the_server_is_who_it_calls_as() {
+    let issued = asking(Holder::Instance(id("tenon-saga")), false).await.unwrap();
+    assert_eq!(issued.id.to_string(), "spiffe://test/ns/tenon/sa/saga");
 }
 
 #[tokio::test]

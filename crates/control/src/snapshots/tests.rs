@@ -16,7 +16,10 @@ fn shop() -> System {
 fn service(fixture: &Fixture) -> (Snapshots, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let keys = Keys::open(folder.path()).unwrap();
-    (Snapshots::new(fixture.writer.clone(), keys, fixture.clock.clone(), None, fixture.stop.clone()), folder)
+    (
+        Snapshots::new(fixture.writer.clone(), keys, fixture.clock.clone(), Vec::new(), fixture.stop.clone()),
+        folder,
+    )
 }
 
 fn nothing_known() -> Watch {
@@ -78,13 +81,16 @@ async fn a_data_plane_that_knows_nothing_is_told_everything_listeners_first() {
 async fn the_servers_own_sidecar_is_told_even_to_a_data_plane_that_knew_another() {
     let fixture = Fixture::with(shop()).await;
     let (mut snapshots, folder) = service(&fixture);
-    let own = OwnSidecar::new(&Keys::open(folder.path()).unwrap(), &BTreeSet::new()).unwrap();
-    snapshots.own = Some(own.clone());
+    let keys = Keys::open(folder.path()).unwrap();
+    let [own, other] = [platform::pusher(), platform::orchestrator()]
+        .map(|service| OwnSidecar::new(&keys, &BTreeSet::new(), service).unwrap());
+    snapshots.own = vec![own.clone(), other.clone()];
     let mut feed = Feed::new(snapshots, &all_known(revision(&fixture)));
     let Part::Sidecars(sidecars) = next(&mut feed).await else { panic!("no sidecars") };
     let sidecar = &sidecars.sidecars[&own.instance];
     assert_eq!((sidecar.outbound, &sidecar.service), (own.outbound, &platform::pusher()));
     assert!(sidecar.depends_on.contains(&service_ref("order")));
+    assert_eq!(sidecars.sidecars[&other.instance].service, platform::orchestrator());
     assert!(is_quiet(&mut feed));
 }
 

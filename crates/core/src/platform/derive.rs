@@ -63,27 +63,37 @@ pub fn sidecars(state: &State, credential: impl Fn(&InstanceId) -> [u8; 32]) -> 
     Sidecars { revision: state.revision, sidecars: state.runtime.instances().map(of).collect() }
 }
 
-/// Who calls when the server calls services itself: when it pushes events to them.
+/// Who calls when the server pushes events to services.
 pub fn pusher() -> ServiceRef {
-    let (Ok(name), Ok(namespace)) = (ServiceName::new("bus"), Namespace::new("tenon")) else {
+    of_tenon("bus")
+}
+
+/// Who calls when the server runs sagas, whose steps are calls of services.
+pub fn orchestrator() -> ServiceRef {
+    of_tenon("saga")
+}
+
+fn of_tenon(name: &str) -> ServiceRef {
+    let (Ok(name), Ok(namespace)) = (ServiceName::new(name), Namespace::new("tenon")) else {
         unreachable!("both names are DNS labels")
     };
     ServiceRef { name, namespace }
 }
 
-/// The server's own sidecar, by which it calls services. It listens at `outbound`; nobody calls the server by `inbound`.
+/// A sidecar of the server's own, by which it calls services as `service`. It listens at `outbound`; nobody calls the server by `inbound`.
 pub fn own_sidecar(
     state: &State,
+    service: ServiceRef,
     (outbound, inbound): (SocketAddr, SocketAddr),
     credential_sha256: [u8; 32],
 ) -> Sidecar {
     Sidecar {
-        service: pusher(),
+        service,
         outbound,
         inbound,
         application: Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, NOBODY))),
         credential_sha256,
-        // It calls whom a subscription names, and those are made by operators.
+        // It calls whom a subscription or a saga names, and those are made by operators.
         depends_on: state.catalog.services().map(|(name, _)| name).collect(),
         callers: BTreeSet::new(),
     }
@@ -162,7 +172,7 @@ fn sidecar(
 fn callers(state: &State, service: &ServiceRef) -> BTreeSet<ServiceRef> {
     let of_namespace = state.catalog.services().filter(|(name, _)| name.namespace == service.namespace);
     let declared = of_namespace.filter(|(_, it)| it.depends_on.contains(&service.name));
-    declared.map(|(name, _)| name).chain([pusher()]).collect()
+    declared.map(|(name, _)| name).chain([pusher(), orchestrator()]).collect()
 }
 
 fn depends_on(state: &State, service: &ServiceRef) -> BTreeSet<ServiceRef> {
