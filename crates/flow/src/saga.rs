@@ -183,6 +183,8 @@ pub struct View {
     pub output: Option<Value>,
     /// What was said when a step failed, the last time that it did.
     pub problems: BTreeMap<StepIx, Data>,
+    /// Where it began.
+    pub began: Position,
     /// Where its last event is.
     pub position: Position,
 }
@@ -416,6 +418,7 @@ impl View {
             instance: at.instance.clone(),
             output,
             problems: at.problems.clone(),
+            began: at.first,
             position: at.last,
         }
     }

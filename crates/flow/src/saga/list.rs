@@ -56,25 +56,28 @@ pub(super) async fn list(shared: &Shared, filter: Filter) -> Result<Page, Refusa
         |state: &Status| matches!(state, Status::Completed | Status::Compensated | Status::Failed);
     let is_open = |state: &Status| !has_ended(state);
     if !filter.states.is_empty() && filter.states.iter().all(is_open) && filter.before.is_none() {
-        return of_running(shared, &filter).await;
+        let mut ids: BTreeSet<SagaId> = shared.running().keys().copied().collect();
+        ids.extend(owner::running_elsewhere(shared).await?);
+        // Of more than that, those that began last are found in the log.
+        if ids.len() <= LOOK_AT {
+            return of_running(shared, &filter, ids).await;
+        }
     }
     let ended = !filter.states.is_empty() && filter.states.iter().all(has_ended);
     by_log(shared, &filter, if ended { ENDED } else { STARTED }).await
 }
 
-/// Those that run: here, and at other servers.
-async fn of_running(shared: &Shared, filter: &Filter) -> Result<Page, Refusal> {
-    let mut ids: BTreeSet<SagaId> = shared.running().keys().copied().collect();
-    ids.extend(owner::running_elsewhere(shared).await?);
+/// Those that run: here, and at other servers. The rest of a long list is found in the log.
+async fn of_running(shared: &Shared, filter: &Filter, ids: BTreeSet<SagaId>) -> Result<Page, Refusal> {
     let mut sagas = Vec::new();
     for id in ids {
-        if sagas.len() >= filter.limit {
-            break;
-        }
         look(shared, id, filter, &mut sagas).await?;
     }
-    sagas.sort_by_key(|view: &View| std::cmp::Reverse(view.instance.started_at()));
-    Ok(Page { sagas, next: None })
+    sagas.sort_by_key(|view: &View| std::cmp::Reverse(view.began));
+    let has_more = sagas.len() > filter.limit;
+    sagas.truncate(filter.limit);
+    let next = sagas.last().map(|view| view.began).filter(|_| has_more);
+    Ok(Page { sagas, next })
 }
 
 async fn by_log(shared: &Shared, filter: &Filter, of: &'static str) -> Result<Page, Refusal> {

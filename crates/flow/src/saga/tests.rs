@@ -412,5 +412,16 @@ async fn sagas_are_found_by_name_state_key_and_time() {
     assert_eq!(ids(compensated).await, [undone]);
     assert!(ids(Filter { until: Some(Timestamp::from_millis(1)), ..all.clone() }).await.is_empty());
     let page = driven.sagas.list(Filter { limit: 2, ..all.clone() }).await.unwrap();
-    assert_eq!(ids(Filter { before: page.next, ..all }).await, [undone]);
+    assert_eq!(ids(Filter { before: page.next, ..all.clone() }).await, [undone]);
+    // Those that run are told in pages as well, the last to have begun first.
+    driven.shop.order("order/do", &[Order::Swallow; 3]);
+    let mut running = Vec::new();
+    for _ in 0..3 {
+        running.push(driven.begin("order").await);
+    }
+    running.reverse();
+    let run = Filter { states: [Status::StepExecuting].into(), limit: 2, ..all };
+    let page = driven.sagas.list(run.clone()).await.unwrap();
+    assert_eq!(page.sagas.iter().map(|view| view.id).collect::<Vec<_>>(), running[..2]);
+    assert_eq!(ids(Filter { before: page.next, ..run }).await, running[2..]);
 }

@@ -24,6 +24,7 @@ pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
         let mut check = Check { saga: entry, definitions: &definitions, problems };
         check.names();
         check.undo_is_stated();
+        check.calls_are_spoken();
         let before = check.shape();
         check.expressions(before.as_deref());
     }
@@ -116,6 +117,23 @@ impl<'a> Check<'a, '_, '_> {
             Work::Child(child) => self.reaches(child.as_str(), to, seen),
             _ => false,
         })
+    }
+
+    /// Calls are made over HTTP.
+    fn calls_are_spoken(&mut self) {
+        for step in self.steps() {
+            let undo = step.value.get("undo").and_then(|undo| undo.get("call"));
+            let calls = [("call", step.value.get("call")), ("undo.call", undo)];
+            for (place, call) in calls {
+                let Some(method) = call.and_then(|call| call.get("grpc")) else { continue };
+                let message =
+                    format!("the step `{}` calls a gRPC method, which sagas cannot do yet", step.key);
+                let path = self.path(&format!("steps.{}.{place}.grpc", step.key));
+                let draft = Draft::new(Finding::SagaShape, method.span, message).path(path);
+                self.problems
+                    .add(draft.label("expected `method` and `path`, which the service answers over HTTP"));
+            }
+        }
     }
 
     /// Whether something undoes a call must be said, lest it be forgotten.

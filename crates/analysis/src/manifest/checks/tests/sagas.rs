@@ -41,6 +41,14 @@ fn a_saga_is_built_with_the_dependencies_that_it_uses() {
 }
 
 #[test]
+fn a_step_that_calls_a_grpc_method_is_refused() {
+    let text = second("{call: {service: payment, grpc: pay.v1.Payments/Take}, kind: pivot}");
+    let path = "sagas.place-order.steps.pay.call.grpc".to_owned();
+    let message = "the step `pay` calls a gRPC method, which sagas cannot do yet".to_owned();
+    assert_eq!(found(&text), [(path, message)]);
+}
+
+#[test]
 fn expressions_are_checked_against_what_is_there() {
     let step = |input: &str| {
         second(&format!(
