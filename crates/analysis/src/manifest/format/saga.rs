@@ -152,8 +152,9 @@ undo:
 static CALL: Record = Record {
     anchor: "saga-call",
     title: "Call of a saga",
-    doc: "Called by the way of every call: balanced, with its breaker and policies. The caller is `saga.tenon`. Any 2xx is a success. 408, \
-          425, 429 and 5xx say nothing about what was done, like a time-out; every other answer is a refusal.",
+    doc: "Called by the way of every call: balanced, with its breaker and policies. The caller is `saga.tenon`. Any 2xx is a success. 425, \
+          429, and 503 with `Retry-After` say that nothing was done yet. 408, 409 and every other 5xx say nothing about it, like a \
+          time-out. Every other 4xx is a refusal.",
     fields: &[
         Field::required("service", Shape::Text(&SERVICE_REF), "The service: its name, or `name.namespace`."),
         Field::optional("method", Shape::Text(&texts::METHOD), "The HTTP method."),
