@@ -4,9 +4,11 @@ use crate::{Result, say};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tenon_api::saga::Progress;
 use tenon_api::system::SagaDoc;
 use tenon_backends::{PostgresLog, PostgresOptions};
 use tenon_core::saga::{Definition, SagaName};
@@ -55,7 +57,7 @@ pub(crate) async fn serve(log: &str, bank: &str, task: Task, death: Option<Death
     let (log, leases) = open(log).await?;
     let counted = Arc::new(AtomicUsize::new(0));
     let log = Arc::new(Dying { inner: log, death, count: Arc::clone(&counted) });
-    let store = EventStore::new(log, EventStoreOptions::default());
+    let store = EventStore::new(Arc::clone(&log) as _, EventStoreOptions::default());
     let client = reqwest::Client::builder().no_proxy().build()?;
     let services = OverHttp(OverReqwest { client, base: format!("http://127.0.0.1:{bank}") });
     let services = Dying { inner: services, death, count: Arc::default() };
@@ -72,7 +74,7 @@ pub(crate) async fn serve(log: &str, bank: &str, task: Task, death: Option<Death
             Ok(())
         }
         Task::Load { from, rate } => load(&sagas, from, rate).await,
-        Task::Settle => settle(&sagas).await,
+        Task::Settle => settle(&sagas, &*log).await,
     }
 }
 
@@ -154,7 +156,7 @@ async fn load(sagas: &Sagas, from: u64, rate: u64) -> Result<()> {
 }
 
 /// Waits for every saga's end, and tells them.
-async fn settle(sagas: &Sagas) -> Result<()> {
+async fn settle(sagas: &Sagas, log: &dyn Log) -> Result<()> {
     let mut filter = Filter { limit: 1_000, ..Filter::default() };
     loop {
         let page = sagas.list(filter.clone()).await?;
@@ -164,8 +166,39 @@ async fn settle(sagas: &Sagas) -> Result<()> {
             say(&format!("ended {key} {} {:?}", view.id, view.instance.status()))?;
         }
         match page.next {
-            None => return Ok(()),
+            None => break,
             next => filter.before = next,
+        }
+    }
+    for waited in waits(log).await? {
+        say(&format!("taken over {waited}"))?;
+    }
+    Ok(())
+}
+
+/// How long sagas waited from the last that a server did with them to the first that another one did, in order.
+async fn waits(log: &dyn Log) -> Result<Vec<u64>> {
+    let (mut last, mut waits, mut from) = (HashMap::new(), Vec::new(), Position::START);
+    loop {
+        let page = log.read(Query::reserved(), from, Direction::Forward, usize::MAX).await?;
+        for event in
+            page.events.iter().filter(|event| event.stream.as_str().starts_with("$tenon/sagas/runs/"))
+        {
+            let by = Progress::decode(&event.data)?.server;
+            // What nobody's server wrote is for the owner.
+            if by == ServerId::from_bytes([0; 16]) {
+                continue;
+            }
+            if let Some((before, at)) = last.insert(event.stream.clone(), (by, event.time))
+                && before != by
+            {
+                waits.push(u64::try_from(event.time.since(at).as_millis())?);
+            }
+        }
+        from = page.next;
+        if page.at_end {
+            waits.sort_unstable();
+            return Ok(waits);
         }
     }
 }
