@@ -207,7 +207,7 @@ pub struct Redefined {
     pub version: Version,
     /// Whether anything is other than before.
     pub changed: bool,
-    /// If so: those that run here on other versions, and stay with them.
+    /// If so: those that run on other versions, on whichever server, and stay with them.
     pub former: Vec<Former>,
     /// Whether there may be more of them.
     pub more: bool,

@@ -382,7 +382,7 @@ pub struct DefinedSaga {
     pub version: String,
     /// Whether anything is other than before.
     pub changed: bool,
-    /// If so: sagas that run on other versions on the server that was asked, and stay with them.
+    /// If so: sagas that run on other versions, on whichever server, and stay with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<FormerSaga>,
     /// Whether there may be more of them.
