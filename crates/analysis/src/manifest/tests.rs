@@ -32,7 +32,7 @@ pub(super) fn only(text: &str) -> Problem {
 fn the_shop_has_no_problems() {
     let (system, report) = read(SHOP, "examples/shop/tenon.yaml");
     assert_eq!(report.to_text(Style { color: false, unicode: true, width: 100 }), "");
-    assert_eq!(system.map(|system| system.services.len()), Some(5));
+    assert_eq!(system.map(|system| system.services.len()), Some(6));
 }
 
 #[test]

@@ -177,6 +177,52 @@ async fn a_saga_is_a_trace_with_its_steps_and_the_calls_below_them() {
     again.await;
 }
 
+/// A saga of the manifest, which waits for a signal and then calls. The participant is told which step to refuse.
+fn declared(folder: &Folder, refuse: &str) -> String {
+    format!(
+        "{}sagas:
+  trip:
+    steps:
+      approval:
+        signal: {{name: approved}}
+      book:
+        call: {{service: bank, method: POST, path: /do}}
+        kind: pivot
+        after: [approval]
+        input: {{refuse: \"'{refuse}'\"}}
+",
+        manifest(folder)
+    )
+}
+
+#[tokio::test]
+async fn a_saga_of_the_manifest_goes_on_as_it_began_when_the_manifest_changes() {
+    let folder = Rc::new(Folder::with("name: test\nservices: {}\n"));
+    folder.write_manifest(&declared(&folder, "nothing"));
+    let system = System::start_in(Rc::clone(&folder)).await;
+    let tenon = system.tenon();
+    let version = async || {
+        let list = tenon.json(&["saga", "definitions"]).await;
+        list["definitions"][0]["version"].as_str().map(str::to_owned)
+    };
+    let first = eventually("the saga is there", version).await;
+    let started = tenon.json(&["saga", "start", "trip", "{}"]).await;
+    let id = started["id"].as_str().unwrap();
+    folder.write_manifest(&declared(&folder, "book"));
+    tenon.run(&["up"]).await.succeeded();
+    eventually("the manifest's change is there", async || version().await.filter(|it| *it != first)).await;
+    tenon.run(&["saga", "signal", id, "approved"]).await.succeeded();
+    // Under the new version it would be refused.
+    let ended = tenon.json(&["saga", "show", id, "--wait", "10"]).await;
+    assert_eq!((ended["state"].as_str(), ended["version"].as_str()), (Some("completed"), Some(&*first)));
+    // What is no longer declared can no longer be started.
+    folder.write_manifest(&manifest(&folder));
+    tenon.run(&["up"]).await.succeeded();
+    let gone = async || (version().await.is_none()).then_some(());
+    eventually("the saga is retired", gone).await;
+    tenon.run(&["saga", "start", "trip", "{}"]).await.exited(4);
+}
+
 #[tokio::test]
 async fn a_participant_in_python_keeps_the_contract() {
     let system = start().await;
