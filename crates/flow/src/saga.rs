@@ -10,7 +10,7 @@
 //! Where several servers share a log, leases divide the sagas among them; any of them starts and changes sagas, and the owner
 //! hears of it from the log.
 //!
-//! Bounded: [`MAX_RUNNING`] sagas at once, [`MAX_DATA`] for what one is given and for each output.
+//! Bounded: [`MAX_RUNNING`] sagas and [`MAX_CALLS`] calls at once, [`MAX_DATA`] for what one is given and for each output.
 //!
 //! Left out on purpose: the rules (`core::saga`), how services are reached ([`participants`]), and who may do what
 //! (whoever serves it).
@@ -64,6 +64,8 @@ use turns::Turns;
 
 /// The most sagas that run at once; on each server.
 pub const MAX_RUNNING: usize = 100_000;
+/// The most calls of services at once; on each server. Others wait: after a crash, every saga that runs calls again.
+pub const MAX_CALLS: usize = 1_024;
 /// The most bytes of what a saga is given, and of each output.
 pub const MAX_DATA: usize = 256 << 10;
 /// The most bytes that are kept of what a service says when it refuses or fails.
@@ -121,6 +123,7 @@ struct Shared {
     turns: Mutex<Turns>,
     shards: Shards,
     room: Arc<Semaphore>,
+    calls: Semaphore,
     counts: Counts,
     meters: Meters,
     stop: CancellationToken,
@@ -251,6 +254,7 @@ impl Sagas {
             turns: Mutex::default(),
             shards: Shards::default(),
             room: Arc::new(Semaphore::new(MAX_RUNNING)),
+            calls: Semaphore::new(MAX_CALLS),
             counts: Counts::default(),
             meters: Meters::default(),
             stop,

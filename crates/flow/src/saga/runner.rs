@@ -334,8 +334,14 @@ impl Runner {
             within: due.map_or(UNBOUNDED, |due| due.since(self.shared.now())),
         };
         request.parent.span = call_span(self.id, &request.key(), token.attempt);
-        let participants = Arc::clone(&self.shared.participants);
-        Box::pin(async move { participants.call(request).await })
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let Some(_place) = shared.place_for_call(request.within).await else {
+                return Err(Outcome::Unsent.into());
+            };
+            request.within = due.map_or(UNBOUNDED, |due| due.since(shared.now()));
+            shared.participants.call(request).await
+        })
     }
 
     /// Runs a saga that is a step, and waits for its end.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tenon_api::saga::Beginning;
 use tenon_core::saga::{Data, Input, start, step};
 use tenon_core::{Actor, Code, Position, Refusal, SagaId, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -137,6 +137,15 @@ impl Shared {
         running.insert(id, Handle { asks, over: over.clone() });
         let place = Some(Place { inbox, over, room });
         Ok(Some(Inbox { shared: Arc::clone(self), id, of: Arc::clone(of), place }))
+    }
+
+    /// A place among the calls that are made at once. None if there is none in time: early enough to say that the call was
+    /// certainly not sent, before it is late and nobody knows.
+    pub(super) async fn place_for_call(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
+        if let Ok(place) = self.calls.try_acquire() {
+            return Some(place);
+        }
+        tokio::time::timeout(within * 4 / 5, self.calls.acquire()).await.ok()?.ok()
     }
 
     /// Lets a saga run that has a place.

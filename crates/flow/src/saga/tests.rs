@@ -12,6 +12,7 @@ use tenon_store::log::BoxFuture;
 use tenon_store::system_clock;
 
 mod crashes;
+mod load;
 mod servers;
 
 /// Services that keep the barrier, and a ledger of what they did.
