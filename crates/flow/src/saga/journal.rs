@@ -1,7 +1,7 @@
 //! A saga's stream: reading it, and appending to it on condition that nobody else has.
 
 use super::MAX_DATA;
-use super::names::{event_type, stream_of, tag, trace_tag};
+use super::names::{event_type, id_of, stream_of, tag, trace_tag, turn_tag};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tenon_api::saga::{Beginning, ENDED, Progress, STARTED, STEPPED, TOLD};
 use tenon_core::saga::{Cause, Data, Event, Goal, Instance, StepIx};
 use tenon_core::trace::Parent;
 use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId, Timestamp};
-use tenon_store::log::Changed;
+use tenon_store::log::{Changed, END};
 use tenon_store::{AppendError, Condition, Direction, Log, NewEvent, Query, QueryItem, ReadError};
 
 /// How often an append is repeated whose answer was lost, by somebody who waits for it.
@@ -214,6 +214,7 @@ impl Writing<'_> {
             (false, false) if self.told => TOLD,
             (false, false) => STEPPED,
         };
+        let in_turn = self.beginning.turn.as_ref().filter(|_| events.iter().any(begins_turn));
         let progress = Progress {
             beginning: begins.then(|| self.beginning.clone()),
             events,
@@ -224,6 +225,9 @@ impl Writing<'_> {
             NewEvent::new(Namespace::default(), stream_of(self.id), event_type(of), progress.encode());
         if begins || ends {
             event.tags.insert(tag(&self.beginning.namespace, &self.beginning.name));
+        }
+        if let Some(turn) = in_turn {
+            event.tags.insert(turn_tag(&self.beginning.namespace, &self.beginning.name, turn));
         }
         event.metadata.actor.clone_from(&self.actor);
         if begins {
@@ -241,6 +245,50 @@ impl Writing<'_> {
         let parent = Parent { trace: self.beginning.trace, span, flags: 1 };
         String::from_utf8(parent.to_bytes().to_vec()).ok()
     }
+}
+
+/// Whether it is a saga's turn from then on.
+fn begins_turn(event: &Event) -> bool {
+    matches!(event, Event::Started { queued: false, .. } | Event::Admitted)
+}
+
+/// Whose turn it is or was last, and since where in the log.
+pub(super) async fn last_turn(
+    log: &Arc<dyn Log>,
+    of: &Beginning,
+) -> Result<Option<(SagaId, Position)>, Refusal> {
+    let Some(item) = turns_of(of) else { return Ok(None) };
+    let last = last_of(log, Query::reserved().within(Namespace::default()).or(item)).await?;
+    Ok(last.and_then(|event| Some((id_of(&event.stream)?, event.position))))
+}
+
+/// Where the last event of any of these sagas is.
+pub(super) async fn last_event(log: &Arc<dyn Log>, ids: &[SagaId]) -> Result<Position, Refusal> {
+    let last = last_of(log, unchanged(ids, Position::START).query).await?;
+    Ok(last.map_or(Position::START, |event| event.position))
+}
+
+async fn last_of(log: &Arc<dyn Log>, query: Query) -> Result<Option<tenon_store::Event>, Refusal> {
+    let mut from = END;
+    loop {
+        let page = log.read(query.clone(), from, Direction::Backward, 1).await.map_err(unread)?;
+        match page.events.into_iter().next() {
+            None if !page.at_end => from = page.next,
+            last => return Ok(last),
+        }
+    }
+}
+
+fn turns_of(of: &Beginning) -> Option<QueryItem> {
+    let tag = turn_tag(&of.namespace, &of.name, of.turn.as_ref()?);
+    Some(QueryItem { tags: [tag].into(), ..QueryItem::default() })
+}
+
+/// As [`unchanged`], and it has become nobody's turn of those that run one after the other.
+pub(super) fn in_turn(ids: &[SagaId], of: &Beginning, after: Position) -> Condition {
+    let Condition { mut query, after } = unchanged(ids, after);
+    query.items.extend(turns_of(of));
+    Condition { query, after }
 }
 
 /// Nothing was appended to these sagas after a position.

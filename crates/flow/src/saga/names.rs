@@ -97,6 +97,15 @@ pub(super) fn tag(namespace: &Namespace, name: &SagaName) -> Tag {
     }
 }
 
+/// The tag of the event with which a saga's turn begins, among those that run one after the other.
+pub(super) fn turn_tag(namespace: &Namespace, name: &SagaName, turn: &str) -> Tag {
+    let hash = hash(&["in-turn", namespace.as_str(), name.as_str(), turn]);
+    match Tag::new(&format!("saga-turn:{:032x}", u128::from_be_bytes(hash))) {
+        Ok(tag) => tag,
+        Err(_) => unreachable!("it is short, and printable"),
+    }
+}
+
 /// The tag of sagas that are part of a trace that is not their own.
 pub(super) fn trace_tag(trace: u128) -> Tag {
     match Tag::new(&format!("saga-trace:{trace:032x}")) {

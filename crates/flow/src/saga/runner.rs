@@ -2,10 +2,13 @@
 
 use super::definitions::Known;
 use super::expressions::Scope;
-use super::journal::{Failed, Found, Loaded, Writing, append_at_last, failed, load_at_last, unchanged};
+use super::journal::{
+    Failed, Found, Loaded, Writing, append_at_last, failed, in_turn, load_at_last, unchanged,
+};
 use super::meters::Metered;
 use super::names::{call_span, child_key};
 use super::participants::{Called, Failure, Request};
+use super::turns::{self, Free};
 use super::{Over, Shared, View, owner};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -32,6 +35,8 @@ pub(super) enum Ask {
     View(oneshot::Sender<View>),
     /// Somebody else has appended to it.
     Reload,
+    /// It is the first of those that run one after the other, here.
+    Begin,
 }
 
 /// How a saga goes on.
@@ -51,6 +56,8 @@ pub(super) struct Runner {
     pub(super) inbox: mpsc::Receiver<Ask>,
     pub(super) over: Over,
     pub(super) metered: Metered,
+    /// Waits for its turn.
+    pub(super) turn: Option<BoxFuture<'static, Free>>,
     /// Cancelled when the saga is no longer this server's.
     pub(super) stop: CancellationToken,
     pub(super) _room: OwnedSemaphorePermit,
@@ -70,6 +77,7 @@ enum Next {
     Called(Token, Option<Called>),
     Asked(Ask),
     Time,
+    Turn(Free),
     Stop,
 }
 
@@ -124,12 +132,19 @@ impl Runner {
                 None => std::future::pending().await,
             }
         };
+        let turn = async {
+            match &mut self.turn {
+                Some(turn) => turn.await,
+                None => std::future::pending().await,
+            }
+        };
         // What is due comes before what is asked, so that whoever asks all the time holds nothing up.
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Next::Stop,
             () = sleep => Next::Time,
             Some((token, called)) = under_way.calls.next() => Next::Called(token, called),
+            free = turn => Next::Turn(free),
             ask = self.inbox.recv() => ask.map_or(Next::Stop, Next::Asked),
         }
     }
@@ -151,6 +166,19 @@ impl Runner {
                 Ok(())
             }
             Next::Asked(Ask::Reload) => self.reload(under_way).await,
+            Next::Asked(Ask::Begin) => {
+                self.seek_turn();
+                Ok(())
+            }
+            Next::Turn(free) if free.last == self.at.last => {
+                self.turn = None;
+                let after = Some(free.after);
+                self.happens_after(Input::Admitted, None, None, after, under_way).await.map(|_| ())
+            }
+            Next::Turn(_) => {
+                self.seek_turn();
+                Ok(())
+            }
             Next::Asked(Ask::Tell(input, actor, reply)) => {
                 let told = self.happens(input, actor, under_way).await?;
                 let told = told.map(|()| self.view()).map_err(|illegal| super::illegal(&illegal));
@@ -179,6 +207,18 @@ impl Runner {
         actor: Option<Actor>,
         under_way: &mut UnderWay,
     ) -> Result<Result<(), Illegal>, Refusal> {
+        self.happens_after(input, problem, actor, None, under_way).await
+    }
+
+    /// The same, where it is the saga's turn if it has become nobody else's after a position.
+    async fn happens_after(
+        &mut self,
+        input: Input,
+        problem: Option<Data>,
+        actor: Option<Actor>,
+        turn: Option<Position>,
+        under_way: &mut UnderWay,
+    ) -> Result<Result<(), Illegal>, Refusal> {
         loop {
             let output = match step(&self.known.saga, &self.at.instance, input.clone(), self.shared.now()) {
                 Ok(output) => output,
@@ -197,7 +237,10 @@ impl Runner {
                 actor: actor.clone(),
                 problem: problem.as_ref(),
             };
-            let condition = unchanged(&[self.id], self.at.last);
+            let condition = match turn {
+                None => unchanged(&[self.id], self.at.last),
+                Some(after) => in_turn(&[self.id], &self.at.beginning, after),
+            };
             let log = self.shared.store.log();
             let appending = append_at_last(log, writing.to_events(), condition);
             let Some(appended) = self.stop.run_until_cancelled(appending).await else {
@@ -227,10 +270,24 @@ impl Runner {
                     if input != Input::Recovered {
                         Box::pin(self.happens(Input::Recovered, None, under_way)).await.map(|_| ())?;
                     }
+                    if turn.is_some() {
+                        self.seek_turn();
+                        return Ok(Ok(()));
+                    }
                 }
                 Err(Failed::Log(refusal)) => return Err(refusal),
             }
         }
+    }
+
+    /// Looks for its turn, if it waits for it.
+    fn seek_turn(&mut self) {
+        let waits = self.at.instance.is_queued() && self.at.instance.ended().is_none();
+        let seek = || {
+            let (shared, of) = (Arc::clone(&self.shared), Arc::clone(&self.at.beginning));
+            turns::comes(shared, of, self.id, self.at.last)
+        };
+        self.turn = waits.then(seek);
     }
 
     async fn reload(&mut self, under_way: &mut UnderWay) -> Result<(), Refusal> {

@@ -1,9 +1,9 @@
 //! What is done to sagas: starting one, telling it something, looking at it, waiting for its end.
 
 use super::definitions::{Known, unknown};
-use super::journal::{Failed, Found, Loaded, Writing, append, load, unchanged};
+use super::journal::{Failed, Found, Loaded, Writing, append, in_turn, load, unchanged};
 use super::runner::{self, Ask, GoOn, Runner};
-use super::turns::Turns;
+use super::turns::{self, Turn, Turns};
 use super::{
     Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MAX_RUNNING, MOST_ATTEMPTS, Over, Shared,
     View, illegal, invalid, names, no_such, owner,
@@ -83,10 +83,17 @@ impl Shared {
             None => None,
         };
         // Where its turn is decided elsewhere, it waits to be told.
-        let queued = match &owned {
+        let mut queued = match &owned {
             Some(_) => self.turns().enter(id, beginning),
             None => beginning.turn.is_some(),
         };
+        let mut condition = unchanged(&ids, Position::START);
+        if beginning.turn.is_some() && !queued {
+            match turns::look(self, beginning, &ids, Position::START).await? {
+                Turn::Free(after) => condition = in_turn(&ids, beginning, after),
+                Turn::Of(_) => queued = true,
+            }
+        }
         let seed = names::seed(id);
         let begins = tenon_core::saga::Beginning { version: known.version, input, seed, queued };
         let (instance, output) = start(&known.saga, begins, self.now());
@@ -100,7 +107,7 @@ impl Shared {
             actor,
             problem: None,
         };
-        let appended = append(self.store.log(), writing.to_events(), unchanged(&ids, Position::START)).await;
+        let appended = append(self.store.log(), writing.to_events(), condition).await;
         let loaded = appended.map(|position| runner::begun(Arc::clone(beginning), instance, position));
         match loaded {
             Ok(loaded) => {
@@ -162,7 +169,7 @@ impl Shared {
         let Some(Place { inbox, over, room }) = inbox.place.take() else { return };
         let (shared, known) = (Arc::clone(self), Arc::clone(known));
         let metered = self.meters.of(&known).run(&at.instance);
-        let runner = Runner { shared, id, known, at, inbox, over, metered, stop, _room: room };
+        let runner = Runner { shared, id, known, at, inbox, over, metered, turn: None, stop, _room: room };
         tokio::spawn(Box::pin(runner.run(on)));
     }
 
@@ -195,13 +202,12 @@ impl Shared {
         }
     }
 
-    /// It is a saga's turn.
+    /// It is a saga's turn, if the log has it so.
     pub(super) fn admit(self: &Arc<Self>, id: SagaId) {
         let Some(handle) = self.running().get(&id).cloned() else { return };
         tokio::spawn(async move {
-            let (reply, _) = oneshot::channel();
             // One that has ended has no more turn.
-            _ = handle.asks.send(Ask::Tell(Input::Admitted, None, reply)).await;
+            _ = handle.asks.send(Ask::Begin).await;
         });
     }
 

@@ -48,8 +48,7 @@ pub(super) async fn judge(world: &World) -> Result<(), String> {
         let judged = ended.in_order(by_saga(*id)).and_then(|active| ended.is_whole(&active));
         judged.and_then(|()| ended.children(&all)).map_err(|broken| format!("{id}: {broken}"))?;
     }
-    // Where owners overlap, turns may; see the documentation.
-    if world.shared { Ok(()) } else { in_turn(all.values()) }
+    in_turn(all.values())
 }
 
 impl Ended {

@@ -79,3 +79,30 @@ async fn of_two_servers_that_both_believe_to_own_a_saga_one_is_refused_each_time
         two.stop().await;
     }
 }
+
+#[tokio::test]
+async fn of_two_servers_that_both_believe_to_own_sagas_of_one_key_neither_lets_one_begin_during_the_other() {
+    let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
+    let one = started(&fixture, &shop, alone()).await;
+    let steps = json!({"serialize_by": "input.customer", "steps": [
+        {"name": "approval", "work": {"signal": {"name": "approved"}}},
+        call("order", &["approval"], "compensatable"),
+    ]});
+    one.define(saga("order", steps), false, None).await.unwrap();
+    // It takes up what there is now, and hears nothing of what the other one does.
+    let two =
+        started(&fixture, &shop, SagaOptions { server: ServerId::from_bytes([2; 16]), ..alone() }).await;
+    let first = one.begin(begin("order", None)).await.unwrap().view;
+    let second = two.begin(begin("order", None)).await.unwrap().view;
+    assert_eq!((first.instance.is_queued(), second.instance.is_queued()), (false, true));
+    let approved = || Input::Signal { name: SignalName::new("approved").unwrap(), data: Data::new("1") };
+    two.tell(second.id, approved(), None).await.unwrap();
+    one.tell(first.id, approved(), None).await.unwrap();
+    let first = end_of(&one, first.id).await;
+    assert_eq!(end_of(&two, second.id).await.instance.status(), Status::Completed);
+    let history = two.history(second.id).await.unwrap();
+    let admitted = history.iter().find(|entry| entry.event == Event::Admitted).unwrap();
+    assert!(admitted.position > first.position);
+    // And when nobody has the turn, nobody waits.
+    assert!(!one.begin(begin("order", None)).await.unwrap().view.instance.is_queued());
+}
