@@ -2,7 +2,7 @@
 //!
 //! What is explored is [`tenon_core::saga::step`] itself, with services that keep the barrier of
 //! [`tenon_core::saga::barrier`]: every order in which calls and answers can arrive, and, up to a
-//! number of faults, servers that crash or are taken over, answers that do not come in time, calls that arrive twice, after
+//! number of faults, servers that crash, or are taken over from and go on without knowing it, answers that do not come in time, calls that arrive twice, after
 //! they were given up, or not at all, and steps that cannot be undone. Refusals, signals, time-outs of signals and a
 //! cancellation may come at any moment and count as no fault.
 //!
@@ -14,8 +14,12 @@
 //! service keeps the barrier ([`Lapse`] shows what happens if it does not), and that an expression is what was meant.
 
 mod abstraction;
+mod flat;
+mod judge;
 mod model;
+mod owner;
 mod participant;
+mod seen;
 mod story;
 mod walk;
 mod world;
@@ -24,10 +28,10 @@ pub use participant::Lapse;
 pub use story::{Line, Story, end_told, why_told};
 
 use model::Explored;
+use owner::Orchestrator;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tenon_core::saga::{End, Saga, StepName, Why};
-use world::Orchestrator;
 
 /// How far to explore.
 #[derive(Debug, Clone)]

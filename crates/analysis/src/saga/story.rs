@@ -1,6 +1,7 @@
 //! A schedule, told.
 
-use super::world::{Action, Rules, Sent};
+use super::owner::{By, Told};
+use super::world::{Action, Answer, Rules, Sent, World};
 use std::fmt;
 use tenon_core::saga::{Cause, Direction, End, Event, Outcome, StepIx, Token, Why};
 
@@ -26,17 +27,15 @@ pub struct Line {
 
 impl Story {
     pub(super) fn new(rules: &Rules, schedule: &[Action], shortest: bool) -> Self {
-        let teller = Teller { rules };
+        let takes_over = |action: &Action| matches!(action, Action::TakenOver(_));
+        let teller = Teller { rules, named: schedule.iter().any(takes_over) };
         let mut world = rules.begin();
-        let begun =
-            world.instance.calls().into_iter().map(|token| format!("{} is called", teller.attempt(token)));
+        let begun = world.log.calls().into_iter().map(|token| format!("{} is called", teller.attempt(token)));
         let mut lines = vec![Line { what: "the saga is started".to_owned(), then: begun.collect() }];
         for action in schedule {
-            let before = world.participants.clone();
-            let Some((next, events)) = rules.act(&world, *action) else { break };
-            let had_effect = next.participants != before;
-            let then = events.iter().filter_map(|event| teller.event(event)).collect();
-            lines.push(Line { what: teller.action(*action, had_effect), then });
+            let Some((next, told)) = rules.act(&world, *action) else { break };
+            let had_effect = next.participants != world.participants;
+            lines.push(Line { what: teller.action(&world, *action, had_effect), then: teller.then(&told) });
             world = next;
         }
         let broken = world.broken.unwrap_or("nothing").to_owned();
@@ -56,6 +55,8 @@ impl fmt::Display for Story {
 
 struct Teller<'a> {
     rules: &'a Rules,
+    /// Whether there is more than one server, so that they need names.
+    named: bool,
 }
 
 impl Teller<'_> {
@@ -74,47 +75,64 @@ impl Teller<'_> {
         }
     }
 
-    fn action(&self, action: Action, had_effect: bool) -> String {
-        let late = |token: Token| {
-            let done = matches!(token.direction, Direction::Do);
-            match (had_effect, done) {
-                (true, true) => "its service does it",
-                (true, false) => "its service undoes it",
-                (false, _) => "its service has nothing to do",
+    /// A server, if there is more than one.
+    fn server(&self, world: &World, before: &str, by: By) -> String {
+        match world.names.get(by.index()) {
+            Some(number) if self.named => format!("{before}server {number}"),
+            _ => String::new(),
+        }
+    }
+
+    fn then(&self, told: &Told) -> Vec<String> {
+        let calls = || told.calls.iter().map(|token| format!("{} is called", self.attempt(*token)));
+        match told.refused {
+            false => told.events.iter().filter_map(|event| self.event(event)).collect(),
+            true => {
+                let refused = "the log refuses what it appends, for others have appended since it looked";
+                calls().chain([refused.to_owned()]).collect()
             }
-        };
+        }
+    }
+
+    fn action(&self, world: &World, action: Action, had_effect: bool) -> String {
+        let server = |before, by| self.server(world, before, by);
         match action {
-            Action::Arrives { sent: Sent { token, .. }, succeeds: true } => {
-                format!("the call of {} arrives; {}, and answers", self.attempt(token), late(token))
+            Action::Arrives { sent: Sent { token, .. }, succeeds } => {
+                let (call, effect) = (self.attempt(token), effect(token, succeeds, had_effect));
+                let answers = if succeeds { ", and answers" } else { "" };
+                format!("the call of {call} arrives; {effect}{answers}")
             }
-            Action::Arrives { sent: Sent { token, .. }, succeeds: false } => {
-                format!("the call of {} arrives; its service refuses", self.attempt(token))
+            Action::ArrivesTwice { sent: Sent { token, .. }, succeeds } => {
+                let (call, effect) = (self.attempt(token), effect(token, succeeds, had_effect));
+                format!("the call of {call} arrives, and will arrive again; {effect}")
             }
-            Action::ArrivesTwice { sent: Sent { token, .. }, succeeds: false } => {
-                format!(
-                    "the call of {} arrives, and will arrive again; its service refuses",
-                    self.attempt(token)
-                )
+            Action::Answered(Answer { by, token, succeeded }) => {
+                let how = if succeeded { "success" } else { "refused" };
+                format!("the answer to {} comes{}: {how}", self.attempt(token), server(" to ", by))
             }
-            Action::ArrivesTwice { sent: Sent { token, .. }, succeeds: true } => {
-                format!("the call of {} arrives, and will arrive again; {}", self.attempt(token), late(token))
+            Action::TimesOut(by, token) => {
+                format!("no answer to {} comes{} in time", self.attempt(token), server(" to ", by))
             }
-            Action::Answered { token, succeeded: true } => {
-                format!("the answer to {} comes: success", self.attempt(token))
+            Action::Unsent(Sent { token, by, .. }) => {
+                format!("the call of {} cannot be sent{}", self.attempt(token), server(" by ", by))
             }
-            Action::Answered { token, succeeded: false } => {
-                format!("the answer to {} comes: refused", self.attempt(token))
+            Action::Cancelled(by) => format!("somebody cancels the saga{}", server(", at ", by)),
+            Action::Signalled(by, step) => {
+                format!("the signal that {} waits for comes{}", self.name(step), server(" to ", by))
             }
-            Action::TimesOut(token) => format!("no answer to {} comes in time", self.attempt(token)),
-            Action::Unsent(Sent { token, .. }) => {
-                format!("the call of {} cannot be sent", self.attempt(token))
+            Action::TimePasses(by) => format!("time passes{}", server(" at ", by)),
+            Action::TakenOver(by) => {
+                let before = if world.owner(by.other()).is_some() { by.other() } else { by };
+                let does =
+                    if self.rules.whole { "reads the log" } else { "takes the saga over from the log" };
+                let after = world.newest.saturating_add(1);
+                format!("{} crashes, or is cut off; server {after} {does}", server("", before))
             }
-            Action::TakenOver => {
-                "the server crashes, or is cut off; another takes the saga over from the log".to_owned()
+            Action::GoesOn(by) => format!("{} goes on with the saga", server("", by)),
+            Action::ComesBack(by, with) => {
+                let with = with.map(|token| format!(", with the answer to {}", self.attempt(token)));
+                format!("{} reads the log, and goes on{}", server("", by), with.unwrap_or_default())
             }
-            Action::Cancelled => "somebody cancels the saga".to_owned(),
-            Action::Signalled(step) => format!("the signal that {} waits for comes", self.name(step)),
-            Action::TimePasses => "time passes".to_owned(),
         }
     }
 
@@ -162,6 +180,16 @@ impl Teller<'_> {
             Cause::Parent => "the saga that it is a step of was".to_owned(),
             Cause::Operator => "somebody said so".to_owned(),
         }
+    }
+}
+
+/// What a service does with a call that would succeed, or not.
+fn effect(token: Token, succeeds: bool, had_effect: bool) -> &'static str {
+    match (succeeds, had_effect, token.direction) {
+        (false, ..) => "its service refuses",
+        (true, true, Direction::Do) => "its service does it",
+        (true, true, Direction::Undo) => "its service undoes it",
+        (true, false, _) => "its service has nothing to do",
     }
 }
 

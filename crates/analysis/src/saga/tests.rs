@@ -1,4 +1,4 @@
-use super::world::Orchestrator;
+use super::owner::Orchestrator;
 use super::*;
 use tenon_core::manifest::{HttpMethod, PathPattern};
 use tenon_core::priority::Priority;
@@ -8,6 +8,7 @@ use tenon_core::saga::{
 };
 use tenon_core::{Namespace, ServiceName, ServiceRef, Timestamp};
 
+mod owners;
 mod planted;
 
 fn action() -> Action {
@@ -138,4 +139,13 @@ fn progress_is_told() {
     let mut last = 0;
     verify(&in_a_row(), &Scope { faults: 1, ..Scope::default() }, &mut |progress| last = progress.states);
     assert!(last > 0);
+}
+
+#[test]
+fn the_shops_sagas_are_verified() {
+    let text = include_str!("../../../../examples/shop/tenon.yaml");
+    let (system, _) = crate::manifest::read(text, "tenon.yaml");
+    for definition in system.unwrap().sagas.into_values() {
+        assert_verified(&check(&Saga::new(definition).unwrap(), &Scope::default()));
+    }
 }

@@ -1,32 +1,19 @@
 //! One saga, who runs it, the network, and the services.
 //!
-//! A server appends what follows from an input, and only then makes the calls; so a server that another one has taken the
-//! saga over from does nothing more, for its appends are refused. What it did before is explored: its calls are still on
-//! their way, and may arrive at any time. That is also what a crash leaves, so taking over and crashing are one action.
+//! At first one server runs it. Another may take it over at any moment, whether the first crashed or only was cut off from
+//! the others: then there are two ([`owner`](super::owner)), and the calls of both are on their way.
 
 use super::Scope;
+use super::flat::Flat;
+use super::owner::{By, Known, NOW, News, Orchestrator, Owner, Told};
 use super::participant::{Lapse, Participant};
-use std::collections::BTreeSet;
+use super::seen::Seen;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tenon_core::Timestamp;
 use tenon_core::saga::barrier::{Ask, Verdict};
 use tenon_core::saga::{
-    self, At, Beginning, Cause, Data, Direction, End, Event, Goal, Illegal, Input, Instance, Outcome, Output,
-    Saga, StepIx, StepName, StepSet, Token, Version, Why, Work, invariants,
+    self, At, Beginning, Data, Direction, Goal, Outcome, Saga, StepIx, Token, Version, Work, invariants,
 };
-
-/// The machine that is explored. Tests plant faults in it.
-#[derive(Clone, Copy)]
-pub(super) struct Orchestrator {
-    pub(super) step: fn(&Saga, &Instance, Input, Timestamp) -> Result<Output, Illegal>,
-}
-
-impl Default for Orchestrator {
-    fn default() -> Self {
-        Self { step: saga::step }
-    }
-}
 
 /// What does not change from state to state.
 #[derive(Clone)]
@@ -35,30 +22,25 @@ pub(super) struct Rules {
     pub(super) faults: u8,
     pub(super) lapses: Arc<[Option<Lapse>]>,
     pub(super) orchestrator: Orchestrator,
+    /// Servers that are behind are kept as they are, even if they can do nothing.
+    pub(super) whole: bool,
     pub(super) seen: Arc<Seen>,
 }
 
-/// What was seen on the way.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    completed: AtomicU64,
-    compensated: AtomicU64,
-    failed: AtomicU64,
-    pivot_unknown: AtomicU64,
-    spent: AtomicU64,
-    undo_spent: AtomicU64,
-}
-
 /// A state.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub(super) struct World {
-    pub(super) instance: Arc<Instance>,
-    calls: BTreeSet<Sent>,
-    /// Answers on their way; whether the call succeeded.
-    answers: BTreeSet<(Token, bool)>,
+    /// The saga, as the log has it.
+    pub(super) log: Arc<Known>,
+    pub(super) owners: [Option<Owner>; 2],
+    pub(super) calls: Flat<Sent>,
+    pub(super) answers: Flat<Answer>,
     pub(super) participants: Vec<Participant>,
     pub(super) faults: u8,
     pub(super) broken: Option<invariants::Broken>,
+    /// What the servers are called, which makes no difference.
+    pub(super) names: [u8; 2],
+    pub(super) newest: u8,
 }
 
 /// A call on its way.
@@ -66,8 +48,19 @@ pub(super) struct World {
 pub(super) struct Sent {
     pub(super) token: Token,
     pub(super) round: u32,
+    /// Who made it, and waits for the answer.
+    pub(super) by: By,
     /// The call arrived once already, and this is a copy of it.
     pub(super) copy: bool,
+}
+
+/// An answer on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Answer {
+    /// To whom.
+    pub(super) by: By,
+    pub(super) token: Token,
+    pub(super) succeeded: bool,
 }
 
 /// What may happen.
@@ -78,47 +71,79 @@ pub(super) enum Action {
     /// A call arrives, and a copy of it stays on its way.
     ArrivesTwice { sent: Sent, succeeds: bool },
     /// An answer comes back.
-    Answered { token: Token, succeeded: bool },
+    Answered(Answer),
     /// An answer was waited for too long.
-    TimesOut(Token),
+    TimesOut(By, Token),
     /// A call certainly does not arrive.
     Unsent(Sent),
-    /// The server crashes, or is cut off, and another takes over.
-    TakenOver,
     /// Somebody cancels the saga.
-    Cancelled,
+    Cancelled(By),
     /// A signal comes.
-    Signalled(StepIx),
+    Signalled(By, StepIx),
     /// The next signal is late, or the next timer ends.
-    TimePasses,
+    TimePasses(By),
+    /// A server crashes, or is cut off, and another takes over.
+    TakenOver(By),
+    /// One that took over goes on; explored apart only where servers are kept whole.
+    GoesOn(By),
+    /// One whose append was refused reads the log again, with an answer that it was about to take in.
+    ComesBack(By, Option<Token>),
 }
 
-const NOW: Timestamp = Timestamp::from_millis(1_000);
+impl PartialEq for World {
+    fn eq(&self, other: &Self) -> bool {
+        self.log == other.log
+            && self.owners == other.owners
+            && self.calls == other.calls
+            && self.answers == other.answers
+            && self.participants == other.participants
+            && self.faults == other.faults
+            && self.broken == other.broken
+    }
+}
 
-/// Waits that end by themselves are shorter than this; calls wait longer.
-const SOON: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+impl Eq for World {}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.log.hash(state);
+        self.owners.hash(state);
+        self.calls.hash(state);
+        self.answers.hash(state);
+        self.participants.hash(state);
+        self.faults.hash(state);
+        self.broken.hash(state);
+    }
+}
 
 impl Rules {
     pub(super) fn new(saga: Saga, scope: &Scope, orchestrator: Orchestrator) -> Self {
         let lapses =
             saga.definition().steps.iter().map(|step| scope.lapses.get(&step.name).copied()).collect();
-        Self { saga, faults: scope.faults, lapses, orchestrator, seen: Arc::default() }
+        let faults = scope.faults;
+        Self { saga, faults, lapses, orchestrator, whole: false, seen: Arc::default() }
     }
 
     pub(super) fn begin(&self) -> World {
         let beginning =
             Beginning { version: Version::default(), input: Data::new("{}"), seed: 0, queued: false };
         let (instance, output) = saga::start(&self.saga, beginning, NOW);
-        let mut world = World {
-            instance: Arc::new(instance),
-            calls: BTreeSet::new(),
-            answers: BTreeSet::new(),
+        let made = output.calls.iter();
+        let made =
+            made.map(|token| Sent { token: *token, round: instance.round(*token), by: By::One, copy: false });
+        let mut calls = Flat::default();
+        calls.extend(made);
+        World {
+            log: Known::new(instance),
+            owners: [Some(Owner::RUNS), None],
+            calls,
+            answers: Flat::default(),
             participants: vec![Participant::default(); usize::from(self.saga.len())],
             faults: 0,
             broken: None,
-        };
-        self.make(&mut world, &output.calls);
-        world
+            names: [1, 0],
+            newest: 1,
+        }
     }
 
     /// What may happen next; some of it may turn out to change nothing.
@@ -142,133 +167,126 @@ impl Rules {
                 if refuses && left > costs {
                     actions.push(Action::ArrivesTwice { sent, succeeds: false });
                 }
-                if world.instance.token(token.step) == Some(token) {
+                if Self::minds_failure(world, sent.by, token) {
                     actions.push(Action::Unsent(sent));
                 }
             }
         }
-        actions.extend(
-            world
-                .answers
-                .iter()
-                .map(|(token, succeeded)| Action::Answered { token: *token, succeeded: *succeeded }),
-        );
-        if left > 0 {
-            actions.extend(world.instance.calls().into_iter().map(Action::TimesOut));
-            if world.instance.ended().is_none() {
-                actions.push(Action::TakenOver);
-            }
+        actions.extend(world.answers.iter().copied().map(Action::Answered));
+        for by in By::BOTH {
+            self.actions_of(world, by, left, actions);
         }
-        if world.instance.ended().is_some() {
-            return;
-        }
-        if world.instance.goal() == Goal::Forward
-            && world.instance.doubt().is_none()
-            && !world.instance.is_committed(&self.saga)
-        {
-            actions.push(Action::Cancelled);
-        }
-        let listens = |step: &StepIx| {
-            matches!(world.instance.at(*step), At::Idle | At::Waiting { .. })
-                && self.saga.get(*step).is_some_and(|step| matches!(step.work, Work::Signal { .. }))
-        };
-        actions.extend(self.saga.steps().filter(listens).map(Action::Signalled));
-        if self.soon(world).is_some() {
-            actions.push(Action::TimePasses);
+        if left > 0 && world.log.ended().is_none() {
+            self.take_overs(world, actions);
         }
     }
 
-    /// What an action leads to, with what was appended; nothing if it changes nothing.
-    pub(super) fn act(&self, world: &World, action: Action) -> Option<(World, Vec<Event>)> {
+    /// What a server may do, but for taking in an answer.
+    fn actions_of(&self, world: &World, by: By, left: u8, actions: &mut Vec<Action>) {
+        if world.takes_over(by) {
+            return actions.push(Action::GoesOn(by));
+        }
+        let Some(view) = world.view(by) else { return };
+        if left > 0 {
+            actions.extend(view.calls().into_iter().map(|token| Action::TimesOut(by, token)));
+        }
+        if view.ended().is_some() {
+            return;
+        }
+        if view.goal() == Goal::Forward && view.doubt().is_none() && !view.is_committed(&self.saga) {
+            actions.push(Action::Cancelled(by));
+        }
+        let listens = |step: &StepIx| {
+            matches!(view.at(*step), At::Idle | At::Waiting { .. })
+                && self.saga.get(*step).is_some_and(|step| matches!(step.work, Work::Signal { .. }))
+        };
+        actions.extend(self.saga.steps().filter(listens).map(|step| Action::Signalled(by, step)));
+        if view.soon().is_some() {
+            actions.push(Action::TimePasses(by));
+        }
+    }
+
+    /// Who may take the saga over: a server that was not there, or one that was refused.
+    fn take_overs(&self, world: &World, actions: &mut Vec<Action>) {
+        let free = By::BOTH.into_iter().find(|by| world.owner(*by).is_none());
+        match free {
+            Some(by) => actions.push(Action::TakenOver(by)),
+            None => actions.extend(By::BOTH.map(Action::TakenOver)),
+        }
+        for by in By::BOTH.into_iter().filter(|by| world.is_refused(*by)) {
+            let with = world.answers.iter().filter(|answer| answer.by == by);
+            actions.extend(with.map(|answer| Action::ComesBack(by, Some(answer.token))));
+            actions.push(Action::ComesBack(by, None));
+        }
+    }
+
+    /// What an action leads to, with what a server made of it; nothing if it changes nothing.
+    pub(super) fn act(&self, world: &World, action: Action) -> Option<(World, Told)> {
         let mut next = world.clone();
-        let events = match action {
+        next.faults += self.costs(action);
+        let told = match action {
             Action::Arrives { sent, succeeds } => {
                 next.calls.remove(&sent);
-                next.faults += if succeeds { 0 } else { self.refusal_costs(sent.token) };
                 self.arrive(&mut next, sent, succeeds);
-                Vec::new()
+                Told::default()
             }
             Action::ArrivesTwice { sent, succeeds } => {
-                next.faults += 1 + if succeeds { 0 } else { self.refusal_costs(sent.token) };
                 next.calls.remove(&sent);
                 next.calls.insert(Sent { copy: true, ..sent });
                 self.arrive(&mut next, sent, succeeds);
-                Vec::new()
+                Told::default()
             }
-            Action::Answered { token, succeeded } => {
-                next.answers.remove(&(token, succeeded));
-                let input = match succeeded {
-                    true => Input::Succeeded { token, output: None },
-                    false => Input::Failed { token, outcome: Outcome::Refused },
-                };
-                self.step(&mut next, input, NOW)
+            Action::Answered(answer) => {
+                next.answers.remove(&answer);
+                let Answer { by, token, succeeded } = answer;
+                let failed = News::Failed(token, Outcome::Refused);
+                self.learn(&mut next, by, if succeeded { News::Succeeded(token) } else { failed })
             }
-            Action::TimesOut(token) => {
-                next.faults += 1;
-                self.step(&mut next, Input::Failed { token, outcome: Outcome::Unknown }, NOW)
-            }
+            Action::TimesOut(by, token) => self.learn(&mut next, by, News::Failed(token, Outcome::Unknown)),
             Action::Unsent(sent) => {
-                next.faults += 1;
                 next.calls.remove(&sent);
-                self.step(&mut next, Input::Failed { token: sent.token, outcome: Outcome::Unsent }, NOW)
+                self.learn(&mut next, sent.by, News::Failed(sent.token, Outcome::Unsent))
             }
-            Action::TakenOver => {
-                next.faults += 1;
-                next.answers.clear();
-                self.step(&mut next, Input::Recovered, NOW)
-            }
-            Action::Cancelled => self.step(&mut next, Input::Cancel { cause: Cause::Cancelled }, NOW),
-            Action::Signalled(step) => {
-                let Some(Work::Signal { name, .. }) = self.saga.get(step).map(|step| &step.work) else {
-                    return None;
-                };
-                self.step(&mut next, Input::Signal { name: name.clone(), data: Data::new("0") }, NOW)
-            }
-            Action::TimePasses => {
-                let at = self.soon(world)?;
-                self.step(&mut next, Input::Time, at)
-            }
+            Action::Cancelled(by) => self.learn(&mut next, by, News::Cancelled),
+            Action::Signalled(by, step) => self.learn(&mut next, by, News::Signalled(step)),
+            Action::TimePasses(by) => self.learn(&mut next, by, News::TimePassed),
+            Action::TakenOver(by) => self.take_over(&mut next, by),
+            Action::GoesOn(by) => self.recover(&mut next, by),
+            Action::ComesBack(by, with) => self.come_back(&mut next, by, with),
         };
+        self.settle(&mut next);
         self.forget(&mut next);
         next.broken = next.broken.or_else(|| self.check(&next).err());
-        self.seen.note(&next.instance);
-        (next != *world).then_some((next, events))
+        self.seen.note(&next.log);
+        (next != *world).then_some((next, told))
     }
 
-    /// Takes an input in as a server does: appends what follows, and then makes the calls.
-    fn step(&self, world: &mut World, input: Input, now: Timestamp) -> Vec<Event> {
-        let Ok(output) = (self.orchestrator.step)(&self.saga, &world.instance, input, now) else {
-            return Vec::new();
-        };
-        if output.events.is_empty() {
-            return Vec::new();
+    /// How many faults an action is.
+    fn costs(&self, action: Action) -> u8 {
+        match action {
+            Action::Arrives { sent, succeeds: false } => self.refusal_costs(sent.token),
+            Action::ArrivesTwice { sent, succeeds: false } => 1 + self.refusal_costs(sent.token),
+            Action::ArrivesTwice { .. }
+            | Action::TimesOut(..)
+            | Action::Unsent(_)
+            | Action::TakenOver(_)
+            | Action::ComesBack(..) => 1,
+            Action::Arrives { .. }
+            | Action::Answered(_)
+            | Action::Cancelled(_)
+            | Action::Signalled(..)
+            | Action::TimePasses(_)
+            | Action::GoesOn(_) => 0,
         }
-        let mut instance = Instance::clone(&world.instance);
-        for event in &output.events {
-            let rank = saga::rank(&self.saga, &instance);
-            world.broken =
-                world.broken.or_else(|| invariants::check_event(&self.saga, &instance, event).err());
-            instance.apply(event);
-            let falls = saga::rank(&self.saga, &instance) < rank || matches!(event, Event::Repeated { .. });
-            world.broken = world.broken.or((!falls).then_some("an event does not bring the end nearer"));
-        }
-        world.instance = Arc::new(instance);
-        world.broken = world.broken.or_else(|| invariants::check(&self.saga, &world.instance).err());
-        self.make(world, &output.calls);
-        output.events
-    }
-
-    fn make(&self, world: &mut World, calls: &[Token]) {
-        let sent = |token: &Token| Sent { token: *token, round: world.instance.round(*token), copy: false };
-        let made = calls.iter().map(sent);
-        world.calls.extend(made.collect::<Vec<_>>());
     }
 
     fn arrive(&self, world: &mut World, sent: Sent, succeeds: bool) {
         let token = sent.token;
         let Some(participant) = world.participants.get_mut(token.step.index()) else { return };
         let handled = participant.handle(sent.ask(), succeeds, self.lapse(token.step));
-        world.answers.insert((token, handled.succeeded));
+        if sent.by != By::Nobody {
+            world.answers.insert(Answer { by: sent.by, token, succeeded: handled.succeeded });
+        }
         if handled.ran {
             let broken = match token.direction {
                 Direction::Do if handled.hung => Err("a step took effect after it was undone"),
@@ -279,99 +297,34 @@ impl Rules {
         }
     }
 
-    fn check_done(&self, world: &World, step: StepIx) -> Result<(), invariants::Broken> {
-        let participant = world.participants.get(step.index()).copied().unwrap_or_default();
-        if participant.done > 1 {
-            return Err("a step took effect twice");
-        }
-        // What waits for somebody, or was left, holds up nobody: so what it depends on may be undone before a late call of it comes.
-        if matches!(world.instance.at(step), At::UndoParked | At::LeftBehind) {
-            return Ok(());
-        }
-        let waits = |step: StepIx| {
-            self.saga.get(step).is_some_and(|it| matches!(it.work, Work::Signal { .. } | Work::Timer(_)))
-        };
-        let mut needs = self.saga.needs(step).iter().filter(|step| !waits(*step));
-        if needs.any(|needed| !self.active(world).has(needed)) {
-            return Err("a step took effect while one that it depends on had none");
-        }
-        Ok(())
-    }
-
-    fn check_undone(&self, world: &World, step: StepIx) -> Result<(), invariants::Broken> {
-        let participant = world.participants.get(step.index()).copied().unwrap_or_default();
-        if participant.undone > participant.done {
-            return Err("something was undone that never took effect");
-        }
-        if self.saga.pivot().is_some_and(|pivot| self.active(world).has(pivot)) {
-            return Err("a step was undone after the pivot");
-        }
-        let left = world.instance.those(|at| matches!(at, At::UndoParked | At::LeftBehind));
-        let undoable = |step: &StepIx| self.saga.get(*step).is_some_and(|step| step.undo.is_some());
-        let open = self.saga.behind(step).both(self.active(world));
-        if open.iter().any(|step| undoable(&step) && !left.has(step)) {
-            return Err("a step was undone before one that depends on it");
-        }
-        Ok(())
-    }
-
-    /// What holds of services and saga together, at the end and ever after.
-    fn check(&self, world: &World) -> Result<(), invariants::Broken> {
-        let active = self.active(world);
-        let left = world.instance.those(|at| at == At::LeftBehind);
-        let undoable = |step: StepIx| self.saga.get(step).is_some_and(|step| step.undo.is_some());
-        let calls = |step: &StepIx| {
-            self.saga.get(*step).is_some_and(|step| matches!(step.work, Work::Call { .. } | Work::Child(_)))
-        };
-        match world.instance.ended() {
-            Some(End::Completed) if !self.saga.steps().filter(calls).all(|step| active.has(step)) => {
-                Err("the saga completed, and a step has no effect")
-            }
-            Some(End::Compensated | End::Failed)
-                if active.iter().any(|step| (undoable(step) && !left.has(step)) || self.binds(step)) =>
-            {
-                Err("the saga was undone, and a step still has its effect")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a step's effect must not be there if the saga was undone, although nothing undoes it.
-    fn binds(&self, step: StepIx) -> bool {
-        self.saga.get(step).is_some_and(|step| step.kind != saga::Kind::Compensatable)
-    }
-
-    /// The steps whose effect is there.
-    fn active(&self, world: &World) -> StepSet {
-        let numbered = self.saga.steps().zip(&world.participants);
-        numbered.filter(|(_, participant)| participant.is_active()).map(|(step, _)| step).collect()
-    }
-
     /// Leaves out what makes no difference any more: answers that nobody waits for, and calls that would only be answered so.
     fn forget(&self, world: &mut World) {
-        let instance = &world.instance;
-        let heard = |token: &Token| {
-            let Some(step) = instance.progress(token.step) else { return false };
-            let waits = match token.direction {
-                Direction::Do => matches!(step.at, At::Doing { .. } | At::DoLater { .. } | At::DoParked(_)),
-                Direction::Undo => {
-                    matches!(step.at, At::Undoing { .. } | At::UndoLater { .. } | At::UndoParked)
+        let mut answers = std::mem::take(&mut world.answers);
+        answers.retain(|answer| {
+            let Answer { by, token, succeeded } = *answer;
+            self.hears(world, by, token) && (succeeded || Self::minds_failure(world, by, token))
+        });
+        world.answers = answers;
+        let mut calls = std::mem::take(&mut world.calls);
+        let mut unheard = false;
+        calls.retain(|sent| {
+            let hears = self.hears(world, sent.by, sent.token);
+            unheard |= !hears && sent.by != By::Nobody;
+            hears || self.can_change(world, sent)
+        });
+        if unheard {
+            calls.change(|sent| {
+                if !self.hears(world, sent.by, sent.token) {
+                    sent.by = By::Nobody;
                 }
-            };
-            waits && step.since <= token.attempt
-        };
-        world.answers.retain(|(token, succeeded)| {
-            heard(token) && (*succeeded || instance.token(token.step) == Some(*token))
-        });
-        let participants = &world.participants;
-        world.calls.retain(|sent| {
-            let participant = participants.get(sent.token.step.index()).copied().unwrap_or_default();
-            heard(&sent.token) || participant.minds(sent.ask(), self.lapse(sent.token.step))
-        });
+            });
+        }
+        world.calls = calls;
     }
 
-    fn soon(&self, world: &World) -> Option<Timestamp> {
-        world.instance.wake_at().filter(|at| *at < NOW.after(SOON))
+    /// Whether a call could still change something at its service.
+    pub(super) fn can_change(&self, world: &World, sent: &Sent) -> bool {
+        self.participant(world, sent.token).minds(sent.ask(), self.lapse(sent.token.step))
     }
 
     fn participant(&self, world: &World, token: Token) -> Participant {
@@ -401,57 +354,5 @@ impl Sent {
             Direction::Do => Ask::Do(self.round),
             Direction::Undo => Ask::Undo,
         }
-    }
-}
-
-impl Seen {
-    fn note(&self, instance: &Instance) {
-        let once = |place: &AtomicU64, bits: u64| {
-            if bits & !place.load(Ordering::Relaxed) != 0 {
-                place.fetch_or(bits, Ordering::Relaxed);
-            }
-        };
-        match instance.ended() {
-            Some(End::Completed) => once(&self.completed, 1),
-            Some(End::Compensated) => once(&self.compensated, 1),
-            Some(End::Failed) => once(&self.failed, 1),
-            None => {}
-        }
-        for (number, step) in instance.steps().iter().enumerate() {
-            let bit = 1u64.checked_shl(number as u32).unwrap_or(0);
-            match step.at {
-                At::DoParked(Why::PivotUnknown) => once(&self.pivot_unknown, bit),
-                At::DoParked(_) => once(&self.spent, bit),
-                At::UndoParked => once(&self.undo_spent, bit),
-                _ => {}
-            }
-        }
-    }
-
-    /// How the saga ended, and where it waited for somebody.
-    pub(super) fn told(&self, saga: &Saga) -> (BTreeSet<End>, BTreeSet<(StepName, Why)>) {
-        let ends = [
-            (&self.completed, End::Completed),
-            (&self.compensated, End::Compensated),
-            (&self.failed, End::Failed),
-        ];
-        let ends = ends
-            .into_iter()
-            .filter(|(seen, _)| seen.load(Ordering::Relaxed) != 0)
-            .map(|(_, end)| end)
-            .collect();
-        let parks = [
-            (&self.pivot_unknown, Why::PivotUnknown),
-            (&self.spent, Why::Spent),
-            (&self.undo_spent, Why::UndoSpent),
-        ];
-        let named = |step: StepIx, why| saga.get(step).map(|step| (step.name.clone(), why));
-        let parks = parks.into_iter().flat_map(|(seen, why)| {
-            let bits = seen.load(Ordering::Relaxed);
-            saga.steps()
-                .filter(move |step| bits & (1u64 << step.0) != 0)
-                .filter_map(move |step| named(step, why))
-        });
-        (ends, parks.collect())
     }
 }

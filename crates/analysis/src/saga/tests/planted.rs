@@ -32,7 +32,7 @@ fn compensation_registered_late() {
         };
         saga::step(saga, instance, input, now)
     }
-    let story = found(Orchestrator { step: late }, &[]);
+    let story = found(Orchestrator { step: late, ..Orchestrator::default() }, &[]);
     assert_eq!(story.broken, "the saga was undone, and a step still has its effect");
 }
 
@@ -79,7 +79,7 @@ fn cancellation_that_skips_compensation() {
             other => saga::step(saga, instance, other, now),
         }
     }
-    let story = found(Orchestrator { step: skips }, &[]);
+    let story = found(Orchestrator { step: skips, ..Orchestrator::default() }, &[]);
     assert!(story.broken.starts_with("the saga ended with a step"), "{}", story.broken);
 }
 
@@ -105,7 +105,7 @@ fn budget_shared_between_do_and_undo() {
         }
         Ok(output)
     }
-    let story = found(Orchestrator { step: shared }, &[]);
+    let story = found(Orchestrator { step: shared, ..Orchestrator::default() }, &[]);
     assert_eq!(story.broken, "a step waits for somebody although its tries are not spent");
 }
 
@@ -122,7 +122,12 @@ fn pivot_that_is_taken_for_failed() {
         saga::step(saga, instance, input, now)
     }
     let saga = saga(vec![call("order", Kind::Compensatable, &[]), call("payment", Kind::Pivot, &[0])]);
-    let report = verify_machine(&saga, &Scope::default(), Orchestrator { step: guesses }, &mut |_| {});
+    let report = verify_machine(
+        &saga,
+        &Scope::default(),
+        Orchestrator { step: guesses, ..Orchestrator::default() },
+        &mut |_| {},
+    );
     assert!(matches!(report.verdict, Verdict::Broken(_)), "{:?}", report.verdict);
 }
 
@@ -134,4 +139,26 @@ fn a_story_is_told_from_the_beginning_to_what_broke() {
         "{text}"
     );
     assert!(text.ends_with("Broken: a step took effect twice."), "{text}");
+}
+
+/// What a server makes of the wrong belief that it runs the saga.
+fn of_two_servers(orchestrator: Orchestrator) -> String {
+    let text = found(orchestrator, &[]).to_string();
+    assert!(text.contains("server 2 takes the saga over"), "{text}");
+    assert!(text.contains("by server 1") || text.contains("to server 1"), "{text}");
+    text
+}
+
+/// A server makes its calls before it has written why; so one that is cut off makes calls that the log knows nothing of.
+#[test]
+fn calls_before_they_are_written() {
+    let text = of_two_servers(Orchestrator { written_first: false, ..Orchestrator::default() });
+    assert!(text.contains("the log refuses what it appends"), "{text}");
+    assert!(text.contains("took effect") || text.contains("still has its effect"), "{text}");
+}
+
+/// Whoever wants to appends, whatever others have appended since.
+#[test]
+fn appends_without_a_condition() {
+    of_two_servers(Orchestrator { fenced: false, ..Orchestrator::default() });
 }
