@@ -3,8 +3,8 @@
 //! What is explored is [`tenon_core::saga::step`] itself, with services that keep the barrier of
 //! [`tenon_core::saga::barrier`]: every order in which calls and answers can arrive, and, up to a
 //! number of faults, servers that crash, or are taken over from and go on without knowing it, answers that do not come in time, calls that arrive twice, after
-//! they were given up, or not at all, and steps that cannot be undone. Refusals, signals, time-outs of signals and a
-//! cancellation may come at any moment and count as no fault.
+//! they were given up, or not at all, and steps that cannot be undone. Refusals, signals, time-outs of signals, a
+//! cancellation, the deadline, and one decision about a step that waits for somebody may come at any moment and count as no fault.
 //!
 //! Life cycle: [`verify`] makes the saga small where that changes nothing (budgets of tries, waits), explores breadth first, and so
 //! finds a shortest schedule that breaks something, if there is one. If there are more states than the budget in states has,
@@ -16,6 +16,7 @@
 mod abstraction;
 mod flat;
 mod judge;
+mod machine;
 mod model;
 mod owner;
 mod participant;
@@ -27,8 +28,8 @@ mod world;
 pub use participant::Lapse;
 pub use story::{Line, Story, end_told, why_told};
 
+use machine::Orchestrator;
 use model::Explored;
-use owner::Orchestrator;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tenon_core::saga::{End, Saga, StepName, Why};
@@ -79,7 +80,7 @@ pub struct Report {
     pub depth: usize,
     /// How long it took.
     pub took: Duration,
-    /// How the saga can end.
+    /// How the saga can end, if nobody leaves a step out.
     pub ends: BTreeSet<End>,
     /// Where it can come to wait for somebody.
     pub parks: BTreeSet<(StepName, Why)>,

@@ -7,8 +7,11 @@ use tenon_core::saga::{Definition, Retry, Saga, Undo, UndoWork, Work};
 /// Longer than any wait below: that an answer does not come in time is a choice of the network, not of the clock.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Longer than all waits of a saga for signals and times.
+const DEADLINE: Duration = Duration::from_secs(1);
+
 /// The same saga with fewer tries, no waits between them, and waits for signals and times that differ by their order only.
-/// A deadline is a cancellation that comes by itself, so it is left out too.
+/// Its deadline comes after them, and before, at or after anything else.
 pub(super) fn small(saga: &Saga, tries: u32) -> Saga {
     let mut definition = saga.definition().clone();
     for (number, step) in (1..).zip(&mut definition.steps) {
@@ -27,7 +30,8 @@ pub(super) fn small(saga: &Saga, tries: u32) -> Saga {
             }
         }
     }
-    Saga::new(Definition { deadline: None, ..definition }).unwrap_or_else(|_| saga.clone())
+    let deadline = definition.deadline.map(|_| DEADLINE);
+    Saga::new(Definition { deadline, ..definition }).unwrap_or_else(|_| saga.clone())
 }
 
 fn fewer(retry: Retry, tries: u32) -> Retry {

@@ -1,7 +1,8 @@
 //! What must hold of services and saga together.
 
+use super::machine::Decision;
 use super::world::{Rules, World};
-use tenon_core::saga::{self, At, End, StepIx, StepSet, Work, invariants};
+use tenon_core::saga::{self, At, End, Step, StepIx, StepSet, Work, invariants};
 
 impl Rules {
     pub(super) fn check_done(&self, world: &World, step: StepIx) -> Result<(), invariants::Broken> {
@@ -9,14 +10,15 @@ impl Rules {
         if participant.done > 1 {
             return Err("a step took effect twice");
         }
-        // What waits for somebody, or was left, holds up nobody: so what it depends on may be undone before a late call of it comes.
-        if matches!(world.log.at(step), At::UndoParked | At::LeftBehind) {
+        // So what it depends on may be undone before a late call of it comes.
+        if held_up_nobody(world).has(step) {
             return Ok(());
         }
-        let waits = |step: StepIx| {
-            self.saga.get(step).is_some_and(|it| matches!(it.work, Work::Signal { .. } | Work::Timer(_)))
+        let has_effect = |step: &StepIx| {
+            let waits = |it: &Step| matches!(it.work, Work::Signal { .. } | Work::Timer(_));
+            !self.saga.get(*step).is_some_and(waits) && world.log.at(*step) != At::LeftOut
         };
-        let mut needs = self.saga.needs(step).iter().filter(|step| !waits(*step));
+        let mut needs = self.saga.needs(step).iter().filter(has_effect);
         if needs.any(|needed| !self.active(world).has(needed)) {
             return Err("a step took effect while one that it depends on had none");
         }
@@ -31,7 +33,7 @@ impl Rules {
         if self.saga.pivot().is_some_and(|pivot| self.active(world).has(pivot)) {
             return Err("a step was undone after the pivot");
         }
-        let left = world.log.those(|at| matches!(at, At::UndoParked | At::LeftBehind));
+        let left = held_up_nobody(world);
         let undoable = |step: &StepIx| self.saga.get(*step).is_some_and(|step| step.undo.is_some());
         let open = self.saga.behind(step).both(self.active(world));
         if open.iter().any(|step| undoable(&step) && !left.has(step)) {
@@ -44,12 +46,15 @@ impl Rules {
     pub(super) fn check(&self, world: &World) -> Result<(), invariants::Broken> {
         let active = self.active(world);
         let left = world.log.those(|at| at == At::LeftBehind);
+        let left_out = world.log.those(|at| at == At::LeftOut);
         let undoable = |step: StepIx| self.saga.get(step).is_some_and(|step| step.undo.is_some());
         let calls = |step: &StepIx| {
             self.saga.get(*step).is_some_and(|step| matches!(step.work, Work::Call { .. } | Work::Child(_)))
         };
         match world.log.ended() {
-            Some(End::Completed) if !self.saga.steps().filter(calls).all(|step| active.has(step)) => {
+            Some(End::Completed)
+                if !self.saga.steps().filter(calls).all(|step| active.has(step) || left_out.has(step)) =>
+            {
                 Err("the saga completed, and a step has no effect")
             }
             Some(End::Compensated | End::Failed)
@@ -70,5 +75,14 @@ impl Rules {
     fn active(&self, world: &World) -> StepSet {
         let numbered = self.saga.steps().zip(&world.participants);
         numbered.filter(|(_, participant)| participant.is_active()).map(|(step, _)| step).collect()
+    }
+}
+
+/// What waits for somebody, or did, or was left as it is, holds up nobody.
+fn held_up_nobody(world: &World) -> StepSet {
+    let left = world.log.those(|at| matches!(at, At::UndoParked | At::LeftBehind));
+    match world.decided {
+        Some(Decision::Retry(step)) if world.log.at(step).is_undo() => left.and(StepSet::one(step)),
+        _ => left,
     }
 }

@@ -9,38 +9,10 @@
 //! it may come back; that is checked against servers that are kept as they are ([`Rules::whole`]), and where
 //! the rule is broken in a test they are.
 
+use super::machine::{Known, News, Stepped};
 use super::world::{Answer, Rules, Sent, World};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::Deref;
 use std::sync::Arc;
-use tenon_core::Timestamp;
-use tenon_core::saga::{
-    self, At, Cause, Data, Direction, Event, Illegal, Input, Instance, Outcome, Output, Saga, StepIx, Token,
-    Work, invariants,
-};
-
-/// The machine that is explored, and how servers use it. Tests plant faults in it.
-#[derive(Clone, Copy)]
-pub(super) struct Orchestrator {
-    pub(super) step: fn(&Saga, &Instance, Input, Timestamp) -> Result<Output, Illegal>,
-    /// The log refuses the append of a server that is behind.
-    pub(super) fenced: bool,
-    /// Calls are made when what led to them was appended, not before.
-    pub(super) written_first: bool,
-}
-
-impl Default for Orchestrator {
-    fn default() -> Self {
-        Self { step: saga::step, fenced: true, written_first: true }
-    }
-}
-
-/// A saga as the log has it, or as somebody believes. The same one is shared by many states.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    hash: u64,
-    instance: Instance,
-}
+use tenon_core::saga::{At, Direction, Event, Instance, Token};
 
 /// One of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,22 +31,10 @@ enum Stage {
     Refused,
 }
 
-/// What a server learns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum News {
-    Succeeded(Token),
-    Failed(Token, Outcome),
-    Recovered,
-    Cancelled,
-    Signalled(StepIx),
-    TimePassed,
-}
-
 /// What a server made of what it learned.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Told {
-    pub(super) events: Vec<Event>,
-    pub(super) calls: Vec<Token>,
+    stepped: Option<Arc<Stepped>>,
     /// The log did not take the events.
     pub(super) refused: bool,
 }
@@ -89,11 +49,6 @@ pub(super) enum By {
 
 /// A server behind is as good as refused.
 const REFUSED: Owner = Owner { behind: None, stage: Stage::Refused };
-
-pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000);
-
-/// Waits that end by themselves are shorter than this; calls wait longer.
-const SOON: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
 impl By {
     pub(super) const BOTH: [Self; 2] = [Self::One, Self::Two];
@@ -111,30 +66,14 @@ impl By {
     }
 }
 
-impl Known {
-    pub(super) fn new(instance: Instance) -> Arc<Self> {
-        let mut hasher = DefaultHasher::new();
-        instance.hash(&mut hasher);
-        Arc::new(Self { hash: hasher.finish(), instance })
+impl Told {
+    pub(super) fn events(&self) -> &[Event] {
+        self.stepped.as_ref().map_or(&[], |stepped| &stepped.events)
     }
 
-    /// When something happens by itself, other than that a call is late.
-    pub(super) fn soon(&self) -> Option<Timestamp> {
-        self.wake_at().filter(|at| *at < NOW.after(SOON))
-    }
-}
-
-impl Hash for Known {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Deref for Known {
-    type Target = Instance;
-
-    fn deref(&self) -> &Instance {
-        &self.instance
+    /// What is called.
+    pub(super) fn calls(&self) -> &[Token] {
+        self.stepped.as_ref().map_or(&[], |stepped| &stepped.calls)
     }
 }
 
@@ -239,18 +178,20 @@ impl Rules {
     /// A server takes something in: it appends what follows, and then makes the calls.
     pub(super) fn learn(&self, world: &mut World, by: By, news: News) -> Told {
         let Some(believed) = world.view(by).cloned() else { return Told::default() };
-        let Some((output, next)) = self.taken_in(&believed, news) else { return Told::default() };
-        let Output { events, calls } = output;
-        let make = |world: &mut World| {
-            let made =
-                calls.iter().map(|token| Sent { token: *token, round: next.round(*token), by, copy: false });
-            world.calls.extend(made);
-        };
-        if !self.orchestrator.written_first {
-            make(world);
-        }
+        let Some(stepped) = self.taken_in(&believed, news) else { return Told::default() };
         let up_to_date = world.is(by, Owner::is_up_to_date);
-        if self.orchestrator.fenced && !up_to_date {
+        let refused = self.orchestrator.fenced && !up_to_date;
+        if !refused || !self.orchestrator.written_first {
+            let round = |token: &Token| stepped.next.round(*token);
+            let made = stepped.calls.iter().map(|token| Sent {
+                token: *token,
+                round: round(token),
+                by,
+                copy: false,
+            });
+            world.calls.extend(made);
+        }
+        if refused {
             let kept = match news {
                 News::Succeeded(token) => Some(Answer { by, token, succeeded: true }),
                 _ => None,
@@ -258,71 +199,24 @@ impl Rules {
             world.let_go(by);
             world.answers.extend(kept);
             world.set(by, Some(REFUSED));
-            let calls = if self.orchestrator.written_first { Vec::new() } else { calls };
-            return Told { events, calls, refused: true };
+            return Told { stepped: Some(stepped), refused };
         }
-        let before = Arc::clone(&world.log);
-        if up_to_date {
-            world.log = Arc::clone(&next);
-            world.broken = world.broken.or_else(|| self.check_events(&believed, &events).err());
-        } else {
-            let mut log = before.instance.clone();
-            world.broken = world.broken.or_else(|| self.check_events(&log, &events).err());
-            events.iter().for_each(|event| log.apply(event));
-            world.log = Known::new(log);
-            world.set(by, Some(Owner { behind: Some(Arc::clone(&next)), stage: Stage::Runs }));
+        let (next, broken) = match up_to_date {
+            true => (Arc::clone(&stepped.next), stepped.broken),
+            false => self.appended(&world.log, &stepped.events),
+        };
+        let before = std::mem::replace(&mut world.log, next);
+        world.broken = world.broken.or(broken);
+        if !up_to_date {
+            let behind = Some(Arc::clone(&stepped.next));
+            world.set(by, Some(Owner { behind, stage: Stage::Runs }));
         }
         if let Some(Some(other)) = world.owners.get_mut(by.other().index())
             && other.is_up_to_date()
         {
             other.behind = Some(before);
         }
-        world.broken = world.broken.or_else(|| invariants::check(&self.saga, &world.log).err());
-        if self.orchestrator.written_first {
-            make(world);
-        }
-        Told { events, calls, refused: false }
-    }
-
-    /// What the machine makes of it; nothing if nothing follows.
-    fn taken_in(&self, believed: &Arc<Known>, news: News) -> Option<(Output, Arc<Known>)> {
-        let mut now = NOW;
-        let input = match news {
-            News::Succeeded(token) => Input::Succeeded { token, output: None },
-            News::Failed(token, outcome) => Input::Failed { token, outcome },
-            News::Recovered => Input::Recovered,
-            News::Cancelled => Input::Cancel { cause: Cause::Cancelled },
-            News::Signalled(step) => {
-                let Some(Work::Signal { name, .. }) = self.saga.get(step).map(|step| &step.work) else {
-                    return None;
-                };
-                Input::Signal { name: name.clone(), data: Data::new("0") }
-            }
-            News::TimePassed => {
-                now = believed.soon()?;
-                Input::Time
-            }
-        };
-        let output = (self.orchestrator.step)(&self.saga, believed, input, now).ok()?;
-        if output.events.is_empty() {
-            return None;
-        }
-        let mut next = believed.instance.clone();
-        output.events.iter().for_each(|event| next.apply(event));
-        Some((output, Known::new(next)))
-    }
-
-    fn check_events(&self, before: &Instance, events: &[Event]) -> Result<(), invariants::Broken> {
-        let mut instance = before.clone();
-        for event in events {
-            invariants::check_event(&self.saga, &instance, event)?;
-            let rank = saga::rank(&self.saga, &instance);
-            instance.apply(event);
-            if saga::rank(&self.saga, &instance) >= rank && !matches!(event, Event::Repeated { .. }) {
-                return Err("an event does not bring the end nearer");
-            }
-        }
-        Ok(())
+        Told { stepped: Some(stepped), refused }
     }
 
     /// Leaves out of the servers what makes no difference.

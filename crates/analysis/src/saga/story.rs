@@ -1,5 +1,6 @@
 //! A schedule, told.
 
+use super::machine::Decision;
 use super::owner::{By, Told};
 use super::world::{Action, Answer, Rules, Sent, World};
 use std::fmt;
@@ -84,9 +85,9 @@ impl Teller<'_> {
     }
 
     fn then(&self, told: &Told) -> Vec<String> {
-        let calls = || told.calls.iter().map(|token| format!("{} is called", self.attempt(*token)));
+        let calls = || told.calls().iter().map(|token| format!("{} is called", self.attempt(*token)));
         match told.refused {
-            false => told.events.iter().filter_map(|event| self.event(event)).collect(),
+            false => told.events().iter().filter_map(|event| self.event(event)).collect(),
             true => {
                 let refused = "the log refuses what it appends, for others have appended since it looked";
                 calls().chain([refused.to_owned()]).collect()
@@ -117,10 +118,22 @@ impl Teller<'_> {
                 format!("the call of {} cannot be sent{}", self.attempt(token), server(" by ", by))
             }
             Action::Cancelled(by) => format!("somebody cancels the saga{}", server(", at ", by)),
+            Action::Reverted(by) => {
+                format!("the saga that it is a step of is turned back{}", server(", says ", by))
+            }
             Action::Signalled(by, step) => {
                 format!("the signal that {} waits for comes{}", self.name(step), server(" to ", by))
             }
             Action::TimePasses(by) => format!("time passes{}", server(" at ", by)),
+            Action::Decided(by, decision) => {
+                let what = match decision {
+                    Decision::Retry(step) => format!("{} is tried again", self.name(step)),
+                    Decision::Skip(step) => format!("{} is left as it is", self.name(step)),
+                    Decision::Settled(step) => format!("{} is as it should be", self.name(step)),
+                    Decision::Deny => "the pivot was not done".to_owned(),
+                };
+                format!("somebody decides{}: {what}", server(", at ", by))
+            }
             Action::TakenOver(by) => {
                 let before = if world.owner(by.other()).is_some() { by.other() } else { by };
                 let does =
@@ -158,12 +171,12 @@ impl Teller<'_> {
             Event::LeftBehind { token, .. } => format!("{} is left as it is", self.name(token.step)),
             Event::Signalled { name, .. } => format!("the signal `{name}` is kept"),
             Event::Doubted { .. } => "the saga is to be turned back, if the pivot was not done".to_owned(),
+            Event::Overdue => "the deadline has passed".to_owned(),
             Event::TurnedBack { cause } => format!("the saga is turned back: {}", self.cause(*cause)),
             Event::Ended { end } => format!("the saga ends: {}", end_told(*end)),
             Event::Reverted => "the saga is reverted".to_owned(),
             Event::Started { .. }
             | Event::Admitted
-            | Event::Overdue
             | Event::Retried { .. }
             | Event::Edited { .. }
             | Event::SettledByHand { .. }

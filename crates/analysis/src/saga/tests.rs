@@ -1,4 +1,4 @@
-use super::owner::Orchestrator;
+use super::machine::Orchestrator;
 use super::*;
 use tenon_core::manifest::{HttpMethod, PathPattern};
 use tenon_core::priority::Priority;
@@ -10,6 +10,7 @@ use tenon_core::{Namespace, ServiceName, ServiceRef, Timestamp};
 
 mod owners;
 mod planted;
+mod troubles;
 
 fn action() -> Action {
     let service = ServiceRef::local(ServiceName::new("payment").unwrap());
@@ -49,6 +50,11 @@ fn saga(steps: Vec<Step>) -> Saga {
 fn in_a_row() -> Saga {
     let step = |name: &str, after: &[u8]| call(name, Kind::Compensatable, after);
     saga(vec![step("create_order", &[]), step("take_payment", &[0]), step("reserve_stock", &[1])])
+}
+
+fn with_deadline(saga: &Saga) -> Saga {
+    let deadline = Some(Duration::from_secs(60));
+    Saga::new(Definition { deadline, ..saga.definition().clone() }).unwrap()
 }
 
 fn check(saga: &Saga, scope: &Scope) -> Report {

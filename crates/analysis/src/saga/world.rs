@@ -5,14 +5,16 @@
 
 use super::Scope;
 use super::flat::Flat;
-use super::owner::{By, Known, NOW, News, Orchestrator, Owner, Told};
+use super::machine::{Decision, Known, Memo, NOW, News, Orchestrator};
+use super::owner::{By, Owner, Told};
 use super::participant::{Lapse, Participant};
 use super::seen::Seen;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use tenon_core::saga::barrier::{Ask, Verdict};
 use tenon_core::saga::{
-    self, At, Beginning, Data, Direction, Goal, Outcome, Saga, StepIx, Token, Version, Work, invariants,
+    self, At, Beginning, Data, Direction, End, Goal, Outcome, Saga, StepIx, Token, Version, Why, Work,
+    invariants,
 };
 
 /// What does not change from state to state.
@@ -25,6 +27,7 @@ pub(super) struct Rules {
     /// Servers that are behind are kept as they are, even if they can do nothing.
     pub(super) whole: bool,
     pub(super) seen: Arc<Seen>,
+    pub(super) memo: Arc<Memo>,
 }
 
 /// A state.
@@ -37,6 +40,8 @@ pub(super) struct World {
     pub(super) answers: Flat<Answer>,
     pub(super) participants: Vec<Participant>,
     pub(super) faults: u8,
+    /// What somebody has decided, once at most.
+    pub(super) decided: Option<Decision>,
     pub(super) broken: Option<invariants::Broken>,
     /// What the servers are called, which makes no difference.
     pub(super) names: [u8; 2],
@@ -78,10 +83,14 @@ pub(super) enum Action {
     Unsent(Sent),
     /// Somebody cancels the saga.
     Cancelled(By),
+    /// The saga that it is a step of is turned back, after it has completed.
+    Reverted(By),
     /// A signal comes.
     Signalled(By, StepIx),
-    /// The next signal is late, or the next timer ends.
+    /// The next signal is late, the next timer ends, or there is nothing to wait for any more but the deadline, and that passes.
     TimePasses(By),
+    /// Somebody decides about a step that waits for that.
+    Decided(By, Decision),
     /// A server crashes, or is cut off, and another takes over.
     TakenOver(By),
     /// One that took over goes on; explored apart only where servers are kept whole.
@@ -98,6 +107,7 @@ impl PartialEq for World {
             && self.answers == other.answers
             && self.participants == other.participants
             && self.faults == other.faults
+            && self.decided == other.decided
             && self.broken == other.broken
     }
 }
@@ -112,6 +122,7 @@ impl Hash for World {
         self.answers.hash(state);
         self.participants.hash(state);
         self.faults.hash(state);
+        self.decided.hash(state);
         self.broken.hash(state);
     }
 }
@@ -121,7 +132,7 @@ impl Rules {
         let lapses =
             saga.definition().steps.iter().map(|step| scope.lapses.get(&step.name).copied()).collect();
         let faults = scope.faults;
-        Self { saga, faults, lapses, orchestrator, whole: false, seen: Arc::default() }
+        Self { saga, faults, lapses, orchestrator, whole: false, seen: Arc::default(), memo: Arc::default() }
     }
 
     pub(super) fn begin(&self) -> World {
@@ -140,6 +151,7 @@ impl Rules {
             answers: Flat::default(),
             participants: vec![Participant::default(); usize::from(self.saga.len())],
             faults: 0,
+            decided: None,
             broken: None,
             names: [1, 0],
             newest: 1,
@@ -191,9 +203,13 @@ impl Rules {
             actions.extend(view.calls().into_iter().map(|token| Action::TimesOut(by, token)));
         }
         if view.ended().is_some() {
+            if view.ended() == Some(End::Completed) {
+                actions.push(Action::Reverted(by));
+            }
             return;
         }
-        if view.goal() == Goal::Forward && view.doubt().is_none() && !view.is_committed(&self.saga) {
+        // Also when it is too late; then the machine refuses.
+        if view.goal() == Goal::Forward && view.doubt().is_none() {
             actions.push(Action::Cancelled(by));
         }
         let listens = |step: &StepIx| {
@@ -204,6 +220,30 @@ impl Rules {
         if view.soon().is_some() {
             actions.push(Action::TimePasses(by));
         }
+        if world.decided.is_none() {
+            let parked = view.those(At::is_parked);
+            let decisions = parked.iter().flat_map(|step| self.decisions(world, view, step));
+            actions.extend(decisions.map(|decision| Action::Decided(by, decision)));
+        }
+    }
+
+    /// What may be decided by somebody who has looked at the service, and claims nothing of it that is not so.
+    fn decisions(&self, world: &World, view: &Known, step: StepIx) -> impl Iterator<Item = Decision> + use<> {
+        let may_come = |sent: &Sent| {
+            sent.token.step == step && sent.token.direction == Direction::Do && self.can_change(world, sent)
+        };
+        let is_there = world.participants.get(step.index()).is_some_and(|it| it.is_active());
+        let will_never = !is_there && !world.calls.iter().any(may_come);
+        let is_pivot = view.at(step) == At::DoParked(Why::PivotUnknown);
+        let is_settled = if view.at(step) == At::UndoParked { will_never } else { is_there };
+        [
+            (true, Decision::Retry(step)),
+            (!is_pivot, Decision::Skip(step)),
+            (is_settled, Decision::Settled(step)),
+            (is_pivot && will_never, Decision::Deny),
+        ]
+        .into_iter()
+        .filter_map(|(possible, decision)| possible.then_some(decision))
     }
 
     /// Who may take the saga over: a server that was not there, or one that was refused.
@@ -248,8 +288,14 @@ impl Rules {
                 self.learn(&mut next, sent.by, News::Failed(sent.token, Outcome::Unsent))
             }
             Action::Cancelled(by) => self.learn(&mut next, by, News::Cancelled),
+            Action::Reverted(by) => self.learn(&mut next, by, News::Reverted),
             Action::Signalled(by, step) => self.learn(&mut next, by, News::Signalled(step)),
             Action::TimePasses(by) => self.learn(&mut next, by, News::TimePassed),
+            Action::Decided(by, decision) => {
+                let told = self.learn(&mut next, by, News::Decided(decision));
+                next.decided = Some(decision).filter(|_| !told.refused && !told.events().is_empty());
+                told
+            }
             Action::TakenOver(by) => self.take_over(&mut next, by),
             Action::GoesOn(by) => self.recover(&mut next, by),
             Action::ComesBack(by, with) => self.come_back(&mut next, by, with),
@@ -257,7 +303,10 @@ impl Rules {
         self.settle(&mut next);
         self.forget(&mut next);
         next.broken = next.broken.or_else(|| self.check(&next).err());
-        self.seen.note(&next.log);
+        // What somebody left out or left as it is says nothing of the saga.
+        if !matches!(next.decided, Some(Decision::Skip(_))) {
+            self.seen.note(&next.log);
+        }
         (next != *world).then_some((next, told))
     }
 
@@ -274,8 +323,10 @@ impl Rules {
             Action::Arrives { .. }
             | Action::Answered(_)
             | Action::Cancelled(_)
+            | Action::Reverted(_)
             | Action::Signalled(..)
             | Action::TimePasses(_)
+            | Action::Decided(..)
             | Action::GoesOn(_) => 0,
         }
     }

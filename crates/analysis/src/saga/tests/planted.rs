@@ -1,6 +1,7 @@
 //! Faults that are well known of sagas, planted in the machine or in a service: each is found, with its story.
 
 use super::*;
+use tenon_core::saga::{At, Token};
 
 fn found(orchestrator: Orchestrator, lapses: &[(&str, Lapse)]) -> Story {
     let lapses = lapses.iter().map(|(name, lapse)| (StepName::new(name).unwrap(), *lapse)).collect();
@@ -129,6 +130,85 @@ fn pivot_that_is_taken_for_failed() {
         &mut |_| {},
     );
     assert!(matches!(report.verdict, Verdict::Broken(_)), "{:?}", report.verdict);
+}
+
+/// The first step is undone before the second, which depends on it.
+#[test]
+fn undoing_in_the_order_of_doing() {
+    fn first_to_last(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        let mut output = saga::step(saga, instance, input, now)?;
+        let (first, second) = (StepIx(0), StepIx(1));
+        let wrong = |token: &mut Token| {
+            let undoes_second = token.step == second && token.direction == Direction::Undo;
+            if undoes_second && instance.at(first) == At::Done {
+                let attempt = instance.progress(first).map_or(0, |progress| progress.attempt) + 1;
+                *token = Token { step: first, attempt, ..*token };
+            }
+        };
+        output.calls.iter_mut().for_each(wrong);
+        for event in &mut output.events {
+            if let Event::Began { token, .. } = event {
+                wrong(token);
+            }
+        }
+        Ok(output)
+    }
+    let story = found(Orchestrator { step: first_to_last, ..Orchestrator::default() }, &[]);
+    assert_eq!(story.broken, "a step is undone before one that depends on it");
+}
+
+/// A step is tried again, however often it was.
+#[test]
+fn tries_without_end() {
+    fn tries_on(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        let Input::Failed { token, outcome: outcome @ Outcome::Unknown } = input else {
+            return saga::step(saga, instance, input, now);
+        };
+        if instance.token(token.step) != Some(token) || instance.goal() != saga::Goal::Forward {
+            return Ok(Output::default());
+        }
+        let next = Token { attempt: token.attempt + 1, ..token };
+        let began = Event::Began { token: next, due: None };
+        let events = vec![Event::Deferred { token, outcome, until: now }, began];
+        Ok(Output { events, calls: vec![next] })
+    }
+    let story = found(Orchestrator { step: tries_on, ..Orchestrator::default() }, &[]);
+    assert_eq!(story.broken, "an event does not bring the end nearer");
+}
+
+/// The next step is not begun.
+#[test]
+fn saga_that_stops() {
+    fn stops(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        let mut output = saga::step(saga, instance, input, now)?;
+        output.events.retain(|event| !matches!(event, Event::Began { .. }));
+        output.calls.clear();
+        Ok(output)
+    }
+    let story = found(Orchestrator { step: stops, ..Orchestrator::default() }, &[]);
+    assert_eq!(story.broken, "the saga is stuck");
+}
+
+/// A cancellation counts although the pivot is done.
+#[test]
+fn cancellation_behind_the_pivot() {
+    fn cancels(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        match input {
+            Input::Cancel { cause } if instance.is_committed(saga) => {
+                Ok(Output { events: vec![Event::TurnedBack { cause }], calls: Vec::new() })
+            }
+            other => saga::step(saga, instance, other, now),
+        }
+    }
+    let steps = vec![
+        call("order", Kind::Compensatable, &[]),
+        call("payment", Kind::Pivot, &[0]),
+        call("mail", Kind::Retriable, &[1]),
+    ];
+    let orchestrator = Orchestrator { step: cancels, ..Orchestrator::default() };
+    let report = verify_machine(&saga(steps), &Scope::default(), orchestrator, &mut |_| {});
+    let Verdict::Broken(story) = report.verdict else { panic!("{:?}", report.verdict) };
+    assert_eq!(story.broken, "a step is undone after the pivot");
 }
 
 #[test]
