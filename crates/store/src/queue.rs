@@ -8,6 +8,7 @@
 use crate::log::{AppendError, Appended, Condition, NewEvent};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tenon_core::Position;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -15,6 +16,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 const UNIT: usize = 1_024;
 /// A group is closed when it has this many bytes.
 const MAX_GROUP_BYTES: usize = 4 << 20;
+/// A group that others are expected to join is waited for no longer than this.
+const MOST_WAIT: Duration = Duration::from_micros(500);
 
 /// An append as it was asked for; its bounds have been checked.
 #[derive(Debug, Clone)]
@@ -63,6 +66,10 @@ struct Lines {
     reserved: VecDeque<Queued>,
     user: VecDeque<Queued>,
     closed: bool,
+    /// With how many appends waiting the thread is to be woken; none while it does not wait.
+    wake_at: Option<usize>,
+    /// How many appends the thread took last, and when.
+    last: Option<(usize, Instant)>,
 }
 
 impl Queue {
@@ -95,9 +102,15 @@ impl Queue {
                 return Err(closed());
             }
             let queued = Queued { request, answer, room };
-            if reserved { lines.reserved.push_back(queued) } else { lines.user.push_back(queued) }
+            let line = if reserved { &mut lines.reserved } else { &mut lines.user };
+            line.push_back(queued);
+            // Waking a thread costs more than adding to what it will take anyway.
+            let waiting = lines.appends();
+            if lines.wake_at.take_if(|at| waiting >= *at).is_some() {
+                self.filled.notify_one();
+            }
         }
-        self.wake();
+        self.told.notify_one();
         answered.await.unwrap_or(Err(AppendError::Unknown("the writer ended")))
     }
 
@@ -135,14 +148,43 @@ impl Queue {
     }
 
     /// What is to be done next; blocks until there is something. None when the queue is closed and empty.
+    ///
+    /// Those who append again and again come back when they were answered. So a group is waited for until it is as large as
+    /// the last one was, and for no longer than that one took: syncing twice for half of them each takes all of them longer.
+    /// Whoever appends alone waits for nobody.
     pub fn take(&self) -> Option<Work> {
-        let waiting = |lines: &mut Lines| lines.is_empty() && !lines.closed;
-        let mut lines = self.filled.wait_while(self.lines(), waiting).unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines();
+        while lines.is_empty() && !lines.closed {
+            lines = self.sleep(lines, 1, None);
+        }
+        if let Some((last, taken)) = lines.last.filter(|(last, _)| *last > 1) {
+            let ends = Instant::now() + taken.elapsed().min(MOST_WAIT);
+            while !lines.closed && lines.marks.is_empty() && lines.appends() < last && Instant::now() < ends {
+                lines = self.sleep(lines, last, Some(ends));
+            }
+        }
         if let Some((first, answer)) = lines.marks.pop_front() {
             return Some(Work::Mark(first, answer));
         }
         let group = lines.take_group(self.most_events);
+        lines.last = Some((group.len(), Instant::now()));
         if group.is_empty() { None } else { Some(Work::Appends(group)) }
+    }
+
+    /// Lets the thread sleep until so many appends wait, or until then, or a little less.
+    fn sleep<'a>(
+        &'a self,
+        mut lines: MutexGuard<'a, Lines>,
+        appends: usize,
+        until: Option<Instant>,
+    ) -> MutexGuard<'a, Lines> {
+        lines.wake_at = Some(appends);
+        let mut lines = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            None => self.filled.wait(lines).unwrap_or_else(PoisonError::into_inner),
+            Some(most) => self.filled.wait_timeout(lines, most).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        lines.wake_at = None;
+        lines
     }
 
     /// The appends that are to be committed next, together; waits until there are some. None when the queue is closed and
@@ -182,7 +224,11 @@ impl Queue {
 
 impl Lines {
     fn is_empty(&self) -> bool {
-        self.marks.is_empty() && self.reserved.is_empty() && self.user.is_empty()
+        self.marks.is_empty() && self.appends() == 0
+    }
+
+    fn appends(&self) -> usize {
+        self.reserved.len() + self.user.len()
     }
 
     fn take_group(&mut self, most_events: usize) -> Vec<Queued> {

@@ -4,22 +4,23 @@
 //! process that is called over HTTP. Restate's steps are functions in the process of its SDK. The two take turns, so that
 //! what disturbs the machine disturbs both.
 
+mod caller;
 pub(super) mod participant;
 mod restate;
 
 use super::Figure;
 use super::log::{built, remove};
 use super::platform::mebibytes;
-use crate::http::Http;
 use crate::shell::{Outcome, read, target};
 use crate::stats::Times;
 use crate::system::{self, Ports, System};
+use caller::Caller;
 use clap::Args;
 use restate::Restate;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
@@ -140,32 +141,32 @@ fn memory(tenon: &System, restate: &Restate) -> Outcome<Vec<Figure>> {
     ])
 }
 
-/// Sagas one after the other by so many callers: how long each took.
+/// Sagas one after the other by so many callers, for so long: how long each took that ended within that time.
 async fn load(side: &Arc<Side>, callers: usize, lasts: Duration) -> Outcome<Times> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let http = Http::new();
+    let ends = Instant::now() + lasts;
     let numbers = Arc::new(AtomicU64::new(0));
     let calling = (0..callers).map(|_| {
-        let (side, stop, http) = (Arc::clone(side), Arc::clone(&stop), http.clone());
-        let numbers = Arc::clone(&numbers);
+        let (side, numbers) = (Arc::clone(side), Arc::clone(&numbers));
         tokio::spawn(async move {
-            let headers: Vec<_> = side.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let mut caller = Caller::connect(&side).await?;
             let mut times = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
+            while Instant::now() < ends {
                 let body = (side.body)(numbers.fetch_add(1, Ordering::Relaxed));
                 let begun = Instant::now();
-                let answer = http.send("POST", &side.url, &headers, Some(&body)).await;
-                if !answer.is_success() || !(side.is_done)(&answer.json()) {
-                    return Err(format!("{} answered {}: {}", side.url, answer.status, answer.text()));
+                let answer = caller.start(&body).await?;
+                // What ends after the others have is of no rate.
+                if Instant::now() <= ends {
+                    times.push(begun.elapsed());
                 }
-                times.push(begun.elapsed());
+                let is_done = serde_json::from_slice(&answer).is_ok_and(|answer| (side.is_done)(&answer));
+                if !is_done {
+                    return Err(format!("{} answered {}", side.url, String::from_utf8_lossy(&answer)));
+                }
             }
             Ok(times)
         })
     });
     let calling: Vec<_> = calling.collect();
-    tokio::time::sleep(lasts).await;
-    stop.store(true, Ordering::Relaxed);
     let mut times = Times::default();
     for caller in calling {
         caller.await??.into_iter().for_each(|time| times.add(time));

@@ -3,11 +3,17 @@
 //! An expression knows `input`, `steps` with the output of each step by its name (null where there is none), and `saga` with `id`,
 //! `key` and `problem`, what was said whose failure turned it back; where a step is undone, also `output`, the step's own, or null. Whole numbers of JSON are `int`, others `double`.
 //!
+//! Most expressions only name a field. Those are looked up in the JSON ([`fields`]); the others, and those whose field is not
+//! there, are evaluated.
+//!
 //! Bounded: an expression is short and goes through lists at most [`Expr::MOST_LOOPS`] times, and what it makes has at most
 //! [`MAX_DATA`] bytes.
 
+mod fields;
+
 use super::MAX_DATA;
 use cel::{Context, Env, Program, Value as Cel};
+use fields::{Field, Sources, size};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +34,8 @@ struct Read {
     program: Program,
     /// Which of the variables it uses: the others need not be made, and an input may be large.
     uses: Vec<&'static str>,
+    /// The field that it names, if it does nothing else.
+    field: Option<Field>,
 }
 
 /// What expressions are about.
@@ -53,7 +61,8 @@ impl Expressions {
                 let used = program.references();
                 let uses = VARIABLES.into_iter().filter(|name| used.has_variable(name)).collect();
                 drop(used);
-                programs.insert(expr.clone(), Read { program, uses });
+                let field = Field::of(expr, definition);
+                programs.insert(expr.clone(), Read { program, uses, field });
                 Ok(())
             })
         };
@@ -116,6 +125,40 @@ impl Expressions {
         undone: Option<StepIx>,
         lenient: bool,
     ) -> Result<Option<Value>, String> {
+        let value = match self.looked_up(scope, of, undone) {
+            Some(value) => value,
+            None => self.evaluated(scope, of, undone, lenient)?,
+        };
+        let Some(value) = value else { return Ok(None) };
+        let size = size(&value);
+        if size > MAX_DATA {
+            Err(format!("makes {size} bytes; {MAX_DATA} is the most"))
+        } else {
+            Ok(Some(value))
+        }
+    }
+
+    /// What is made of fields alone, if they are all there.
+    fn looked_up(&self, scope: &Scope<'_>, of: &InputOf, undone: Option<StepIx>) -> Option<Option<Value>> {
+        let mut sources = Sources::new(scope.instance, undone);
+        let mut find = |expr: &Expr| sources.find(self.0.get(expr)?.field.as_ref()?);
+        Some(Some(match of {
+            InputOf::Nothing => return Some(None),
+            InputOf::Whole(expr) => find(expr)?,
+            InputOf::Fields(fields) => {
+                let made = fields.iter().map(|(name, expr)| Some((name.clone(), find(expr)?)));
+                Value::Object(made.collect::<Option<_>>()?)
+            }
+        }))
+    }
+
+    fn evaluated(
+        &self,
+        scope: &Scope<'_>,
+        of: &InputOf,
+        undone: Option<StepIx>,
+        lenient: bool,
+    ) -> Result<Option<Value>, String> {
         let uses = |variable: &str| {
             let read = each(of).filter_map(|expr| self.0.get(expr));
             read.into_iter().any(|read| read.uses.contains(&variable))
@@ -125,20 +168,14 @@ impl Expressions {
             Err(_) if lenient => Ok(Value::Null),
             other => other.map_err(|problem| format!("the expression `{}` {problem}", expr.as_str())),
         };
-        let value = match of {
-            InputOf::Nothing => return Ok(None),
-            InputOf::Whole(expr) => run(expr)?,
+        Ok(match of {
+            InputOf::Nothing => None,
+            InputOf::Whole(expr) => Some(run(expr)?),
             InputOf::Fields(fields) => {
                 let made = fields.iter().map(|(name, expr)| run(expr).map(|value| (name.clone(), value)));
-                Value::Object(made.collect::<Result<_, _>>()?)
+                Some(Value::Object(made.collect::<Result<_, _>>()?))
             }
-        };
-        let size = value.to_string().len();
-        if size > MAX_DATA {
-            Err(format!("makes {size} bytes; {MAX_DATA} is the most"))
-        } else {
-            Ok(Some(value))
-        }
+        })
     }
 
     fn run(&self, expr: &Expr, context: &Context<'_, '_>) -> Result<Value, String> {

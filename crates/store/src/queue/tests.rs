@@ -91,3 +91,40 @@ fn a_task_takes_groups_of_so_many_events_until_the_queue_is_closed() {
     // What the committer drops is unknown.
     assert!(matches!(poll(appends[2].as_mut()), Poll::Ready(Err(AppendError::Unknown(_)))));
 }
+
+/// How long a thread that takes waits for others is bounded by how long it was away, so this one may be away for a minute.
+fn away(queue: &Queue) {
+    let mut lines = queue.lines();
+    let (last, taken) = lines.last.unwrap();
+    lines.last = Some((last, taken.checked_sub(Duration::from_mins(1)).unwrap()));
+}
+
+#[test]
+fn whoever_appends_alone_wakes_the_thread_at_once_and_many_wake_it_together() {
+    let queue = Queue::new(1 << 20, usize::MAX);
+    std::thread::scope(|scope| {
+        let append = |name: &str| {
+            let (queue, request) = (&queue, request(name, 1));
+            scope.spawn(move || {
+                let mut append = pin!(queue.append(request));
+                // Whoever takes it never answers.
+                _ = poll(append.as_mut());
+            });
+        };
+        let taking = scope.spawn(|| streams(queue.take()));
+        append("alone");
+        assert_eq!(taking.join().unwrap(), ["alone"]);
+    });
+    let mut both = [pin!(queue.append(request("a", 1))), pin!(queue.append(request("b", 1)))];
+    both.iter_mut().for_each(|append| assert!(poll(append.as_mut()).is_pending()));
+    assert_eq!(streams(queue.take()), ["a", "b"]);
+    away(&queue);
+    let mut first = pin!(queue.append(request("c", 1)));
+    assert!(poll(first.as_mut()).is_pending());
+    // Nobody else comes: it is taken all the same.
+    assert_eq!(streams(queue.take()), ["c"]);
+    let mut alone = pin!(queue.append(request("d", 1)));
+    assert!(poll(alone.as_mut()).is_pending());
+    assert!(queue.lines().wake_at.is_none(), "nobody sleeps");
+    assert_eq!(streams(queue.take()), ["d"]);
+}

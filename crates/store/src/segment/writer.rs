@@ -22,6 +22,7 @@ use crate::admission::{Admission, Mark, Past, Verdict};
 use crate::deleted::MOST_DELETED;
 use crate::log::{AppendError, Appended, Condition, Direction, Event, InvalidInput, NewEvent, ReadError};
 use crate::queue::Request;
+use recent::Recent;
 use std::io;
 use std::sync::Arc;
 use tenon_core::retention::{Retention, Stretch};
@@ -29,6 +30,7 @@ use tenon_core::{EventId, Position, Timestamp};
 use tokio::sync::watch;
 
 mod open;
+mod recent;
 
 /// The one writer of a log.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct Writer {
     /// The byte in the active segment where the durable batches end.
     tail: u64,
     group: Group,
+    /// Where the last batches of the active segment are.
+    recent: Recent,
     /// Whether a segment was sealed since somebody asked.
     sealed: bool,
     /// Whether the last batch shows that all before it was durable.
@@ -167,8 +171,13 @@ impl Writer {
     fn admit(&mut self, request: Request, now: Timestamp) -> Result<Appended, AppendError> {
         let Request { events, condition } = request;
         self.check_deletions(&events)?;
-        let past =
-            WriterPast { segments: &self.segments, active: &self.active, batches: &self.group.batches };
+        let past = WriterPast {
+            segments: &self.segments,
+            active: &self.active,
+            recent: &self.recent,
+            tail: self.tail,
+            batches: &self.group.batches,
+        };
         match self.admission.admit(&past, events, condition.as_ref(), now)? {
             Verdict::Repeated(appended) => Ok(appended),
             Verdict::Admitted(events) => Ok(self.add(events)),
@@ -250,7 +259,9 @@ impl Writer {
         self.group.bytes.clear();
         let events = self.group.batches.iter().flat_map(|(_, events)| events);
         let deletions: Vec<Event> = events.filter(|event| event.is_deletion()).cloned().collect();
-        self.group.batches.clear();
+        for (at, events) in self.group.batches.drain(..) {
+            self.recent.push(events.first().map(|event| event.position), at);
+        }
         self.marked = false;
         self.admission.settle();
         self.group.since = self.admission.mark();
@@ -337,6 +348,7 @@ impl Writer {
         let sealed = Sealed::new(&self.segments.files, header, name, self.admission.last(), self.tail);
         let sealed = Arc::new(sealed.with_memory(Arc::clone(&index)));
         let sequence = sealed.header.sequence;
+        self.recent.clear();
         self.sealed = true;
         self.tail = SEGMENT_HEADER as u64;
         self.segments.update(|view| {
@@ -383,10 +395,29 @@ fn encoded_bound(events: &[NewEvent]) -> usize {
 struct WriterPast<'a> {
     segments: &'a Segments,
     active: &'a Active,
+    recent: &'a Recent,
+    /// Where what is published ends.
+    tail: u64,
     batches: &'a [(u64, Vec<Event>)],
 }
 
 impl WriterPast<'_> {
+    /// Whether the index in memory shows that no published event is meant, so that none need be read. It does for most
+    /// conditions: what they ask about was appended just before, and by whoever asks.
+    fn is_unchanged(&self, condition: &Condition) -> Result<bool, ReadError> {
+        if condition.after >= self.segments.view().head {
+            return Ok(true);
+        }
+        let plan = Plan::new(&condition.query);
+        let Some(at) = self.recent.batch_of(Position(condition.after.0 + 1)) else { return Ok(false) };
+        if plan.choices().is_empty() {
+            return Ok(false);
+        }
+        let place = |at: u64| self.active.header.place(at);
+        let found = self.active.select(&plan, place(at)..place(self.tail), Direction::Forward)?;
+        Ok(found.places.is_empty() && found.rest.is_empty())
+    }
+
     fn first_match_in_group(&self, condition: &Condition) -> Result<Option<&Event>, ReadError> {
         let Some((start, _)) = self.batches.first() else { return Ok(None) };
         let place = |at: u64| self.active.header.place(at);
@@ -409,6 +440,10 @@ impl WriterPast<'_> {
 
 impl Past for WriterPast<'_> {
     fn first_match(&self, condition: &Condition) -> Result<Option<(Position, EventId)>, ReadError> {
+        if self.is_unchanged(condition)? {
+            let found = self.first_match_in_group(condition)?;
+            return Ok(found.map(|event| (event.position, event.id)));
+        }
         let mut from = condition.after;
         while let Some(event) =
             self.segments.page_now(&condition.query, from, Direction::Forward, 1)?.events.first()

@@ -1,10 +1,21 @@
 use super::*;
+use proptest::prelude::*;
 use serde_json::json;
 use tenon_api::system::SagaDoc;
 use tenon_core::saga::{Beginning, SagaName, Version, start};
 use tenon_core::{Namespace, Timestamp};
 
 fn made(expression: &str, input: &Value) -> Result<Value, String> {
+    with(expression, input, |expressions, scope| {
+        expressions.input(scope, StepIx(0), Direction::Do).map(Option::unwrap_or_default)
+    })
+}
+
+fn with<T>(
+    expression: &str,
+    input: &Value,
+    then: impl FnOnce(&Expressions, &Scope<'_>) -> Result<T, String>,
+) -> Result<T, String> {
     let step = json!({
         "name": "order", "input": expression,
         "work": {"call": {"action": {"service": "a", "method": "POST", "path": "/"}, "timeout_ms": 1}}
@@ -23,7 +34,63 @@ fn made(expression: &str, input: &Value) -> Result<Value, String> {
         instance: &instance,
         problem: None,
     };
-    expressions.input(&scope, StepIx(0), Direction::Do).map(Option::unwrap_or_default)
+    then(&expressions, &scope)
+}
+
+/// Any JSON, with few names, so that fields are often there.
+fn any_json() -> impl Strategy<Value = Value> {
+    let number = prop_oneof![
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (-9..9_i8).prop_map(|small| Value::from(f64::from(small))),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        number,
+        "[a-c]{0,2}".prop_map(Value::from)
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::btree_map("[ab]", inner, 0..3)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn looking_a_field_up_is_evaluating_it(input in any_json(), path in "input(\\.[ab]){0,3}") {
+        let both = with(&path, &input, |expressions, scope| {
+            let of = &scope.saga.definition().steps[0].input;
+            Ok((expressions.looked_up(scope, of, None), expressions.evaluated(scope, of, None, false)))
+        });
+        match both.unwrap() {
+            (Some(found), evaluated) => prop_assert_eq!(Ok(found), evaluated),
+            (None, evaluated) => prop_assert!(evaluated.is_err()),
+        }
+    }
+}
+
+#[test]
+fn only_what_is_a_name_after_the_other_is_looked_up() {
+    let is_field =
+        |text: &str| with(text, &json!({}), |all, _| Ok(all.0.values().all(|read| read.field.is_some())));
+    for (text, expected) in [
+        (" input.a.b ", true),
+        ("steps.order", true),
+        ("output.x", true),
+        ("input.a[0]", false),
+        ("input.a + 1", false),
+        ("saga.key", false),
+        ("steps.nobody.x", false),
+        ("input.a . b", false),
+    ] {
+        assert_eq!(is_field(text), Ok(expected), "{text}");
+    }
+    assert_eq!(size(&json!({"a": [1, "\u{e9}\n"]})), json!({"a": [1, "\u{e9}\n"]}).to_string().len());
 }
 
 #[test]

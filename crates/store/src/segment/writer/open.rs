@@ -1,6 +1,6 @@
 //! Opening the writer: what recovery found becomes the view of the readers and the state of the rules.
 
-use super::{Group, Writer, begin_segment};
+use super::{Group, Recent, Writer, begin_segment};
 use crate::admission::Admission;
 use crate::log::{AppendError, OpenError, ReadError, new_log_id};
 use crate::segment::compact;
@@ -90,6 +90,7 @@ impl Writer {
             retention: options.retention,
             tail,
             group,
+            recent: Recent::default(),
             sealed: false,
             marked: false,
             failed: None,
