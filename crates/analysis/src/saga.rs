@@ -42,7 +42,7 @@ pub struct Scope {
     /// How many tries a step has at most, in each direction, whatever its budget: so that a budget can be spent within
     /// the faults.
     pub tries: u32,
-    /// How many states to look at before random walks take over.
+    /// How many states to look at, each once, before random walks take over.
     pub states: usize,
     /// How many random walks there are then.
     pub walks: u32,
@@ -55,12 +55,12 @@ pub struct Scope {
 }
 
 impl Default for Scope {
-    /// Two faults, two tries, and ten million states.
+    /// Two faults, two tries, and four million states.
     fn default() -> Self {
         Self {
             faults: 2,
             tries: 2,
-            states: 10_000_000,
+            states: 4_000_000,
             walks: 20_000,
             seed: 0,
             threads: 2,

@@ -5,6 +5,7 @@ use super::{Progress, Scope};
 use stateright::report::{ReportData, ReportDiscovery, Reporter};
 use stateright::{Checker, Model, Property};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What an exploration found.
@@ -30,12 +31,19 @@ impl Model for Rules {
         vec![self.begin()]
     }
 
+    /// Asked once of each state that is looked at; and of those of a schedule that is told.
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        self.looked.fetch_add(1, Ordering::Relaxed);
         Rules::actions(self, world, actions);
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
         self.act(world, action).map(|(next, _)| next)
+    }
+
+    /// With the budget spent there are no more states.
+    fn within_boundary(&self, _: &World) -> bool {
+        self.looked.load(Ordering::Relaxed) < self.budget
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -64,8 +72,8 @@ fn breadth_first(
     depth: Option<usize>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Explored {
+    rules.looked.store(0, Ordering::Relaxed);
     let builder = rules.clone().checker().threads(threads.max(1));
-    let builder = builder.target_state_count(scope.states);
     let builder = match depth {
         Some(depth) => builder.target_max_depth(depth),
         None => builder,
@@ -74,7 +82,7 @@ fn breadth_first(
     let broken = checker.discovery(HOLDS).map(stateright::Path::into_actions);
     Explored {
         shortest: broken.is_some(),
-        complete: broken.is_none() && checker.state_count() < scope.states,
+        complete: broken.is_none() && rules.looked.load(Ordering::Relaxed) < rules.budget,
         broken,
         states: checker.unique_state_count(),
         depth: checker.max_depth(),
@@ -88,7 +96,7 @@ struct Teller<'a> {
 
 impl Reporter<Rules> for Teller<'_> {
     fn report_checking(&mut self, data: ReportData) {
-        (self.progress)(Progress { states: data.total_states, budget: self.budget });
+        (self.progress)(Progress { states: data.unique_states, budget: self.budget });
     }
 
     fn report_discoveries(&mut self, _: &Rules, _: BTreeMap<&'static str, ReportDiscovery<Rules>>) {}

@@ -131,6 +131,10 @@ fn with_more_states_than_the_budget_nothing_is_called_verified() {
     let report = check(&in_a_row(), &scope);
     assert!(matches!(report.verdict, Verdict::Bounded), "{:?}", report.verdict);
     assert!(report.states > 0);
+    let all = check(&in_a_row(), &Scope::default()).states;
+    let within = |states| check(&in_a_row(), &Scope { states, walks: 1, ..Scope::default() }).verdict;
+    assert!(matches!(within(all + 1), Verdict::Verified));
+    assert!(matches!(within(all), Verdict::Bounded));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::participant::{Lapse, Participant};
 use super::seen::Seen;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use tenon_core::saga::barrier::{Ask, Verdict};
 use tenon_core::saga::{
     self, At, Beginning, Data, Direction, End, Goal, Outcome, Saga, StepIx, Token, Version, Why, Work,
@@ -26,6 +27,9 @@ pub(super) struct Rules {
     pub(super) orchestrator: Orchestrator,
     /// Servers that are behind are kept as they are, even if they can do nothing.
     pub(super) whole: bool,
+    /// How many states were looked at, and how many may be.
+    pub(super) looked: Arc<AtomicUsize>,
+    pub(super) budget: usize,
     pub(super) seen: Arc<Seen>,
     pub(super) memo: Arc<Memo>,
 }
@@ -131,8 +135,17 @@ impl Rules {
     pub(super) fn new(saga: Saga, scope: &Scope, orchestrator: Orchestrator) -> Self {
         let lapses =
             saga.definition().steps.iter().map(|step| scope.lapses.get(&step.name).copied()).collect();
-        let faults = scope.faults;
-        Self { saga, faults, lapses, orchestrator, whole: false, seen: Arc::default(), memo: Arc::default() }
+        Self {
+            saga,
+            faults: scope.faults,
+            lapses,
+            orchestrator,
+            whole: false,
+            looked: Arc::default(),
+            budget: scope.states,
+            seen: Arc::default(),
+            memo: Arc::default(),
+        }
     }
 
     pub(super) fn begin(&self) -> World {

@@ -28,7 +28,7 @@ pub(crate) struct VerifySaga {
     #[arg(long, default_value_t = 2, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) tries: u32,
     /// How many states to look at before random schedules take over
-    #[arg(long, default_value_t = 10_000_000, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, default_value_t = 4_000_000, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(crate) states: u64,
     /// What the random schedules follow from
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]

@@ -16,7 +16,7 @@ pub struct Checked {
 }
 
 impl<I, O> Saga<I, O> {
-    /// Explores what can become of the saga under every order of calls and answers, with at most two faults and ten million states.
+    /// Explores what can become of the saga under every order of calls and answers, with at most two faults and four million states.
     ///
     /// ```
     /// # use tenon_sdk::saga::{Compensatable, Saga, post};
