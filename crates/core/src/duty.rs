@@ -8,6 +8,10 @@
 //!
 //! Left out on purpose: leases and time (crates `store` and `control`). An epoch says who may record, not who is alive.
 
+mod share;
+
+pub use share::shares;
+
 use crate::error::{Code, Refusal};
 use crate::id::ServerId;
 use std::collections::BTreeMap;

@@ -20,9 +20,11 @@ mod counts;
 mod definitions;
 mod expressions;
 mod journal;
+mod leases;
 mod list;
 mod meters;
 mod names;
+mod open;
 mod owner;
 pub mod participants;
 mod runner;
@@ -400,7 +402,7 @@ impl Sagas {
 
     /// What sagas count here and how long they take, by their names, as Prometheus has it.
     pub fn metrics(&self) -> String {
-        self.shared.meters.shown()
+        self.shared.meters.shown(&self.shared.shards.own())
     }
 
     pub(crate) fn store(&self) -> &EventStore {

@@ -20,7 +20,7 @@ pub mod queue;
 pub mod segment;
 
 pub use clock::{Clock, system_clock};
-pub use lease::{LeaseError, Leases};
+pub use lease::{Held, LeaseError, Leases};
 pub use log::{
     AppendError, Appended, BoxFuture, Condition, Direction, Event, InvalidInput, ListedStream, Log, Metadata,
     NewEvent, OpenError, Page, Query, QueryItem, ReadError, STREAM_DELETED, SchemaHash, Scope, Snapshot,

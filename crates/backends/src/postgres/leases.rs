@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenon_core::ServerId;
 use tenon_store::BoxFuture;
-use tenon_store::lease::{LeaseError, Leases};
+use tenon_store::lease::{Held, LeaseError, Leases};
 use uuid::Uuid;
 
 impl Leases for PostgresLog {
-    fn hold(
-        &self,
-        name: &'static str,
+    fn hold<'a>(
+        &'a self,
+        name: &'a str,
         holder: ServerId,
         span: Duration,
-    ) -> BoxFuture<'_, Result<bool, LeaseError>> {
+    ) -> BoxFuture<'a, Result<bool, LeaseError>> {
         Box::pin(async move {
             let held: Option<bool> = sqlx::query_scalar(
                 "INSERT INTO tenon.leases AS l (name, holder, until)
@@ -34,14 +34,37 @@ impl Leases for PostgresLog {
         })
     }
 
-    fn release(&self, name: &'static str, holder: ServerId) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn held<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Held>, LeaseError>> {
         Box::pin(async move {
-            sqlx::query("DELETE FROM tenon.leases WHERE name = $1 AND holder = $2")
-                .bind(name)
-                .bind(Uuid::from_bytes(*holder.as_bytes()))
-                .execute(&self.inner.pool)
-                .await
-                .map_err(unknown)?;
+            let held: Vec<(String, Uuid, f64)> = sqlx::query_as(
+                "SELECT name, holder, extract(epoch FROM until - clock_timestamp())::float8 FROM tenon.leases
+                 WHERE starts_with(name, $1) AND until > clock_timestamp() ORDER BY name",
+            )
+            .bind(prefix)
+            .fetch_all(&self.inner.pool)
+            .await
+            .map_err(unknown)?;
+            let told = |(name, holder, left): (String, Uuid, f64)| Held {
+                name,
+                holder: ServerId::from_bytes(holder.into_bytes()),
+                left: Duration::try_from_secs_f64(left).unwrap_or_default(),
+            };
+            Ok(held.into_iter().map(told).collect())
+        })
+    }
+
+    fn release<'a>(&'a self, name: &'a str, holder: ServerId) -> BoxFuture<'a, Result<(), LeaseError>> {
+        Box::pin(async move {
+            // And those of servers that have long been gone.
+            sqlx::query(
+                "DELETE FROM tenon.leases
+                 WHERE (name = $1 AND holder = $2) OR until < clock_timestamp() - interval '1 day'",
+            )
+            .bind(name)
+            .bind(Uuid::from_bytes(*holder.as_bytes()))
+            .execute(&self.inner.pool)
+            .await
+            .map_err(unknown)?;
             Ok(())
         })
     }

@@ -84,51 +84,82 @@ impl From<Failed> for Refusal {
     }
 }
 
+/// What a stream says, as far as it was read.
+#[derive(Default)]
+struct Told {
+    beginning: Option<Beginning>,
+    entries: Vec<Entry>,
+}
+
+impl Told {
+    fn takes(&mut self, event: &tenon_store::Event) -> Result<(), Refusal> {
+        let progress = Progress::decode(&event.data).map_err(|error| {
+            let detail = format!("the event at position {} cannot be understood: {error}", event.position);
+            Refusal::new(Code::DataNewerVersion, detail)
+        })?;
+        self.beginning = self.beginning.take().or(progress.beginning);
+        let mut problem = progress.problem.as_deref().map(Data::new);
+        let entry = |happened| Entry {
+            time: event.time,
+            position: event.position,
+            actor: event.metadata.actor.clone(),
+            event: happened,
+            problem: problem.take(),
+        };
+        self.entries.extend(progress.events.into_iter().map(entry));
+        Ok(())
+    }
+
+    fn found(self) -> Found {
+        let Self { beginning, entries } = self;
+        let Some(beginning) = beginning else { return Found::Nothing };
+        let Some(instance) = Instance::fold(entries.iter().map(|entry| &entry.event)) else {
+            return Found::Never;
+        };
+        let first = entries.first().map_or(Position::START, |entry| entry.position);
+        let last = entries.last().map_or(Position::START, |entry| entry.position);
+        let problems = entries.into_iter().filter_map(|entry| Some((failed(&entry.event)?, entry.problem?)));
+        let problems = problems.collect();
+        Found::Saga(Box::new(Loaded { beginning: Arc::new(beginning), instance, first, last, problems }))
+    }
+}
+
+/// Reads streams of sagas.
+async fn told(log: &Arc<dyn Log>, ids: &[SagaId]) -> Result<BTreeMap<SagaId, Told>, Refusal> {
+    let query = unchanged(ids, Position::START).query;
+    let mut told: BTreeMap<SagaId, Told> = BTreeMap::new();
+    let mut from = Position::START;
+    loop {
+        let page = log.read(query.clone(), from, Direction::Forward, usize::MAX).await.map_err(unread)?;
+        for event in page.events {
+            if let Some(id) = id_of(&event.stream) {
+                told.entry(id).or_default().takes(&event)?;
+            }
+        }
+        from = page.next;
+        if page.at_end {
+            return Ok(told);
+        }
+    }
+}
+
 /// Reads everything that happened to a saga.
 pub(super) async fn history(
     log: &Arc<dyn Log>,
     id: SagaId,
 ) -> Result<(Option<Beginning>, Vec<Entry>), Refusal> {
-    let query = Query::stream(Namespace::default(), stream_of(id));
-    let (mut from, mut beginning, mut entries) = (Position::START, None, Vec::new());
-    loop {
-        let page = log.read(query.clone(), from, Direction::Forward, usize::MAX).await.map_err(unread)?;
-        for event in page.events {
-            let progress = Progress::decode(&event.data).map_err(|error| {
-                let detail =
-                    format!("the event at position {} cannot be understood: {error}", event.position);
-                Refusal::new(Code::DataNewerVersion, detail)
-            })?;
-            beginning = beginning.or(progress.beginning);
-            let mut problem = progress.problem.as_deref().map(Data::new);
-            let entry = |happened| Entry {
-                time: event.time,
-                position: event.position,
-                actor: event.metadata.actor.clone(),
-                event: happened,
-                problem: problem.take(),
-            };
-            entries.extend(progress.events.into_iter().map(entry));
-        }
-        from = page.next;
-        if page.at_end {
-            return Ok((beginning, entries));
-        }
-    }
+    let Told { beginning, entries } = told(log, &[id]).await?.remove(&id).unwrap_or_default();
+    Ok((beginning, entries))
 }
 
 /// Reads a saga.
 pub(super) async fn load(log: &Arc<dyn Log>, id: SagaId) -> Result<Found, Refusal> {
-    let (beginning, entries) = history(log, id).await?;
-    let Some(beginning) = beginning else { return Ok(Found::Nothing) };
-    let Some(instance) = Instance::fold(entries.iter().map(|entry| &entry.event)) else {
-        return Ok(Found::Never);
-    };
-    let first = entries.first().map_or(Position::START, |entry| entry.position);
-    let last = entries.last().map_or(Position::START, |entry| entry.position);
-    let problems = entries.into_iter().filter_map(|entry| Some((failed(&entry.event)?, entry.problem?)));
-    let problems = problems.collect();
-    Ok(Found::Saga(Box::new(Loaded { beginning: Arc::new(beginning), instance, first, last, problems })))
+    Ok(told(log, &[id]).await?.remove(&id).unwrap_or_default().found())
+}
+
+/// Reads sagas, not more at once than a query may name.
+pub(super) async fn load_all(log: &Arc<dyn Log>, ids: &[SagaId]) -> Result<Vec<(SagaId, Found)>, Refusal> {
+    Ok(told(log, ids).await?.into_iter().map(|(id, told)| (id, told.found())).collect())
 }
 
 /// The step of which an attempt failed, if that is what happened.

@@ -3,38 +3,36 @@
 //! Sagas are divided by their ids among a few leases. Who gets a lease takes up all its sagas that run: those that have
 //! begun and not ended, by the last snapshot of them and what came after. A server that is alone has all of them.
 
-use super::journal::{Found, Loaded, load, may_pass, unread};
-use super::names::{SHARDS, event_type, id_of, shard};
+use super::journal::{Found, Loaded, load, load_all, may_pass};
+use super::names::{SHARDS, id_of, shard};
+use super::open::{self, Open, whatever_happens};
 use super::runner::{Ask, GoOn};
-use super::{Known, Shared};
-use crate::bus::duty;
+use super::{Known, Shared, leases};
+use crate::bus::duty::OnDuty;
 use crate::events::error::Error;
 use crate::events::feed::Feed;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tenon_api::saga::{Beginning, ENDED, Progress, STARTED, STEPPED, TOLD, decode_running, encode_running};
-use tenon_core::{Namespace, Position, Refusal, SagaId, ServerId};
-use tenon_store::{Direction, Event, Leases, Query, QueryItem, ReadError, SchemaHash, Snapshot, SnapshotKey};
+use tenon_api::saga::{Beginning, ENDED, Progress};
+use tenon_core::{Position, Refusal, SagaId, ServerId};
+use tenon_store::{Event, Leases, ReadError};
 use tokio_util::sync::CancellationToken;
 
-/// The leases' names, one for each shard.
-const LEASES: [&str; SHARDS as usize] = ["sagas.0", "sagas.1", "sagas.2", "sagas.3"];
-const SCHEMA: SchemaHash = SchemaHash::of("tenon.saga.Running.v1");
 /// How often the sagas that run are noted.
 const NOTE_EVERY: Duration = Duration::from_secs(30);
-/// How many sagas are read at once.
-const AT_ONCE: usize = 64;
+/// How many sagas are read in one go, and how many times that at once.
+const BATCH: usize = 64;
+const AT_ONCE: usize = 4;
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Which shards are this server's.
 #[derive(Default)]
 pub(super) struct Shards {
     states: Mutex<[State; SHARDS as usize]>,
-    /// How far what other servers do was followed.
-    followed: AtomicU64,
+    /// All sagas that have begun and not ended, as far as what other servers do was followed. None for a server that is alone.
+    open: Mutex<Option<Open>>,
 }
 
 #[derive(Default)]
@@ -60,6 +58,25 @@ impl Shards {
             Some(State::Own(stop)) if !stop.is_cancelled() => Some(stop.clone()),
             _ => None,
         }
+    }
+
+    /// The same, also while the shard's sagas are being taken up.
+    fn owned_soon(&self, id: SagaId) -> Option<CancellationToken> {
+        match self.lock().get(usize::from(shard(id))) {
+            Some(State::Own(stop) | State::TakingUp(stop, _)) if !stop.is_cancelled() => Some(stop.clone()),
+            _ => None,
+        }
+    }
+
+    /// Those that are this server's.
+    pub(super) fn own(&self) -> BTreeSet<u8> {
+        let states = self.lock();
+        let own = (0..SHARDS).zip(states.iter()).filter(|(_, state)| matches!(state, State::Own(_)));
+        own.map(|(number, _)| number).collect()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, shard: u8, state: State) -> State {
@@ -101,18 +118,16 @@ impl Shards {
 
 /// Takes up what is this server's, now and later.
 pub(super) async fn start(shared: &Arc<Shared>, leases: Option<Arc<dyn Leases>>) -> Result<(), Refusal> {
+    let all = (0..SHARDS).collect();
     match leases {
-        None => {
-            shared.shards.followed.store(u64::MAX, Ordering::Release);
-            take_up(shared, &(0..SHARDS).collect()).await?;
-        }
+        None => take_up(shared, &all).await?,
         Some(leases) => {
-            let head = shared.store.log().head();
-            shared.shards.followed.store(head.0, Ordering::Release);
-            tokio::spawn(until_stop(shared, follow(Arc::clone(shared), head)));
-            for number in 0..SHARDS {
-                let lease = LEASES.get(usize::from(number)).copied().unwrap_or_default();
-                let on_duty = duty::take(lease, Some(Arc::clone(&leases)), shared.server, &shared.stop);
+            let mut open = Open::noted(shared.store.log(), &all).await;
+            open.catch_up(shared.store.log()).await?;
+            let from = open.at;
+            *shared.shards.open() = Some(open);
+            tokio::spawn(until_stop(shared, follow(Arc::clone(shared), from)));
+            for (number, on_duty) in leases::take(shared, leases) {
                 tokio::spawn(until_stop(shared, keep(Arc::clone(shared), number, on_duty)));
             }
         }
@@ -126,7 +141,7 @@ fn until_stop<W: Future>(shared: &Shared, work: W) -> impl Future<Output = Optio
 }
 
 /// Takes a shard up and lets it go as the lease comes and goes.
-async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: duty::OnDuty) {
+async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: OnDuty) {
     loop {
         if *on_duty.borrow_and_update() {
             let numbers = BTreeSet::from([number]);
@@ -153,7 +168,8 @@ async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: duty::OnDuty) {
     }
 }
 
-fn let_go(shared: &Shared, number: u8) {
+/// Lets go of all sagas of a shard, in whatever state they are.
+pub(super) fn let_go(shared: &Shared, number: u8) {
     match shared.shards.set(number, State::Others) {
         State::Own(stop) | State::TakingUp(stop, _) => stop.cancel(),
         State::Others => {}
@@ -166,18 +182,29 @@ async fn take_up(shared: &Arc<Shared>, numbers: &BTreeSet<u8>) -> Result<(), Ref
     for number in numbers {
         shared.shards.set(*number, State::TakingUp(shared.stop.child_token(), BTreeSet::new()));
     }
-    let ids = running(shared, numbers).await?;
-    let reading = stream::iter(ids).map(|id| async move { read(shared, id).await.map(|found| (id, found)) });
-    let read: Vec<(SagaId, Option<Read>)> = reading.buffer_unordered(AT_ONCE).try_collect().await?;
-    let mut read: Vec<(SagaId, Read)> = read.into_iter().filter_map(|(id, it)| Some((id, it?))).collect();
+    let mut count = 0;
+    let mut in_turn: Vec<(SagaId, Read)> = Vec::new();
+    let ids: Vec<SagaId> = running(shared, numbers).await?.into_iter().collect();
+    let batches = ids.chunks(BATCH).map(<[SagaId]>::to_vec);
+    let reading = stream::iter(batches).map(|ids| async move { read_all(shared, &ids).await });
+    let mut reading = reading.buffer_unordered(AT_ONCE);
+    while let Some(read) = reading.try_next().await? {
+        count += read.len();
+        for (id, (loaded, known)) in read {
+            if loaded.beginning.turn.is_some() {
+                in_turn.push((id, (loaded, known)));
+            } else {
+                adopt(shared, id, loaded, &known)?;
+            }
+        }
+    }
     // Those whose turn it is already come first.
-    read.sort_by_key(|(_, (loaded, _))| (loaded.instance.is_queued(), loaded.first));
-    for (id, (loaded, _)) in &read {
+    in_turn.sort_by_key(|(_, (loaded, _))| (loaded.instance.is_queued(), loaded.first));
+    for (id, (loaded, _)) in &in_turn {
         shared.turns().enter(*id, &loaded.beginning);
     }
-    let count = read.len();
     let waiting: BTreeSet<SagaId> = numbers.iter().flat_map(|it| shared.shards.taken_up(*it)).collect();
-    for (id, (loaded, known)) in read {
+    for (id, (loaded, known)) in in_turn {
         adopt(shared, id, loaded, &known)?;
     }
     for id in waiting {
@@ -193,7 +220,20 @@ type Read = (Loaded, Arc<Known>);
 
 /// A saga that runs.
 async fn read(shared: &Shared, id: SagaId) -> Result<Option<Read>, Refusal> {
-    let Found::Saga(loaded) = load(shared.store.log(), id).await? else { return Ok(None) };
+    known(shared, load(shared.store.log(), id).await?).await
+}
+
+/// Those of them that run.
+async fn read_all(shared: &Shared, ids: &[SagaId]) -> Result<Vec<(SagaId, Read)>, Refusal> {
+    let mut read = Vec::new();
+    for (id, found) in load_all(shared.store.log(), ids).await? {
+        read.extend(known(shared, found).await?.map(|read| (id, read)));
+    }
+    Ok(read)
+}
+
+async fn known(shared: &Shared, found: Found) -> Result<Option<Read>, Refusal> {
+    let Found::Saga(loaded) = found else { return Ok(None) };
     if loaded.instance.ended().is_some() {
         return Ok(None);
     }
@@ -202,7 +242,7 @@ async fn read(shared: &Shared, id: SagaId) -> Result<Option<Read>, Refusal> {
 }
 
 fn adopt(shared: &Arc<Shared>, id: SagaId, loaded: Loaded, known: &Arc<Known>) -> Result<(), Refusal> {
-    let Some(stop) = shared.shards.owned(id) else { return Ok(()) };
+    let Some(stop) = shared.shards.owned_soon(id) else { return Ok(()) };
     let Some(inbox) = shared.reserve(id, &loaded.beginning)? else {
         // Whoever has its place may be about to give it up.
         hand_on_soon(shared, id, Arc::clone(&loaded.beginning));
@@ -262,45 +302,13 @@ pub(super) async fn running_elsewhere(shared: &Shared) -> Result<BTreeSet<SagaId
 /// The sagas of these shards that have begun and not ended; or a few more.
 async fn running(shared: &Shared, numbers: &BTreeSet<u8>) -> Result<BTreeSet<SagaId>, Refusal> {
     let log = shared.store.log();
-    let mut from: BTreeMap<u8, Position> = BTreeMap::new();
-    let mut ids = BTreeSet::new();
-    for number in numbers {
-        let kept = log.snapshot(key(*number), SCHEMA).await.ok().flatten();
-        let noted = kept.and_then(|kept| Some((kept.position, decode_running(&kept.data).ok()?)));
-        let (position, noted) = noted.unwrap_or_default();
-        from.insert(*number, position);
-        ids.extend(noted);
-    }
-    let mut at = from.values().min().copied().unwrap_or_default();
-    loop {
-        let page = log.read(changes(), at, Direction::Forward, usize::MAX).await.map_err(unread)?;
-        for event in &page.events {
-            let Some(id) = id_of(&event.stream) else { continue };
-            if from.get(&shard(id)).is_some_and(|from| event.position > *from) {
-                if event.event_type.as_str() == ENDED {
-                    ids.remove(&id)
-                } else {
-                    ids.insert(id)
-                };
-            }
-        }
-        at = page.next;
-        if page.at_end {
-            return Ok(ids);
-        }
-    }
-}
-
-/// What begins and ends sagas, and what was done to them from elsewhere.
-fn changes() -> Query {
-    let types = [STARTED, TOLD, ENDED].map(event_type).into();
-    Query::reserved().within(Namespace::default()).or(QueryItem { types, ..QueryItem::default() })
-}
-
-/// All that is done to sagas: a server that had one before may go on with it for as long as it does not know better.
-fn whatever_happens() -> Query {
-    let types = [STARTED, STEPPED, TOLD, ENDED].map(event_type).into();
-    Query::reserved().within(Namespace::default()).or(QueryItem { types, ..QueryItem::default() })
+    let followed = shared.shards.open().as_ref().map(|open| open.within(numbers));
+    let mut open = match followed {
+        Some(open) => open,
+        None => Open::noted(log, numbers).await,
+    };
+    open.catch_up(log).await?;
+    Ok(open.of(numbers).collect())
 }
 
 /// Takes up what other servers begin.
@@ -317,10 +325,15 @@ async fn follow(shared: Arc<Shared>, mut from: Position) {
                 }
             };
             for event in &page.events {
+                if let Some(open) = shared.shards.open().as_mut() {
+                    open.saw(event);
+                }
                 heard(&shared, event).await;
             }
             from = page.next;
-            shared.shards.followed.store(from.0, Ordering::Release);
+            if let Some(open) = shared.shards.open().as_mut() {
+                open.at = from;
+            }
         }
         tokio::time::sleep(AFTER_FAILURE).await;
     }
@@ -348,26 +361,27 @@ async fn note_now_and_then(shared: Arc<Shared>) {
     }
 }
 
-/// Notes which sagas run. One that has ended meanwhile does no harm there.
+/// Notes which sagas run.
 pub(super) async fn note_all(shared: &Shared) {
-    let log = shared.store.log();
-    // Before the sagas are looked at: those that begin after it are read again.
-    let position = log.head().min(Position(shared.shards.followed.load(Ordering::Acquire)));
-    let own: Vec<u8> = (0..SHARDS)
-        .filter(|it| matches!(shared.shards.lock().get(usize::from(*it)), Some(State::Own(_))))
-        .collect();
-    for number in own {
-        let ids: Vec<SagaId> = shared.running().keys().filter(|id| shard(**id) == number).copied().collect();
-        let snapshot = Snapshot { key: key(number), position, schema: SCHEMA, data: encode_running(ids) };
-        if let Err(error) = log.put_snapshot(snapshot).await {
-            tracing::debug!(%error, "which sagas run was not noted");
-        }
-    }
+    let own: Vec<u8> = shared.shards.own().into_iter().collect();
+    note(shared, &own).await;
 }
 
-fn key(number: u8) -> SnapshotKey {
-    match SnapshotKey::new(&format!("sagas.{number}")) {
-        Ok(key) => key,
-        Err(_) => unreachable!("a number is of the characters of a key"),
+/// Notes which sagas of some shards run. One that has ended meanwhile does no harm there.
+pub(super) async fn note(shared: &Shared, numbers: &[u8]) {
+    let log = shared.store.log();
+    for number in numbers {
+        let of = BTreeSet::from([*number]);
+        let followed = shared.shards.open().as_ref().map(|open| open.within(&of));
+        let (ids, position) = match followed {
+            Some(open) => (open.of(&of).collect(), open.at),
+            None => {
+                // Before the sagas are looked at: those that begin after it are read again.
+                let position = log.head();
+                let running = shared.running();
+                (running.keys().copied().filter(|id| shard(*id) == *number).collect(), position)
+            }
+        };
+        open::note(log, *number, ids, position).await;
     }
 }

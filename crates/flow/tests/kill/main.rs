@@ -3,6 +3,7 @@
 //! - At each append to the log and at each call of a saga of five steps, before it and after it.
 //! - At random under a load of sagas, three times (300 times with `TENON_TEST_LONG`); the services, too.
 //! - Two servers on one PostgreSQL, of which either is killed or stands still past its leases.
+//! - The same, where one is killed while the other is let alone: how long its sagas wait at most.
 //!
 //! This program plays all parts, as its environment says. It has no harness, because a server must be a process that does nothing else.
 
@@ -21,6 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tenon_core::saga::barrier::Record;
+use tenon_store::system_clock;
 
 const ROLE: &str = "TENON_KILL_TEST_ROLE";
 const LOG: &str = "TENON_KILL_TEST_LOG";
@@ -54,6 +56,9 @@ fn main() -> Result<()> {
             }
             if wanted("kill_two_servers") {
                 two_servers()?;
+            }
+            if wanted("kill_take_over") {
+                take_over()?;
             }
             Ok(())
         }
@@ -125,15 +130,14 @@ impl World {
         Process::start("server", &given)
     }
 
-    /// Lets everything come to its end: how each saga ended, and how long each waited whose server was gone, in milliseconds, in order.
-    fn settle(&self) -> Result<(Ends, Vec<u64>)> {
+    /// Lets everything come to its end: how each saga ended, and those that went from one server to another.
+    fn settle(&self) -> Result<(Ends, Vec<Moved>)> {
         let mut server = self.server("settle", None)?;
         if !server.child.wait()?.success() {
             return Err("a server that nobody kills has ended by itself".into());
         }
         let ends = server.ends();
-        let taken_over = |line: String| line.strip_prefix("taken over ")?.parse().ok();
-        Ok((ends, server.said().into_iter().filter_map(taken_over).collect()))
+        Ok((ends, server.said().iter().filter_map(|line| Moved::read(line)).collect()))
     }
 
     /// All or nothing of each saga, as the services have it; what they have in all is what was completed.
@@ -159,6 +163,23 @@ impl World {
             }
         }
         Ok(moved)
+    }
+}
+
+/// A saga went to another server.
+struct Moved {
+    from: String,
+    /// The last that the one did, and the first that the other did, in microseconds of UTC.
+    last: u64,
+    first: u64,
+}
+
+impl Moved {
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("moved ")?.split(' ');
+        let from = words.next()?.to_owned();
+        let mut number = || words.next()?.parse().ok();
+        Some(Self { from, last: number()?, first: number()? })
     }
 }
 
@@ -357,6 +378,8 @@ fn two_servers() -> Result<()> {
     let (ends, taken_over) = world.settle()?;
     let moved = world.judge(&ends)?;
     all_are_there(&acknowledged, &ends)?;
+    let mut taken_over: Vec<u64> = taken_over.iter().map(|it| (it.first - it.last) / 1_000).collect();
+    taken_over.sort_unstable();
     let of = |part: usize| taken_over.get(taken_over.len() * part / 100).or(taken_over.last()).copied();
     eprintln!(
         "{rounds} rounds with two servers, {} sagas, {moved} moved, in {:.1?}; {} were taken over, after {:?} ms (half), {:?} ms (99 %)",
@@ -371,4 +394,42 @@ fn two_servers() -> Result<()> {
         return Err("sagas of a server that is gone do not go on".into());
     }
     Ok(())
+}
+
+/// Kills one of two servers while the other goes on, and measures how long the sagas of the dead one wait for the other.
+fn take_over() -> Result<()> {
+    // Of the five seconds three are a lease's; on machines with much else to do only a multiple is asked for.
+    let (rounds, rate, most) = if is_long() { (20, 100, 5_000) } else { (1, 50, 20_000) };
+    let mut rng = fastrand::Rng::with_seed(seed()?);
+    let world = World::new(Some(tenon_backends::testing::shared().database()))?;
+    let (mut next, mut acknowledged, mut deaths) = (0, BTreeSet::new(), BTreeMap::new());
+    let mut start = |world: &World| -> Result<Process> {
+        next += 1_000_000;
+        world.server(&format!("load {next} {rate}"), None)
+    };
+    let mut servers = vec![start(&world)?, start(&world)?];
+    for _ in 0..rounds {
+        // Until both have as many, and then at any moment between two renewals.
+        std::thread::sleep(Duration::from_millis(rng.u64(4_000..5_000)));
+        let unlucky = servers.remove(rng.usize(..2));
+        let id = unlucky.says(|line| line.starts_with("server "))?;
+        deaths.insert(id.trim_start_matches("server ").to_owned(), system_clock()().as_micros());
+        acknowledged.extend(unlucky.kill());
+        std::thread::sleep(Duration::from_secs(5));
+        servers.push(start(&world)?);
+    }
+    servers.into_iter().for_each(|server| acknowledged.extend(server.kill()));
+    let (ends, moved) = world.settle()?;
+    world.judge(&ends)?;
+    all_are_there(&acknowledged, &ends)?;
+    let wait =
+        |it: &Moved| deaths.get(&it.from).map(|death| it.first.saturating_sub(it.last.max(*death)) / 1_000);
+    let mut waits: Vec<u64> = moved.iter().filter_map(wait).collect();
+    waits.sort_unstable();
+    let (half, last) = (waits.get(waits.len() / 2), waits.last().copied());
+    eprintln!("{rounds} take-overs of {} sagas: after {half:?} ms (half), {last:?} ms (all)", waits.len());
+    match last {
+        Some(last) if last < most => Ok(()),
+        _ => Err(format!("the sagas of a server that is gone go on after {last:?} ms").into()),
+    }
 }

@@ -7,22 +7,22 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tenon_api::saga::Progress;
 use tenon_api::system::SagaDoc;
 use tenon_backends::{PostgresLog, PostgresOptions};
-use tenon_core::saga::{Definition, SagaName};
-use tenon_core::{LogId, Namespace, Position, ServerId};
+use tenon_core::saga::{self, Definition, End, SagaName};
+use tenon_core::{LogId, Namespace, Position, ServerId, StreamName};
+use tenon_flow::saga::Begin;
 use tenon_flow::saga::participants::{
     Called, HttpAnswer, HttpCall, OverHttp, Participants, Request, Unanswered, Web,
 };
-use tenon_flow::saga::{Begin, Filter};
 use tenon_flow::{EventStore, EventStoreOptions, SagaOptions, Sagas};
 use tenon_store::log::{StreamPage, StreamsQuery};
 use tenon_store::segment::DirectoryDisk;
 use tenon_store::{
-    AppendError, Appended, BoxFuture, Condition, Direction, Leases, Log, NewEvent, Page, Query, ReadError,
-    SchemaHash, SegmentLog, SegmentOptions, Snapshot, SnapshotError, SnapshotKey, TruncateError,
+    AppendError, Appended, BoxFuture, Condition, Direction, Event, Leases, Log, NewEvent, Page, Query,
+    ReadError, SchemaHash, SegmentLog, SegmentOptions, Snapshot, SnapshotError, SnapshotKey, TruncateError,
     new_event_id, system_clock,
 };
 use tokio::sync::watch;
@@ -65,6 +65,7 @@ pub(crate) async fn serve(log: &str, bank: &str, task: Task, death: Option<Death
     let options = SagaOptions { leases, server, clock: system_clock() };
     let sagas = Sagas::start(&store, Arc::new(services), options).await?;
     sagas.define(order()?, false, None).await?;
+    say(&format!("server {server}"))?;
     say("ready")?;
     match task {
         Task::One(number) => {
@@ -74,7 +75,7 @@ pub(crate) async fn serve(log: &str, bank: &str, task: Task, death: Option<Death
             Ok(())
         }
         Task::Load { from, rate } => load(&sagas, from, rate).await,
-        Task::Settle => settle(&sagas, &*log).await,
+        Task::Settle => settle(&*log).await,
     }
 }
 
@@ -155,51 +156,74 @@ async fn load(sagas: &Sagas, from: u64, rate: u64) -> Result<()> {
     Ok(())
 }
 
-/// Waits for every saga's end, and tells them.
-async fn settle(sagas: &Sagas, log: &dyn Log) -> Result<()> {
-    let mut filter = Filter { limit: 1_000, ..Filter::default() };
+/// Waits for every saga's end, and tells them, and how long sagas waited for another server.
+async fn settle(log: &dyn Log) -> Result<()> {
+    let (mut sagas, mut from, mut moved) =
+        (HashMap::<StreamName, Seen>::new(), Position::START, Instant::now());
     loop {
-        let page = sagas.list(filter.clone()).await?;
-        for view in page.sagas {
-            let view = sagas.wait(view.id, LONGEST).await?;
-            let key = view.beginning.key.as_deref().unwrap_or_default();
-            say(&format!("ended {key} {} {:?}", view.id, view.instance.status()))?;
+        let page = log.read(Query::reserved(), from, Direction::Forward, usize::MAX).await?;
+        for event in page.events.iter().filter(|it| it.stream.as_str().starts_with(RUNS)) {
+            moved = Instant::now();
+            sagas.entry(event.stream.clone()).or_default().takes(event)?;
         }
-        match page.next {
-            None => break,
-            next => filter.before = next,
+        from = page.next;
+        let has_ended = || sagas.values().all(|seen| seen.end.is_some());
+        if page.at_end && has_ended() {
+            break;
+        }
+        if moved.elapsed() > LONGEST {
+            return Err("some sagas do not end".into());
+        }
+        if page.at_end {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    for waited in waits(log).await? {
-        say(&format!("taken over {waited}"))?;
+    for (stream, seen) in sagas {
+        let id = stream.as_str().strip_prefix(RUNS).unwrap_or_default();
+        for Moved { from, last, first } in seen.moved {
+            say(&format!("moved {from} {last} {first}"))?;
+        }
+        if let Some(end) = seen.end {
+            say(&format!("ended {} {id} {end:?}", seen.key))?;
+        }
     }
     Ok(())
 }
 
-/// How long sagas waited from the last that a server did with them to the first that another one did, in order.
-async fn waits(log: &dyn Log) -> Result<Vec<u64>> {
-    let (mut last, mut waits, mut from) = (HashMap::new(), Vec::new(), Position::START);
-    loop {
-        let page = log.read(Query::reserved(), from, Direction::Forward, usize::MAX).await?;
-        for event in
-            page.events.iter().filter(|event| event.stream.as_str().starts_with("$tenon/sagas/runs/"))
-        {
-            let by = Progress::decode(&event.data)?.server;
-            // What nobody's server wrote is for the owner.
-            if by == ServerId::from_bytes([0; 16]) {
-                continue;
-            }
-            if let Some((before, at)) = last.insert(event.stream.clone(), (by, event.time))
-                && before != by
-            {
-                waits.push(u64::try_from(event.time.since(at).as_millis())?);
-            }
+const RUNS: &str = "$tenon/sagas/runs/";
+
+/// What the log has of a saga.
+#[derive(Default)]
+struct Seen {
+    key: String,
+    end: Option<End>,
+    /// Which server wrote last, and when.
+    last: Option<(ServerId, u64)>,
+    moved: Vec<Moved>,
+}
+
+/// A saga went from one server to another: the last that the one did with it, and the first that the other did; in microseconds of UTC.
+struct Moved {
+    from: ServerId,
+    last: u64,
+    first: u64,
+}
+
+impl Seen {
+    fn takes(&mut self, event: &Event) -> Result<()> {
+        let progress = Progress::decode(&event.data)?;
+        self.key = progress.beginning.and_then(|it| it.key).unwrap_or(std::mem::take(&mut self.key));
+        if let Some(saga::Event::Ended { end }) = progress.events.last() {
+            self.end = Some(*end);
         }
-        from = page.next;
-        if page.at_end {
-            waits.sort_unstable();
-            return Ok(waits);
+        // What nobody's server wrote is for the owner.
+        if progress.server != ServerId::from_bytes([0; 16]) {
+            let first = event.time.as_micros();
+            let before = self.last.replace((progress.server, first));
+            let of_another = before.filter(|(server, _)| *server != progress.server);
+            self.moved.extend(of_another.map(|(from, last)| Moved { from, last, first }));
         }
+        Ok(())
     }
 }
 
@@ -259,7 +283,7 @@ impl Log for Dying<Arc<dyn Log>> {
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move {
             // What is defined is the same each time.
-            if !events.iter().any(|event| event.stream.as_str().starts_with("$tenon/sagas/runs/")) {
+            if !events.iter().any(|event| event.stream.as_str().starts_with(RUNS)) {
                 return self.inner.append(events, condition).await;
             }
             let at = self.next();

@@ -22,6 +22,24 @@ async fn a_lease_has_one_holder_until_it_is_given_back_or_runs_out() {
 }
 
 #[tokio::test]
+async fn each_server_sees_who_has_leases_of_a_kind_and_for_how_long() {
+    let url = testing::shared().database();
+    let (one, two) = (open(&url).await, open(&url).await);
+    let [first, second] = [1, 2].map(|number| ServerId::from_bytes([number; 16]));
+    let long = Duration::from_secs(3_600);
+    for (name, holder, span) in
+        [("b.1", second, long * 2), ("b.0", first, long), ("a", first, long), ("b_", first, long)]
+    {
+        assert!(one.hold(name, holder, span).await.unwrap());
+    }
+    assert!(one.hold("b.2", first, Duration::ZERO).await.unwrap());
+    let held = two.held("b.").await.unwrap();
+    let names: Vec<(&str, ServerId)> = held.iter().map(|held| (held.name.as_str(), held.holder)).collect();
+    assert_eq!(names, [("b.0", first), ("b.1", second)]);
+    assert!(held[0].left <= long && held[1].left > long && held[1].left <= long * 2, "{held:?}");
+}
+
+#[tokio::test]
 async fn each_server_is_woken_by_what_the_other_appends() {
     let url = testing::shared().database();
     // Asked so seldom that only being told can wake it.

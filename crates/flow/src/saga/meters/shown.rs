@@ -1,6 +1,8 @@
 //! The meters in the text format of Prometheus.
 
+use super::super::names::SHARDS;
 use super::{CALLED, ENDS, Meters, OfSaga, Took, WAYS, Way, lock};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +10,7 @@ use tenon_telemetry::Descriptor;
 use tenon_telemetry::metrics::{Family, Reading, Series};
 use tenon_telemetry::prometheus::render;
 
+const OF_SHARD: &[&str] = &["shard"];
 const OF_SAGA: &[&str] = &["saga"];
 const OF_END: &[&str] = &["saga", "outcome"];
 const OF_STEP: &[&str] = &["saga", "step", "direction"];
@@ -29,13 +32,14 @@ described! {
     RETRIED = "tenon_saga_retried_total" OF_STEP "Calls that failed and were to be tried again.";
     ENDED = "tenon_sagas_ended_total" OF_END "Sagas that have ended, by how.";
     PARKED = "tenon_sagas_parked" OF_SAGA "Sagas that run and wait for somebody.";
+    SHARD = "tenon_sagas_shard" OF_SHARD "Whether this server has a share of the sagas.";
     RUNNING = "tenon_sagas_running" OF_SAGA "Sagas that run on this server.";
     STARTED = "tenon_sagas_started_total" OF_SAGA "Sagas that were started.";
 }
 
 impl Meters {
     /// What was counted, as Prometheus has it.
-    pub(in crate::saga) fn shown(&self) -> String {
+    pub(in crate::saga) fn shown(&self, own: &BTreeSet<u8>) -> String {
         let sagas: Vec<(String, Arc<OfSaga>)> =
             self.all().of.iter().map(|(name, saga)| (name.clone(), Arc::clone(saga))).collect();
         render(&[
@@ -49,6 +53,7 @@ impl Meters {
             of_ends(&ENDED, &sagas, |took| Reading::Counter(took.count())),
             of_sagas(&PARKED, &sagas, |saga| gauge(&saga.parked)),
             of_sagas(&RUNNING, &sagas, |saga| gauge(&saga.running)),
+            of_shards(own),
             of_sagas(&STARTED, &sagas, |saga| counter(&saga.started)),
         ])
     }
@@ -59,6 +64,12 @@ type Sagas = [(String, Arc<OfSaga>)];
 fn of_sagas(descriptor: &'static Descriptor, sagas: &Sagas, read: impl Fn(&OfSaga) -> Reading) -> Family {
     let series = sagas.iter().map(|(name, saga)| series(&[name], read(saga)));
     Family { descriptor, series: series.collect() }
+}
+
+fn of_shards(own: &BTreeSet<u8>) -> Family {
+    let has_it = |number: u8| Reading::Gauge(i64::from(own.contains(&number)));
+    let of = (0..SHARDS).map(|number| series(&[&number.to_string()], has_it(number)));
+    Family { descriptor: &SHARD, series: of.collect() }
 }
 
 fn of_ends(descriptor: &'static Descriptor, sagas: &Sagas, read: impl Fn(&Took) -> Reading) -> Family {

@@ -9,8 +9,8 @@ use tenon_core::saga::Outcome;
 use tenon_core::{LogId, Position, ServerId};
 use tenon_store::log::{BoxFuture, StreamPage, StreamsQuery};
 use tenon_store::{
-    AppendError, Appended, Condition, Direction, LeaseError, Leases, Log, NewEvent, Page, Query, ReadError,
-    SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError,
+    AppendError, Appended, Condition, Direction, Held, LeaseError, Leases, Log, NewEvent, Page, Query,
+    ReadError, SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError,
 };
 use tokio::sync::watch;
 
@@ -172,31 +172,50 @@ impl Log for Reached {
     }
 }
 
+impl Asked {
+    async fn reach(&self) -> Result<(), LeaseError> {
+        let Self(life) = self;
+        life.gate().await;
+        life.world.takes_time(5).await;
+        life.gate().await;
+        if life.world.fails(10) {
+            return Err(LeaseError(Arc::new(io::Error::other("nobody knows"))));
+        }
+        Ok(())
+    }
+}
+
 impl Leases for Asked {
-    fn hold(
-        &self,
-        name: &'static str,
+    fn hold<'a>(
+        &'a self,
+        name: &'a str,
         holder: ServerId,
         span: Duration,
-    ) -> BoxFuture<'_, Result<bool, LeaseError>> {
+    ) -> BoxFuture<'a, Result<bool, LeaseError>> {
         Box::pin(async move {
             let Self(life) = self;
             if life.believes() {
                 return Ok(true);
             }
-            life.gate().await;
-            life.world.takes_time(5).await;
-            life.gate().await;
-            if life.world.fails(10) {
-                return Err(LeaseError(Arc::new(io::Error::other("nobody knows"))));
-            }
+            self.reach().await?;
             let held = life.world.leases.hold(name, holder, span).await;
             life.holds(name, matches!(held, Ok(true)));
             held
         })
     }
 
-    fn release(&self, name: &'static str, holder: ServerId) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn held<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Held>, LeaseError>> {
+        Box::pin(async move {
+            let Self(life) = self;
+            if life.believes() {
+                return Ok(Vec::new());
+            }
+            self.reach().await?;
+            life.world.leases.held(prefix).await
+        })
+    }
+
+    fn release<'a>(&'a self, name: &'a str, holder: ServerId) -> BoxFuture<'a, Result<(), LeaseError>> {
         Box::pin(async move {
             self.0.gate().await;
             self.0.world.leases.release(name, holder).await

@@ -68,7 +68,7 @@ pub(super) struct Life {
     still: AtomicBool,
     moves: Notify,
     lies: AtomicBool,
-    held: Mutex<BTreeMap<&'static str, bool>>,
+    held: Mutex<BTreeMap<String, bool>>,
 }
 
 impl World {
@@ -354,8 +354,8 @@ impl Life {
     }
 
     /// It has a lease, or has it no longer.
-    pub(super) fn holds(&self, name: &'static str, has_it: bool) {
-        if self.held.lock().unwrap().insert(name, has_it) != Some(has_it) {
+    pub(super) fn holds(&self, name: &str, has_it: bool) {
+        if self.held.lock().unwrap().insert(name.to_owned(), has_it) != Some(has_it) {
             self.world.note("lease", &format_args!("{name} by {}: {has_it}", self.number));
         }
     }

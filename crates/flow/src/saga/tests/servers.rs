@@ -1,6 +1,7 @@
 //! Several servers on one log.
 
 use super::*;
+use std::collections::BTreeSet;
 
 fn server(number: u8, leases: &MemoryLeases) -> SagaOptions {
     SagaOptions {
@@ -105,4 +106,51 @@ async fn of_two_servers_that_both_believe_to_own_sagas_of_one_key_neither_lets_o
     assert!(admitted.position > first.position);
     // And when nobody has the turn, nobody waits.
     assert!(!one.begin(begin("order", None)).await.unwrap().view.instance.is_queued());
+}
+
+/// Waits until the servers have so many shards each, in whatever order.
+async fn have(servers: &[&Sagas], counts: &[usize]) {
+    let shards = || -> Vec<BTreeSet<u8>> { servers.iter().map(|it| it.shared.shards.own()).collect() };
+    let even = async {
+        loop {
+            let mut now: Vec<usize> = shards().iter().map(BTreeSet::len).collect();
+            now.sort_unstable();
+            if now == counts {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let within = tokio::time::timeout(Duration::from_secs(4), even).await;
+    assert!(within.is_ok(), "{:?} and not {counts:?}", shards());
+    // And it stays so.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let all: BTreeSet<u8> = shards().into_iter().flatten().collect();
+    let count: usize = shards().iter().map(BTreeSet::len).sum();
+    assert_eq!((all.len(), count), (4, 4), "each is one server's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_have_as_many_shards_as_any_other_whoever_comes_and_goes() {
+    let (fixture, shop, leases) = (Fixture::new(), Arc::new(Shop::default()), MemoryLeases::default());
+    let one = started(&fixture, &shop, server(1, &leases)).await;
+    have(&[&one], &[4]).await;
+    let steps = json!({"steps": [{"name": "approval", "work": {"signal": {"name": "approved"}}}]});
+    one.define(saga("order", steps), false, None).await.unwrap();
+    for _ in 0..32 {
+        one.begin(begin("order", None)).await.unwrap();
+    }
+    let two = started(&fixture, &shop, server(2, &leases)).await;
+    have(&[&one, &two], &[2, 2]).await;
+    assert_eq!(one.running() + two.running(), 32);
+    assert!(one.running() > 0 && two.running() > 0);
+    assert!(two.metrics().contains("tenon_sagas_shard{shard=\"0\"} "), "{}", two.metrics());
+    let three = started(&fixture, &shop, server(3, &leases)).await;
+    have(&[&one, &two, &three], &[1, 1, 2]).await;
+    one.stop().await;
+    have(&[&two, &three], &[2, 2]).await;
+    assert_eq!(two.running() + three.running(), 32);
+    three.stop().await;
+    have(&[&two], &[4]).await;
+    assert_eq!(two.running(), 32);
 }
