@@ -58,11 +58,14 @@ pub trait Leases: Send + Sync + 'static {
 
 /// Leases among the servers of one process, for tests. Clones share them.
 #[derive(Debug, Default, Clone)]
-pub struct MemoryLeases(Arc<Mutex<BTreeMap<String, (ServerId, Instant)>>>);
+pub struct MemoryLeases(Arc<Mutex<Present>>);
+
+/// Who has each lease, and until when.
+type Present = BTreeMap<String, (ServerId, Instant)>;
 
 impl MemoryLeases {
     /// Those that have not run out, and how late it is.
-    fn present(&self) -> (MutexGuard<'_, BTreeMap<String, (ServerId, Instant)>>, Instant) {
+    fn present(&self) -> (MutexGuard<'_, Present>, Instant) {
         let (mut leases, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
         leases.retain(|_, (_, until)| *until > now);
         (leases, now)

@@ -100,7 +100,7 @@ impl Keeper {
         let asked = async {
             self.leases.hold(&self.alive, self.shared.server, SPAN).await?;
             let (held, now) = (self.leases.held(PREFIX).await?, Instant::now());
-            Ok::<_, LeaseError>(held.into_iter().filter_map(|held| Seen::of(held, now)).collect())
+            Ok::<_, LeaseError>(held.iter().filter_map(|held| Seen::of(held, now)).collect())
         };
         timeout(EVERY, asked).await.ok()?.ok()
     }
@@ -143,7 +143,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(held: Held, now: Instant) -> Option<Self> {
+    fn of(held: &Held, now: Instant) -> Option<Self> {
         let name = held.name.strip_prefix(PREFIX)?;
         let shard = name.parse().ok();
         let is_one = shard.is_some() || name.starts_with(SERVER);
