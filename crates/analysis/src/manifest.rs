@@ -10,7 +10,8 @@
 //! Bounds: a manifest has at most 1 MiB, 100,000 values after aliases are resolved, 64 levels, and 500
 //! problems are kept. The time that reading takes is bounded by these.
 //!
-//! Left out on purpose: interpolation of variables, includes and several documents in one file.
+//! Left out on purpose: interpolation of variables, includes and several documents in one file. Of the files that a manifest may name,
+//! only those are read that say what gRPC methods are given and answer (`protos`).
 
 mod build;
 mod checks;
@@ -20,6 +21,7 @@ mod form;
 mod format;
 mod path;
 mod problems;
+mod protos;
 mod reference;
 mod report;
 mod schema;
@@ -29,25 +31,35 @@ mod tree;
 
 pub use finding::Finding;
 pub use format::{duration, memory_bytes, shortest};
+pub use protos::{Files, descriptors};
 pub use reference::reference;
 pub use report::{Note, Place, Problem, Report, Severity, Style};
 pub use schema::schema;
 
 use problems::Problems;
 use source::Source;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use tenon_core::manifest::System;
 
-/// Reads a manifest. `name` is what the report calls it, usually its file's path.
+/// Reads a manifest that names no files. `name` is what the report calls it, usually its file's path.
 ///
 /// The system is there if and only if the report has no errors; it may have warnings. Never panics, whatever
 /// the text.
 pub fn read(text: &str, name: &str) -> (Option<System>, Report) {
+    let none: Arc<dyn Files> = Arc::new(BTreeMap::new());
+    read_with(text, name, &none)
+}
+
+/// The same with the files that it names.
+pub fn read_with(text: &str, name: &str, files: &Arc<dyn Files>) -> (Option<System>, Report) {
     let source = Source::new(text);
     let mut problems = Problems::new(&source);
     let system = tree::load(&source, &mut problems).map(|root| {
         form::check(&root, &mut problems);
-        let system = build::system(&root);
-        checks::names(&root, &mut problems);
+        let protos = protos::compile(&root, files, &mut problems);
+        let system = build::system(&root, &protos);
+        checks::names(&root, &protos, &mut problems);
         if !problems.has_errors() {
             checks::sums(&system, &root, &mut problems);
         }

@@ -3,6 +3,7 @@
 //! What is kept must be readable for ever: it only ever gains optional fields.
 
 mod happened;
+pub mod protos;
 mod served;
 
 pub use crate::proto::saga::v1;

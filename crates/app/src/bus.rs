@@ -1,6 +1,8 @@
-//! What the bus needs of the rest: the subscriptions of the manifest, and the way to services.
+//! What the bus needs of the rest: the subscriptions of the manifest, and the way to services, which sagas go over gRPC as well.
 
+use crate::failure::chain;
 use crate::sidecar::Sidecar;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +15,7 @@ use tenon_core::retry::{Advice, after};
 use tenon_core::{Actor, Code, Refusal, Timestamp};
 use tenon_flow::Bus;
 use tenon_flow::bus::push::{Call, Services, changes_of};
+use tenon_flow::saga::participants::{GrpcAnswer, HttpCall, Unanswered};
 use tenon_store::log::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -95,26 +98,33 @@ impl Mesh {
     async fn post(&self, call: Call) -> Outcome {
         let url = format!("http://{}{}", call.service, call.path);
         let client = if call.grpc { &self.grpc } else { &self.http };
-        let ends = tokio::time::Instant::now() + call.within;
-        loop {
-            let request = client.post(&url).headers(call.headers.clone()).body(call.body.clone());
-            match request.timeout(call.within).send().await {
-                Ok(response) if call.grpc => return grpc_outcome(response).await,
-                Ok(response) => {
-                    let status = Status::Http(response.status().as_u16());
-                    return Outcome::Answered(answer(status, response.headers()));
-                }
-                // No data plane is there, or none has been told yet.
-                Err(error) if error.is_connect() && tokio::time::Instant::now() + AGAIN < ends => {
-                    tokio::time::sleep(AGAIN).await;
-                }
-                Err(error) if error.is_connect() => return Outcome::NotSent,
-                Err(error) => {
-                    tracing::debug!(%error, "an event was sent, and no answer came");
-                    return Outcome::NoAnswer;
-                }
+        match sent(client, &url, &call.headers, &call.body, call.within).await {
+            Ok(response) if call.grpc => grpc_outcome(response).await,
+            Ok(response) => {
+                let status = Status::Http(response.status().as_u16());
+                Outcome::Answered(answer(status, response.headers()))
+            }
+            Err(error) if error.is_connect() => Outcome::NotSent,
+            Err(error) => {
+                tracing::debug!(%error, "an event was sent, and no answer came");
+                Outcome::NoAnswer
             }
         }
+    }
+
+    /// Makes a gRPC call of one message, and reads at most so many bytes of what is answered, and the trailers behind it.
+    pub(crate) async fn call_grpc(&self, call: HttpCall, most: usize) -> Result<GrpcAnswer, Unanswered> {
+        let HttpCall { service, target, headers, body, within, .. } = call;
+        let url = format!("http://{service}{target}");
+        let calling = async {
+            let response = sent(&self.grpc, &url, &headers, &body, within).await.map_err(|error| {
+                let told = chain(&error);
+                if error.is_connect() { Unanswered::Unsent(told) } else { Unanswered::Lost(told) }
+            })?;
+            Ok(grpc_answer(response, most).await)
+        };
+        let late = |_| Unanswered::Lost(format!("not within {} ms", within.as_millis()));
+        tokio::time::timeout(within, calling).await.map_err(late)?
     }
 }
 
@@ -127,24 +137,69 @@ impl Services for Mesh {
 /// The most bytes of an answer over gRPC, which nobody looks at.
 const MOST_ANSWERED: usize = 1 << 20;
 
+/// Posts; if nobody listens yet, it waits for that as long as the call may take.
+async fn sent(
+    client: &reqwest::Client,
+    url: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+    within: Duration,
+) -> reqwest::Result<reqwest::Response> {
+    let ends = tokio::time::Instant::now() + within;
+    loop {
+        let request = client.post(url).headers(headers.clone()).body(body.clone());
+        match request.timeout(within).send().await {
+            // No data plane is there, or none has been told yet.
+            Err(error) if error.is_connect() && tokio::time::Instant::now() + AGAIN < ends => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            sent => return sent,
+        }
+    }
+}
+
+/// What is answered over gRPC, with at most so many bytes of the body, and the trailers behind it.
+pub(crate) async fn grpc_answer(response: reqwest::Response, most: usize) -> GrpcAnswer {
+    let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+    let Read { body, trailers } = read(body, most).await;
+    GrpcAnswer { status: head.status.as_u16(), headers: head.headers, body, trailers }
+}
+
+/// What was read of a body.
+struct Read {
+    body: Bytes,
+    /// If it was read to its end, and there were any.
+    trailers: Option<HeaderMap>,
+}
+
+async fn read(mut body: reqwest::Body, most: usize) -> Read {
+    let mut whole = BytesMut::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        match frame.into_data() {
+            Ok(data) => {
+                let room = most - whole.len();
+                whole.extend_from_slice(data.get(..room).unwrap_or(&data));
+                if whole.len() >= most {
+                    break;
+                }
+            }
+            Err(frame) => {
+                return Read { body: whole.freeze(), trailers: frame.into_trailers().ok() };
+            }
+        }
+    }
+    Read { body: whole.freeze(), trailers: None }
+}
+
 /// The status of a gRPC call is in the trailers, or in the head if there is nothing else.
 async fn grpc_outcome(response: reqwest::Response) -> Outcome {
-    let (head, mut body) = http::Response::<reqwest::Body>::from(response).into_parts();
+    let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
     if let Some(status) = grpc_status(&head.headers) {
         return Outcome::Answered(answer(status, &head.headers));
     }
-    let mut bytes = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Some(data) = frame.data_ref() {
-            bytes += data.len();
-        }
-        if bytes > MOST_ANSWERED {
-            break;
-        }
-        if let Some(trailers) = frame.trailers_ref() {
-            let Some(status) = grpc_status(trailers) else { break };
-            return Outcome::Answered(answer(status, trailers));
-        }
+    let Read { trailers, .. } = read(body, MOST_ANSWERED).await;
+    if let Some((status, trailers)) = trailers.as_ref().and_then(|it| Some((grpc_status(it)?, it))) {
+        return Outcome::Answered(answer(status, trailers));
     }
     if head.status.is_success() {
         return Outcome::NoAnswer;

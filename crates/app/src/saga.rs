@@ -10,7 +10,7 @@ use tenon_control::Subscriptions;
 use tenon_core::saga::{Definition, SagaName};
 use tenon_core::{Actor, Code, Refusal};
 use tenon_flow::Sagas;
-use tenon_flow::saga::participants::{HttpAnswer, HttpCall, Unanswered, Web};
+use tenon_flow::saga::participants::{GrpcAnswer, HttpAnswer, HttpCall, Unanswered, Web};
 use tenon_store::log::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -30,18 +30,21 @@ impl Reached {
         (found, Self { mesh })
     }
 
-    async fn call_one(&self, call: HttpCall, most: usize) -> Result<HttpAnswer, Unanswered> {
+    async fn mesh(&self, within: Duration) -> Result<Arc<Mesh>, Unanswered> {
         let mut mesh = self.mesh.clone();
-        let found = tokio::time::timeout(call.within, mesh.wait_for(Option::is_some)).await;
+        let found = tokio::time::timeout(within, mesh.wait_for(Option::is_some)).await;
         let found = found.ok().and_then(Result::ok).and_then(|mesh| mesh.clone());
-        let mesh = found.ok_or_else(|| Unanswered::Unsent("there is no data plane yet".to_owned()))?;
-        mesh.sidecar().call(call, most).await
+        found.ok_or_else(|| Unanswered::Unsent("there is no data plane yet".to_owned()))
     }
 }
 
 impl Web for Reached {
     fn call(&self, call: HttpCall, most: usize) -> BoxFuture<'_, Result<HttpAnswer, Unanswered>> {
-        Box::pin(self.call_one(call, most))
+        Box::pin(async move { self.mesh(call.within).await?.sidecar().call(call, most).await })
+    }
+
+    fn call_grpc(&self, call: HttpCall, most: usize) -> BoxFuture<'_, Result<GrpcAnswer, Unanswered>> {
+        Box::pin(async move { self.mesh(call.within).await?.call_grpc(call, most).await })
     }
 }
 

@@ -47,8 +47,10 @@ pub struct Manifest {
     pub findings: Vec<Finding>,
 }
 
-/// Reads a manifest: its text, and what to call it in findings. Answers all that is wrong with it, if anything is.
-pub type ReadManifest = Arc<dyn Fn(&str, &str) -> Result<Manifest, Vec<Finding>> + Send + Sync>;
+/// Reads a manifest: its text, what to call it in findings, and the files that it names by their paths. Answers all that is wrong
+/// with it, if anything is.
+pub type ReadManifest =
+    Arc<dyn Fn(&str, &str, BTreeMap<String, String>) -> Result<Manifest, Vec<Finding>> + Send + Sync>;
 
 /// What a server needs.
 pub struct ServerConfig {

@@ -33,8 +33,8 @@ mod shape;
 mod step;
 
 pub use definition::{
-    Action, Call, Data, Definition, Expr, InputOf, Kind, Late, MAX_EXPR, MAX_STEPS, MAX_TRIES, OnUndoFailure,
-    Retry, SagaName, SignalName, Step, StepName, Undo, UndoWork, Version, Work,
+    Action, Call, Data, Definition, Expr, InputOf, Kind, Late, MAX_EXPR, MAX_PROTOS, MAX_STEPS, MAX_TRIES,
+    OnUndoFailure, Protos, Retry, SagaName, SignalName, Step, StepName, Undo, UndoWork, Version, Work,
 };
 pub use event::{Cause, Direction, End, Event, Outcome, Token, Why};
 pub use input::{Beginning, Illegal, Input, Operator, Output};

@@ -19,6 +19,7 @@ pub mod saga;
 #[cfg(test)]
 mod testing;
 mod topics;
+mod unary;
 pub mod vault;
 
 pub use bus::{Bus, BusOptions};

@@ -22,6 +22,7 @@ mod expressions;
 mod journal;
 mod leases;
 mod list;
+mod messages;
 mod meters;
 mod names;
 mod open;

@@ -47,6 +47,8 @@
 //! [`Participant::run`] does the same for a saga that was written elsewhere. The same function serves doing and undoing:
 //! [`SagaCall::direction`] says which it is. Undoing that is refused is not recorded, and comes again.
 //!
+//! Over gRPC, [`SagaCall::of`] reads a request's metadata and [`Participant::unary`] answers with a message.
+//!
 //! A service that keeps its data as events answers with [`Aggregates::take_part`](crate::Aggregates::take_part), where the record is in
 //! the same append as the command's events.
 //!
@@ -58,6 +60,7 @@ mod client;
 mod handle;
 mod records;
 mod typed;
+mod unary;
 
 pub use call::{InvalidCall, SagaCall};
 pub use client::{Ended, Run, SagaClient, SagaError};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tenon_api::caller::Caller;
 use tenon_core::{Actor, ServerId};
-use tenon_flow::saga::participants::{HttpAnswer, HttpCall, OverHttp, Unanswered, Web};
+use tenon_flow::saga::participants::{GrpcAnswer, HttpAnswer, HttpCall, OverHttp, Unanswered, Web};
 use tenon_flow::{EventStore, EventStoreOptions, SagaOptions, Sagas};
 use tenon_sdk::store::{BoxFuture, Log, system_clock};
 use tokio::net::TcpListener;
@@ -120,6 +120,10 @@ impl Web for Places {
             let body = answer.bytes().await.map_err(|error| Unanswered::Lost(error.to_string()))?;
             Ok(HttpAnswer { status, headers, body })
         })
+    }
+
+    fn call_grpc(&self, _: HttpCall, _: usize) -> BoxFuture<'_, Result<GrpcAnswer, Unanswered>> {
+        Box::pin(async { Err(Unanswered::Unsent("nobody speaks gRPC here".into())) })
     }
 }
 

@@ -13,6 +13,7 @@ mod subscription;
 mod telemetry;
 mod traffic;
 
+use super::protos::Compiled;
 use super::tree::{Meaning, Node, canonical, to_json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tenon_core::ServiceName;
 use tenon_core::config::Value;
 use tenon_core::manifest::{ConfigEntry, ConfigKey, Egress, Service, System};
 
-pub(super) fn system(root: &Node) -> System {
+pub(super) fn system(root: &Node, protos: &Compiled) -> System {
     let namespace = parsed(root.get("namespace")).unwrap_or_default();
     System {
         name: parsed(root.get("name")).unwrap_or_else(unnamed),
@@ -32,7 +33,7 @@ pub(super) fn system(root: &Node) -> System {
         telemetry: telemetry::telemetry(root.get("telemetry")),
         mesh: security::mesh(root.get("mesh")),
         subscriptions: subscription::subscriptions(root.get("subscriptions"), &namespace),
-        sagas: saga::sagas(root.get("sagas"), &namespace),
+        sagas: saga::sagas(root.get("sagas"), &namespace, protos),
         config: config(root.get("config")),
         namespace,
     }
@@ -77,7 +78,7 @@ fn json(node: &Node) -> Option<Value> {
 }
 
 /// A text that is read by its type's own reader.
-fn parsed<T: std::str::FromStr>(node: Option<&Node>) -> Option<T> {
+pub(super) fn parsed<T: std::str::FromStr>(node: Option<&Node>) -> Option<T> {
     node?.text()?.parse().ok()
 }
 

@@ -18,19 +18,20 @@ mod subscriptions;
 mod traffic;
 
 use super::problems::Problems;
+use super::protos::Compiled;
 use super::source::Span;
 use super::tree::{Entry, Node};
 use tenon_core::ServiceName;
 use tenon_core::manifest::System;
 
 /// Checks what the tree's names refer to, and single services.
-pub(super) fn names(root: &Node, problems: &mut Problems<'_>) {
+pub(super) fn names(root: &Node, protos: &Compiled, problems: &mut Problems<'_>) {
     references::check(root, problems);
     interfaces::check(root, problems);
     data::check(root, problems);
     config::check(root, problems);
     policies::check(root, problems);
-    sagas::check(root, problems);
+    sagas::check(root, protos, problems);
     subscriptions::check(root, problems);
 }
 
@@ -43,6 +44,7 @@ pub(super) fn sums(system: &System, root: &Node, problems: &mut Problems<'_>) {
     policies::effects(root, problems);
     security::check(system, root, problems);
     subscriptions::targets(system, root, problems);
+    sagas::targets(system, root, problems);
 }
 
 /// The entries under `services`.

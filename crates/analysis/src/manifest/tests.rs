@@ -15,6 +15,14 @@ services:
           - path: /
 ";
 
+/// Reads a manifest whose files are the corpus's.
+fn read(text: &str, name: &str) -> (Option<System>, Report) {
+    let proto = include_str!("../../corpus/protos/pay/v1/payments.proto");
+    let files: Arc<dyn Files> =
+        Arc::new(BTreeMap::from([("protos/pay/v1/payments.proto".to_owned(), proto.to_owned())]));
+    read_with(text, name, &files)
+}
+
 /// The codes of all problems, in order.
 pub(super) fn codes(text: &str) -> Vec<&'static str> {
     read(text, "tenon.yaml").1.problems.iter().map(Problem::code).collect()

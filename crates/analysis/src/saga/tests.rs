@@ -1,5 +1,6 @@
 use super::machine::Orchestrator;
 use super::*;
+use std::collections::BTreeMap;
 use tenon_core::manifest::{HttpMethod, PathPattern};
 use tenon_core::priority::Priority;
 use tenon_core::saga::{
@@ -43,6 +44,7 @@ fn saga(steps: Vec<Step>) -> Saga {
         priority: Priority::Default,
         serialize_by: None,
         output: InputOf::Nothing,
+        protos: BTreeMap::new(),
     };
     Saga::new(definition).unwrap()
 }

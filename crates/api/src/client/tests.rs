@@ -87,7 +87,7 @@ async fn every_call_goes_to_an_endpoint_of_the_table() {
     let client = client(&serve(Router::new().fallback(any(record))).await);
     let (service, key, id) = (payment(), "limit".parse().unwrap(), "payment-1".parse().unwrap());
     let instance = serde_json::from_value(json!({"id": "payment-9", "address": "localhost:9000"})).unwrap();
-    let manifest = ApplyManifest { manifest: "name: shop".into(), dry_run: true };
+    let manifest = ApplyManifest { manifest: "name: shop".into(), files: Default::default(), dry_run: true };
 
     // Every answer is refused; what counts is where the calls went.
     let _ = client.health().await;

@@ -4,6 +4,7 @@ use crate::system::SystemDoc;
 use crate::text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tenon_core::{Revision, ServiceRef, Timestamp};
 
 /// Whether a process is up. Its status is 200 if ready and 503 if not.
@@ -122,6 +123,9 @@ pub struct SystemView {
 pub struct ApplyManifest {
     /// Its text, YAML.
     pub manifest: String,
+    /// The `.proto` files that it names and those that these import, by their paths relative to its folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// Only say what would come of it.
     #[serde(default)]
     pub dry_run: bool,

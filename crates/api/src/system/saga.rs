@@ -1,20 +1,23 @@
 //! Sagas, as a manifest and the log have them.
 
-use super::{BackoffDoc, PriorityDoc, within};
+use super::{BackoffDoc, PriorityDoc, keyed, within};
 use crate::InvalidMessage;
 use crate::invalid::{Checked, each, parsed};
 use crate::mirror::mirror;
+use crate::saga::protos::cut;
 use crate::text::millis::round_up;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tenon_core::Namespace;
 use tenon_core::retry::Backoff;
 use tenon_core::saga::{
-    Action, Call, Definition, Expr, InputOf, Kind, Late, OnUndoFailure, Retry, Saga, SagaName, Step, StepIx,
-    StepSet, Undo, UndoWork, Work,
+    Action, Call, Definition, Expr, InputOf, Kind, Late, MAX_PROTOS, OnUndoFailure, Protos, Retry, Saga,
+    SagaName, Step, StepIx, StepSet, Undo, UndoWork, Work,
 };
+use tenon_core::{Namespace, ServiceRef};
 
 /// A saga: steps over several services that are done wholly or undone wholly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +37,10 @@ pub struct SagaDoc {
     /// What it answers with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<SagaInputDoc>,
+    /// Of each service that it calls over gRPC: what the methods are given and answer, a `google.protobuf.FileDescriptorSet` in
+    /// base64. `protoc --include_imports --descriptor_set_out` makes one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub protos: BTreeMap<String, String>,
 }
 
 /// A step of a saga.
@@ -217,6 +224,7 @@ impl From<&Definition> for SagaDoc {
             priority: definition.priority.into(),
             serialize_by: definition.serialize_by.as_ref().map(|it| it.as_str().to_owned()),
             output: input_doc(&definition.output),
+            protos: definition.protos.iter().map(protos_doc).collect(),
         }
     }
 }
@@ -227,7 +235,7 @@ impl SagaDoc {
     /// # Errors
     /// [`InvalidMessage`] names the field.
     pub fn to_definition(&self, namespace: Namespace, name: SagaName) -> Result<Definition, InvalidMessage> {
-        let definition = Definition {
+        let mut definition = Definition {
             namespace,
             name,
             steps: each("steps", &self.steps, |it| step(it, &self.steps))?,
@@ -235,10 +243,29 @@ impl SagaDoc {
             priority: self.priority.into(),
             serialize_by: self.serialize_by.as_deref().map(|text| expr("serialize_by", text)).transpose()?,
             output: input("output", self.output.as_ref())?,
+            protos: keyed("protos", &self.protos, |_, text| protos(text))?,
         };
+        if !definition.protos.is_empty() {
+            cut(&mut definition).map_err(|refusal| InvalidMessage::new("protos", refusal.detail))?;
+        }
         let saga = Saga::new(definition).map_err(|refusal| InvalidMessage::new("steps", refusal.detail))?;
         Ok(saga.definition().clone())
     }
+}
+
+fn protos_doc((service, protos): (&ServiceRef, &Protos)) -> (String, String) {
+    (service.to_string(), BASE64.encode(protos.as_bytes()))
+}
+
+fn protos(text: &str) -> Checked<Protos> {
+    // More than is left of them after they are cut.
+    const MOST: usize = 16 * MAX_PROTOS;
+    if text.len() > MOST {
+        return Err(InvalidMessage::new("", format_args!("has {} bytes; {MOST} is the most", text.len())));
+    }
+    let bytes = BASE64.decode(text);
+    let bytes = bytes.map_err(|error| InvalidMessage::new("", format_args!("is not base64: {error}")))?;
+    Ok(Protos::new(&bytes))
 }
 
 fn step_doc(step: &Step, all: &[Step]) -> SagaStepDoc {

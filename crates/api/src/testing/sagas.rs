@@ -1,12 +1,16 @@
 //! Sagas.
 
+use prost::Message;
+use prost_types::{
+    DescriptorProto, FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tenon_core::Namespace;
 use tenon_core::priority::Priority;
 use tenon_core::saga::{
-    Action, Call, Definition, Expr, InputOf, Kind, Late, OnUndoFailure, Retry, SagaName, SignalName, Step,
-    StepIx, StepName, StepSet, Undo, UndoWork, Work,
+    Action, Call, Definition, Expr, InputOf, Kind, Late, OnUndoFailure, Protos, Retry, SagaName, SignalName,
+    Step, StepIx, StepName, StepSet, Undo, UndoWork, Work,
 };
 
 /// Two sagas that use everything, of which one runs the other.
@@ -29,7 +33,9 @@ pub(super) fn two(namespace: &Namespace) -> BTreeMap<SagaName, Definition> {
     let confirm = Work::Call { action: grpc, timeout: Duration::from_secs(1) };
     let confirm = Step { kind: Kind::Retriable, undo: None, work: confirm, ..call("confirm", &[4]) };
     let steps = vec![call("create", &[]), run, wait, timer, pivot, confirm];
-    [saga(namespace, "place-order", steps), child].into_iter().map(|it| (it.name.clone(), it)).collect()
+    let protos = [("order".parse().unwrap(), protos())].into();
+    let place_order = Definition { protos, ..saga(namespace, "place-order", steps) };
+    [place_order, child].into_iter().map(|it| (it.name.clone(), it)).collect()
 }
 
 fn saga(namespace: &Namespace, name: &str, steps: Vec<Step>) -> Definition {
@@ -41,7 +47,30 @@ fn saga(namespace: &Namespace, name: &str, steps: Vec<Step>) -> Definition {
         priority: Priority::Critical,
         serialize_by: Some(expr("input.customer")),
         output: InputOf::Whole(expr("input")),
+        protos: BTreeMap::new(),
     }
+}
+
+/// What the method of a step is given and answers: a message without fields.
+fn protos() -> Protos {
+    let message = DescriptorProto { name: Some("Nothing".to_owned()), ..DescriptorProto::default() };
+    let method = MethodDescriptorProto {
+        name: Some("Confirm".to_owned()),
+        input_type: Some(".shop.v1.Nothing".to_owned()),
+        output_type: Some(".shop.v1.Nothing".to_owned()),
+        ..MethodDescriptorProto::default()
+    };
+    let service =
+        ServiceDescriptorProto { name: Some("Orders".to_owned()), method: vec![method], options: None };
+    let file = FileDescriptorProto {
+        name: Some("orders.proto".to_owned()),
+        package: Some("shop.v1".to_owned()),
+        syntax: Some("proto3".to_owned()),
+        message_type: vec![message],
+        service: vec![service],
+        ..FileDescriptorProto::default()
+    };
+    Protos::new(&FileDescriptorSet { file: vec![file] }.encode_to_vec())
 }
 
 fn expr(text: &str) -> Expr {

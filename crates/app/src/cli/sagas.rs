@@ -201,7 +201,7 @@ pub(crate) struct DefineSaga {
 /// `tenon saga conformance`
 #[derive(Debug, Args)]
 pub(crate) struct Conformance {
-    /// What is called to do a step; `{saga}` here, and in what is sent, stands for the id of the saga
+    /// What is called to do a step, `http://…` or `grpc://HOST:PORT/package.Service/Method`; `{saga}` here, and in what is sent, stands for the id of the saga
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// By which method
@@ -219,6 +219,12 @@ pub(crate) struct Conformance {
     /// What is sent then
     #[arg(long, value_name = "JSON")]
     pub(crate) undo_input: Option<String>,
+    /// With `grpc://`: the .proto files that describe the methods
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proto: Vec<String>,
+    /// The folder below which these and their imports are
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) proto_root: String,
     /// What shows the service's state by GET: it must be the same in the end
     #[arg(long, value_name = "URL")]
     pub(crate) probe: Option<String>,

@@ -3,12 +3,16 @@
 use crate::cli;
 use crate::failure::{Failure, Outcome};
 use crate::render::Screen;
+use crate::session;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
-use tenon_analysis::manifest::{self, Note, Place, Problem, Report, Style};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tenon_analysis::manifest::{self, Files, Note, Place, Problem, Report, Style};
 use tenon_core::Code;
 use tenon_core::manifest::System;
+use tenon_core::saga::Protos;
 
 /// A manifest is read no further than this; the reader itself takes 1 MiB.
 const MAX_FILE: u64 = 4 << 20;
@@ -16,7 +20,7 @@ const MAX_FILE: u64 = 4 << 20;
 /// Reports every problem of a manifest.
 pub(crate) fn check(screen: Screen, options: &cli::Check) -> Outcome {
     let text = read(&options.file)?;
-    let (system, report) = manifest::read(&text, &options.file.display().to_string());
+    let (system, report) = understood(&text, &options.file, &Folder::of(&options.file));
     let report = if options.strict { report.strict() } else { report };
     if screen.is_json() {
         screen.json(&as_json(&report))?;
@@ -34,14 +38,65 @@ pub(crate) fn schema(screen: Screen) -> Outcome {
     Ok(screen.json(&manifest::schema())?)
 }
 
+/// What `.proto` files below a folder describe.
+pub(crate) fn described(folder: &str, named: &[String]) -> Result<Protos, Failure> {
+    let files: Arc<dyn Files> = Arc::new(Folder { root: PathBuf::from(folder), read: Mutex::default() });
+    let found = manifest::descriptors("", named, &files);
+    found.map_err(|problem| Failure::new(Code::RequestInvalid, problem))
+}
+
+/// A manifest as it was written, with the files that it names.
+pub(crate) struct Written {
+    pub(crate) text: String,
+    /// By their paths relative to its folder.
+    pub(crate) files: BTreeMap<String, String>,
+}
+
 /// Reads a manifest and prints what is wrong with it; errors end the command.
-pub(crate) fn load(screen: Screen, file: &Path) -> Result<(String, System), Failure> {
+pub(crate) fn load(screen: Screen, file: &Path) -> Result<(Written, System), Failure> {
     let text = read(file)?;
-    let (system, report) = manifest::read(&text, &file.display().to_string());
+    let folder = Folder::of(file);
+    let (system, report) = understood(&text, file, &folder);
     print(screen, &report);
     match system {
-        Some(system) => Ok((text, system)),
+        Some(system) => Ok((Written { text, files: folder.read() }, system)),
         None => Err(Failure::printed(Code::ManifestInvalid)),
+    }
+}
+
+fn understood(text: &str, file: &Path, folder: &Arc<Folder>) -> (Option<System>, Report) {
+    let files: Arc<dyn Files> = Arc::clone(folder) as Arc<dyn Files>;
+    manifest::read_with(text, &file.display().to_string(), &files)
+}
+
+/// The folder of a manifest, and what was read there.
+struct Folder {
+    root: PathBuf,
+    read: Mutex<BTreeMap<String, String>>,
+}
+
+impl Folder {
+    fn of(manifest: &Path) -> Arc<Self> {
+        Arc::new(Self { root: session::folder_of(manifest), read: Mutex::default() })
+    }
+
+    fn read(&self) -> BTreeMap<String, String> {
+        // Whoever panicked has added a whole file or none.
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Files for Folder {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let file = self.root.join(path);
+        let size = std::fs::metadata(&file).map_err(|error| format!("cannot be read: {error}"))?.len();
+        if size > MAX_FILE {
+            return Err(format!("has {size} bytes; {MAX_FILE} is the most"));
+        }
+        let text = std::fs::read_to_string(&file).map_err(|error| format!("cannot be read: {error}"))?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.insert(path.to_owned(), text.clone());
+        Ok(text)
     }
 }
 

@@ -3,18 +3,22 @@
 //! It is sent what a saga may send it at worst: repeats, repeats at the same time, an undo before the do, a do that comes after
 //! its undo. The rules are those of `core::saga::barrier`; the service's answers are judged as a saga's are.
 
+use super::check;
 use super::text::json_or_text;
+use crate::bus::grpc_answer;
 use crate::cli::Conformance;
 use crate::failure::{Failure, Outcome};
 use crate::render::{Screen, Tone, plain, toned};
+use http::HeaderMap;
 use reqwest::{Client, Method, Response};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 use tenon_api::headers;
 use tenon_core::saga::answer::{Answer, judge};
-use tenon_core::saga::{Direction, Outcome as CallOutcome};
+use tenon_core::saga::{Direction, Outcome as CallOutcome, Protos};
 use tenon_core::{Code, SagaId};
+use tenon_flow::saga::participants::{GrpcMethod, MOST_GRPC};
 use tenon_store::new_event_id;
 
 /// How many repeats are sent at the same time.
@@ -22,6 +26,8 @@ const AT_ONCE: usize = 8;
 /// How often a call is repeated of which nobody knows what became of it.
 const TRIES: u32 = 5;
 const WITHIN: Duration = Duration::from_secs(10);
+/// How a URL of a gRPC method begins.
+const GRPC: &str = "grpc://";
 
 /// What was found out.
 #[derive(Debug, Serialize)]
@@ -40,7 +46,13 @@ pub(crate) async fn conformance(screen: Screen, options: &Conformance) -> Outcom
     let http =
         Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(WITHIN).build();
     let http = http.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    let tested = Tested { http, options, findings: Vec::new() };
+    let grpc = Client::builder().no_proxy().http2_prior_knowledge().timeout(WITHIN).build();
+    let grpc = grpc.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    let protos = match options.proto.as_slice() {
+        [] => None,
+        named => Some(check::described(&options.proto_root, named)?),
+    };
+    let tested = Tested { http, grpc, protos, options, findings: Vec::new() };
     let findings = tested.run().await?;
     let row = |finding: &Finding| {
         let (word, tone) = if finding.kept { ("kept", Tone::Good) } else { ("broken", Tone::Bad) };
@@ -56,6 +68,9 @@ pub(crate) async fn conformance(screen: Screen, options: &Conformance) -> Outcom
 
 struct Tested<'a> {
     http: Client,
+    grpc: Client,
+    /// What the methods are given and answer, over gRPC.
+    protos: Option<Protos>,
     options: &'a Conformance,
     findings: Vec<Finding>,
 }
@@ -147,30 +162,62 @@ impl Tested<'_> {
                 (url, &options.undo_method, &options.undo_input)
             }
         };
-        let method = Method::from_bytes(method.as_bytes());
-        let method = method.map_err(|error| Failure::new(Code::RequestInvalid, error.to_string()))?;
         // Where a service names what it does by what it is sent, each saga is about another.
         let of = |text: &str| text.replace("{saga}", &saga.to_string());
         let url = &of(url);
         let body: Value = input.as_deref().map_or(Value::Null, |input| json_or_text(&of(input)));
-        let request = self
-            .http
-            .request(method, url)
+        let method_of_grpc = self.method(url)?;
+        let request = match (&method_of_grpc, url.strip_prefix(GRPC)) {
+            (Some(method), Some(rest)) => {
+                let mut headers = HeaderMap::new();
+                let sent = method.request(Some(&body), WITHIN, &mut headers).map_err(invalid)?;
+                self.grpc.post(format!("http://{rest}")).headers(headers).body(sent)
+            }
+            _ => {
+                let method = Method::from_bytes(method.as_bytes());
+                let method = method.map_err(|error| invalid(error.to_string()))?;
+                self.http.request(method, url).json(&body)
+            }
+        };
+        let request = request
             .header(headers::IDEMPOTENCY_KEY, format!("{saga}/conformance/{direction}/0"))
             .header(headers::SAGA, saga.to_string())
             .header(headers::SAGA_STEP, "conformance")
             .header(headers::SAGA_DIRECTION, direction.to_string())
             .header(headers::SAGA_ROUND, "0")
-            .header(headers::SAGA_ATTEMPT, attempt.to_string())
-            .json(&body);
-        match request.send().await {
-            Ok(response) => Ok(told(response).await),
-            Err(error) if error.is_connect() || error.is_builder() => {
+            .header(headers::SAGA_ATTEMPT, attempt.to_string());
+        match (request.send().await, method_of_grpc) {
+            (Ok(response), Some(method)) => {
+                let told = method.told(grpc_answer(response, MOST_GRPC).await);
+                Ok(told
+                    .map(|output| output.map_or_else(String::new, |it| it.as_str().to_owned()))
+                    .map_err(|it| it.outcome))
+            }
+            (Ok(response), None) => Ok(told(response).await),
+            (Err(error), _) if error.is_connect() || error.is_builder() => {
                 Err(Failure::new(Code::ServerUnavailable, format!("{url} cannot be called: {error}")))
             }
-            Err(_) => Ok(Err(CallOutcome::Unknown)),
+            (Err(_), _) => Ok(Err(CallOutcome::Unknown)),
         }
     }
+
+    /// The method that a URL names, if it is one of gRPC.
+    fn method(&self, url: &str) -> Result<Option<GrpcMethod>, Failure> {
+        let Some(rest) = url.strip_prefix(GRPC) else { return Ok(None) };
+        let named = rest.split_once('/').map(|(_, method)| method);
+        let named = named.ok_or_else(|| {
+            invalid(format!("{url} names no method, as grpc://HOST:PORT/package.Service/Method does"))
+        })?;
+        let protos = self.protos.as_ref();
+        let protos =
+            protos.ok_or_else(|| invalid("name the .proto files of the service by --proto".to_owned()))?;
+        let method = GrpcMethod::of(protos, named);
+        method.map(Some).map_err(|problem| invalid(format!("{named}: {problem}")))
+    }
+}
+
+fn invalid(problem: String) -> Failure {
+    Failure::new(Code::RequestInvalid, problem)
 }
 
 async fn told(response: Response) -> Told {

@@ -1,5 +1,6 @@
 //! Finding and calling the server.
 
+use super::check::Written;
 use crate::cli::Global;
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, chain};
@@ -56,8 +57,9 @@ pub(super) async fn when_ready(data: &DataDir) -> Result<Client, Failure> {
 }
 
 /// Applies a manifest.
-pub(super) async fn apply(client: &Client, manifest: &str) -> Result<ApplyOutcome, Failure> {
-    let request = ApplyManifest { manifest: manifest.to_owned(), dry_run: false };
+pub(super) async fn apply(client: &Client, manifest: &Written) -> Result<ApplyOutcome, Failure> {
+    let Written { text, files } = manifest;
+    let request = ApplyManifest { manifest: text.clone(), files: files.clone(), dry_run: false };
     Ok(client.apply_manifest(&request).await?)
 }
 

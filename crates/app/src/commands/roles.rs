@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tenon_analysis::manifest::{self, Problem};
+use tenon_analysis::manifest::{self, Files, Problem};
 use tenon_api::http::{Finding, Severity};
 use tenon_control::{Keys, Manifest, OwnSidecar, ReadManifest, Server, ServerConfig};
 use tenon_core::Code;
@@ -100,8 +100,9 @@ const MASTER_KEY_FILE: &str = "TENON_MASTER_KEY_FILE";
 
 /// Reads manifests for the server. A gateway address that was given as an option wins over the manifest's.
 fn reader(gateway: cli::GatewayAt) -> ReadManifest {
-    Arc::new(move |text, name| {
-        let (system, report) = manifest::read(text, name);
+    Arc::new(move |text, name, files| {
+        let files: Arc<dyn Files> = Arc::new(files);
+        let (system, report) = manifest::read_with(text, name, &files);
         let findings: Vec<Finding> = report.problems.iter().map(finding).collect();
         let mut system = system.ok_or_else(|| findings.clone())?;
         if let Some(own) = &mut system.gateway {

@@ -1,6 +1,6 @@
 //! `tenon up` and `tenon down`.
 
-use super::check;
+use super::check::{self, Written};
 use super::connect;
 use super::ready::{self, Progress};
 use crate::cli::{self, Global};
@@ -130,7 +130,7 @@ fn tell_supervisor(pid: u32, signal: rustix::process::Signal) -> Outcome {
 async fn supervise(
     screen: Screen,
     settings: &Settings,
-    manifest: &str,
+    manifest: &Written,
     options: &cli::Up,
     begun: Instant,
     lock: Lock,
@@ -168,7 +168,7 @@ async fn open(
     screen: Screen,
     supervisor: &Supervisor,
     data: &DataDir,
-    manifest: &str,
+    manifest: &Written,
     options: &cli::Up,
     begun: Instant,
 ) -> Outcome {
@@ -201,7 +201,7 @@ async fn open(
 }
 
 /// Applies the manifest to a system that runs already, or that is just being started.
-async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &str, options: &cli::Up) -> Outcome {
+async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &Written, options: &cli::Up) -> Outcome {
     let patience = Duration::from_secs(options.wait);
     let client = reach(data, options).await?;
     let outcome = connect::apply(&client, manifest).await?;
@@ -235,7 +235,7 @@ async fn detach(
     screen: Screen,
     global: &Global,
     data: &DataDir,
-    manifest: &str,
+    manifest: &Written,
     options: &cli::Up,
 ) -> Outcome {
     let log = data.logs().join("tenon.up.log");
@@ -257,7 +257,7 @@ async fn detach(
             });
         }
         if let (Ok(client), Ok(plane)) = (connect::to(data), connect::data_plane(data))
-            && client.system().await.is_ok_and(|applied| applied.manifest == manifest)
+            && client.system().await.is_ok_and(|applied| applied.manifest == manifest.text)
             && ready::is_all_healthy(&client, &plane, &mut progress).await.unwrap_or(false)
         {
             progress.end();

@@ -21,6 +21,7 @@ mod policies;
 mod push;
 mod recovery;
 mod renewing;
+mod saga_messages;
 mod sagas;
 mod servers;
 mod shop;

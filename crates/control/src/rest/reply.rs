@@ -77,18 +77,23 @@ pub(super) fn tagged(mut response: Response, revision: Revision) -> Response {
 
 /// Reads a JSON document of the type.
 pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
-    let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| unreadable(&error))?;
+    read_most(body, MAX_BODY_BYTES).await
+}
+
+/// The same with another bound.
+pub(super) async fn read_most<T: DeserializeOwned>(body: Body, most: usize) -> Result<T, Failure> {
+    let bytes = axum::body::to_bytes(body, most).await.map_err(|error| unreadable(&error, most))?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let detail = format!("the body is not the JSON document that is expected: {error}");
         Refusal::new(Code::RequestInvalid, detail).into()
     })
 }
 
-fn unreadable(error: &axum::Error) -> Refusal {
+fn unreadable(error: &axum::Error, most: usize) -> Refusal {
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {
         if error.is::<http_body_util::LengthLimitError>() {
-            let detail = format!("the body has more than {MAX_BODY_BYTES} bytes, which is the most");
+            let detail = format!("the body has more than {most} bytes, which is the most");
             return Refusal::new(Code::RequestTooLarge, detail);
         }
         cause = error.source();

@@ -2,13 +2,14 @@
 
 use super::App;
 use super::describe::describe;
-use super::reply::{Asked, Failure, Reply, json, json_with, read};
+use super::reply::{Asked, Failure, Reply, json, json_with, read_most};
 use super::services::count;
 use crate::schema::Schemas;
 use crate::server::Manifest;
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tenon_api::Problem;
 use tenon_api::http::{
@@ -26,6 +27,9 @@ use tenon_core::{Code, Refusal, ServerId, ServiceRef};
 
 /// What the manifest is called in findings.
 const MANIFEST_NAME: &str = "tenon.yaml";
+
+/// The most bytes of a manifest with the files that it names.
+const MAX_MANIFEST_BYTES: usize = 4 << 20;
 
 /// The program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -87,8 +91,8 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> Reply {
 
 pub(super) async fn apply(State(app): State<Arc<App>>, asked: Asked, body: Body) -> Reply {
     let actor = asked.actor()?;
-    let ApplyManifest { manifest: text, dry_run } = read(body).await?;
-    let Manifest { system, findings } = read_manifest(&app, text.clone()).await?;
+    let ApplyManifest { manifest: text, files, dry_run } = read_most(body, MAX_MANIFEST_BYTES).await?;
+    let Manifest { system, findings } = read_manifest(&app, text.clone(), files).await?;
     check_values(&app.schemas, &system)?;
     let document = SystemDoc::from(&system);
     let command =
@@ -110,9 +114,13 @@ pub(super) async fn apply(State(app): State<Arc<App>>, asked: Asked, body: Body)
 }
 
 /// Reading takes a while for a long manifest, so it is done where that harms nobody.
-async fn read_manifest(app: &App, text: String) -> Result<Manifest, Failure> {
+async fn read_manifest(
+    app: &App,
+    text: String,
+    files: BTreeMap<String, String>,
+) -> Result<Manifest, Failure> {
     let reader = Arc::clone(&app.read_manifest);
-    let reading = tokio::task::spawn_blocking(move || reader(&text, MANIFEST_NAME));
+    let reading = tokio::task::spawn_blocking(move || reader(&text, MANIFEST_NAME, files));
     let read = reading
         .await
         .map_err(|error| Refusal::new(Code::Internal, format!("reading the manifest failed: {error}")))?;

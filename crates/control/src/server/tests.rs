@@ -10,7 +10,7 @@ fn config(listen: SocketAddr, folder: &tempfile::TempDir) -> ServerConfig {
         keys: Keys::open(folder.path()).unwrap(),
         supervisor: Some(folder.path().join("none.sock")),
         output: folder.path().to_owned(),
-        read_manifest: Arc::new(|_, _| Err(Vec::new())),
+        read_manifest: Arc::new(|_, _, _| Err(Vec::new())),
         more: Router::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! What the answer of a service that takes part in a saga means.
+//! What the answer of a service that takes part in a saga means, over HTTP and over gRPC.
 
 use super::event::Outcome;
 use crate::error::Code;
@@ -21,10 +21,7 @@ pub struct Answer {
 /// (409). What the mesh did not pass on was never sent. Of everything else nobody knows.
 pub const fn judge(answer: Answer) -> Result<(), Outcome> {
     if let Some(code) = answer.of_mesh {
-        return Err(match code {
-            Code::MeshTimeout | Code::MeshNetwork => Outcome::Unknown,
-            _ => Outcome::Unsent,
-        });
+        return Err(of_mesh(code));
     }
     match answer.status {
         200..=299 => Ok(()),
@@ -34,6 +31,66 @@ pub const fn judge(answer: Answer) -> Result<(), Outcome> {
         400..=499 => Err(Outcome::Refused),
         _ => Err(Outcome::Unknown),
     }
+}
+
+/// What came of a call over gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GrpcAnswer {
+    /// The status; none if there is none, as when it was cut off.
+    pub status: Option<u32>,
+    /// Whether it says when to come back (`grpc-retry-pushback-ms`, or a `google.rpc.RetryInfo`).
+    pub retry_after: bool,
+    /// If it is not the service's own, but the mesh's: its code.
+    pub of_mesh: Option<Code>,
+}
+
+/// The same for gRPC.
+///
+/// A server without the method has certainly not run it, and is perhaps being replaced by one that has it: that is not sent. What
+/// servers or their libraries also say when an answer was on its way, or may be about another call that the service made itself
+/// (aborted, exhausted, unavailable), says nothing, unless it comes with a time to come back at.
+pub const fn judge_grpc(answer: GrpcAnswer) -> Result<(), Outcome> {
+    if let Some(code) = answer.of_mesh {
+        return Err(of_mesh(code));
+    }
+    match answer.status {
+        Some(grpc::OK) => Ok(()),
+        Some(grpc::UNIMPLEMENTED) => Err(Outcome::Unsent),
+        Some(grpc::RESOURCE_EXHAUSTED | grpc::UNAVAILABLE) if answer.retry_after => Err(Outcome::Unsent),
+        Some(
+            grpc::INVALID_ARGUMENT
+            | grpc::NOT_FOUND
+            | grpc::ALREADY_EXISTS
+            | grpc::PERMISSION_DENIED
+            | grpc::FAILED_PRECONDITION
+            | grpc::OUT_OF_RANGE
+            | grpc::UNAUTHENTICATED,
+        ) => Err(Outcome::Refused),
+        _ => Err(Outcome::Unknown),
+    }
+}
+
+/// What the mesh did not pass on was not sent.
+const fn of_mesh(code: Code) -> Outcome {
+    match code {
+        Code::MeshTimeout | Code::MeshNetwork => Outcome::Unknown,
+        _ => Outcome::Unsent,
+    }
+}
+
+/// The statuses of gRPC that are told apart here.
+mod grpc {
+    pub(super) const OK: u32 = 0;
+    pub(super) const INVALID_ARGUMENT: u32 = 3;
+    pub(super) const NOT_FOUND: u32 = 5;
+    pub(super) const ALREADY_EXISTS: u32 = 6;
+    pub(super) const PERMISSION_DENIED: u32 = 7;
+    pub(super) const RESOURCE_EXHAUSTED: u32 = 8;
+    pub(super) const FAILED_PRECONDITION: u32 = 9;
+    pub(super) const OUT_OF_RANGE: u32 = 11;
+    pub(super) const UNIMPLEMENTED: u32 = 12;
+    pub(super) const UNAVAILABLE: u32 = 14;
+    pub(super) const UNAUTHENTICATED: u32 = 16;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::priority::Priority;
 use crate::retry::{Backoff, Delay, Jitter};
 use crate::{Namespace, ServiceName, ServiceRef};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) fn retry(tries: u32) -> Retry {
@@ -47,6 +48,7 @@ pub(super) fn definition(steps: Vec<Step>) -> Definition {
         priority: Priority::Default,
         serialize_by: None,
         output: InputOf::Nothing,
+        protos: BTreeMap::new(),
     }
 }
 

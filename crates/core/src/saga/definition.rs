@@ -18,6 +18,8 @@ pub const MAX_STEPS: usize = 64;
 pub const MAX_TRIES: u32 = 1_000;
 /// The most bytes of an expression.
 pub const MAX_EXPR: usize = 4_096;
+/// The most bytes of a definition's [`Protos`], all together.
+pub const MAX_PROTOS: usize = 256 << 10;
 
 /// A saga. What is right about it by its types alone; [`Saga`](super::Saga) has its shape checked too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,6 +38,8 @@ pub struct Definition {
     pub serialize_by: Option<Expr>,
     /// What the saga answers with.
     pub output: InputOf,
+    /// Of the services that it calls over gRPC: what their methods are given and answer.
+    pub protos: BTreeMap<ServiceRef, Protos>,
 }
 
 /// A step of a saga.
@@ -191,6 +195,10 @@ pub enum InputOf {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Expr(Arc<str>);
 
+/// What a service's gRPC methods are given and answer: a `google.protobuf.FileDescriptorSet`. The machine does not read it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protos(Arc<[u8]>);
+
 /// A JSON text: an input or an output. The machine does not read it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Data(Arc<str>);
@@ -252,6 +260,39 @@ impl Expr {
     pub fn loops(&self) -> usize {
         const LOOPS: [&str; 5] = [".map(", ".filter(", ".all(", ".exists(", ".exists_one("];
         LOOPS.iter().map(|of| self.as_str().matches(of).count()).sum()
+    }
+}
+
+impl Step {
+    /// What is called to do it, and to undo it.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        let does = match &self.work {
+            Work::Call { action, .. } => Some(action),
+            Work::Signal { .. } | Work::Timer(_) | Work::Child(_) => None,
+        };
+        let undoes = match self.undo.as_ref().map(|undo| &undo.work) {
+            Some(UndoWork::Call { action, .. }) => Some(action),
+            Some(UndoWork::Revert) | None => None,
+        };
+        does.into_iter().chain(undoes)
+    }
+}
+
+impl Protos {
+    /// Descriptors, as they are encoded.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// How they are encoded.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Protos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
     }
 }
 

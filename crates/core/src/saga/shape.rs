@@ -1,7 +1,7 @@
 //! A definition whose shape is right, with what follows from it.
 
 use super::definition::{
-    Definition, InputOf, Kind, Late, MAX_STEPS, MAX_TRIES, Step, StepName, UndoWork, Work,
+    Definition, InputOf, Kind, Late, MAX_PROTOS, MAX_STEPS, MAX_TRIES, Step, StepName, UndoWork, Work,
 };
 use super::{Call, SignalName};
 use crate::error::{Code, Refusal};
@@ -132,6 +132,10 @@ impl Saga {
             .is_some_and(|deadline| !(Duration::from_millis(1)..=MAX_SPAN).contains(&deadline))
         {
             return Err(invalid("the deadline may be from 1 ms to 366 days".to_owned()));
+        }
+        let protos: usize = definition.protos.values().map(|of| of.as_bytes().len()).sum();
+        if protos > MAX_PROTOS {
+            return Err(invalid(format!("its protos have {protos} bytes; {MAX_PROTOS} is the most")));
         }
         let pivot = pivot(steps)?;
         let stated: Vec<StepSet> = steps.iter().map(|step| step.after).collect();

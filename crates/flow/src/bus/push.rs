@@ -10,13 +10,12 @@
 
 use super::{Bus, Delivery, Settled, Settler, Subscription};
 use crate::topics::event::told;
-use ::http::header::{CONTENT_TYPE, TE};
+use crate::unary;
 use ::http::{HeaderMap, HeaderName, HeaderValue};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tenon_api::cloudevents::CloudEvent;
 use tenon_api::cloudevents::http::{self, write};
 use tenon_api::headers;
 use tenon_core::ServiceRef;
@@ -226,7 +225,7 @@ impl Target {
         let body = match self.form {
             Form::Binary => write(&event, http::Form::Binary, &mut sent)?,
             Form::Structured => write(&event, http::Form::Structured, &mut sent)?,
-            Form::Grpc => message(&event, within, &mut sent),
+            Form::Grpc => unary::request(&event.to_protobuf(), within, &mut sent),
         };
         let texts = [
             (headers::IDEMPOTENCY_KEY, Some(id)),
@@ -242,24 +241,6 @@ impl Target {
         }
         Ok(Call { service: self.service.clone(), path: self.path.clone(), headers: sent, body, within, grpc })
     }
-}
-
-/// The event as the only message of a gRPC call, with the headers that make it one
-/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
-fn message(event: &CloudEvent, within: Duration, headers: &mut HeaderMap) -> Bytes {
-    let event = event.to_protobuf();
-    let mut body = BytesMut::with_capacity(5 + event.len());
-    body.put_u8(0); // not compressed
-    body.put_u32(u32::try_from(event.len()).unwrap_or(u32::MAX));
-    body.put_slice(&event);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
-    headers.insert(TE, HeaderValue::from_static("trailers"));
-    // At most eight digits.
-    let millis = within.as_millis().min(99_999_999);
-    if let Ok(timeout) = HeaderValue::try_from(format!("{millis}m")) {
-        headers.insert(HeaderName::from_static("grpc-timeout"), timeout);
-    }
-    body.freeze()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! runs goes on with its own.
 
 use super::expressions::Expressions;
+use super::messages::Methods;
 use super::names::version_of;
 use crate::EventStore;
 use crate::folded::{Fold, Folded};
@@ -10,7 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::sync::Arc;
 use tenon_api::saga::Record;
-use tenon_core::saga::{Call, Definition, Saga, SagaName, UndoWork, Version, Work};
+use tenon_api::saga::protos::cut;
+use tenon_core::saga::{Definition, Saga, SagaName, Version};
 use tenon_core::{Actor, Code, Namespace, Refusal};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +24,7 @@ pub(super) struct Known {
     pub(super) version: Version,
     pub(super) saga: Saga,
     pub(super) expressions: Expressions,
+    pub(super) methods: Methods,
     pub(super) declared: bool,
 }
 
@@ -53,8 +56,9 @@ impl Fold for All {
             Record::Defined { version, definition, declared } => {
                 let key = (definition.namespace.clone(), definition.name.clone());
                 let expressions = Expressions::of(&definition)?;
+                let methods = Methods::of(&definition)?;
                 let saga = Saga::new(*definition)?;
-                let known = Arc::new(Known { version, saga, expressions, declared });
+                let known = Arc::new(Known { version, saga, expressions, methods, declared });
                 self.versions.insert(version, Arc::clone(&known));
                 self.current.insert(key, known);
             }
@@ -95,13 +99,15 @@ impl Definitions {
     /// Makes a saga, or changes how those that begin from now on are. Whether anything changed.
     pub(super) async fn define(
         &self,
-        definition: Definition,
+        mut definition: Definition,
         declared: bool,
         actor: Option<Actor>,
     ) -> Result<(Version, bool), Refusal> {
-        check(&definition)?;
+        // Whatever else a service offers does not change the version.
+        cut(&mut definition)?;
         Saga::new(definition.clone())?;
         Expressions::of(&definition)?;
+        Methods::of(&definition)?;
         let version = version_of(&definition);
         let key = (definition.namespace.clone(), definition.name.clone());
         let decide = |all: &All| match all.current.get(&key) {
@@ -129,26 +135,6 @@ impl Definitions {
         };
         self.0.change(actor, decide).await.map(|_| ())
     }
-}
-
-/// What cannot be called yet is refused before anything begins.
-fn check(definition: &Definition) -> Result<(), Refusal> {
-    for step in &definition.steps {
-        let does = match &step.work {
-            Work::Call { action, .. } => Some(&action.call),
-            Work::Signal { .. } | Work::Timer(_) | Work::Child(_) => None,
-        };
-        let undoes = match step.undo.as_ref().map(|undo| &undo.work) {
-            Some(UndoWork::Call { action, .. }) => Some(&action.call),
-            Some(UndoWork::Revert) | None => None,
-        };
-        if does.into_iter().chain(undoes).any(|call| matches!(call, Call::Grpc(_))) {
-            let detail =
-                format!("step `{}` calls over gRPC, which is not there yet; call over HTTP", step.name);
-            return Err(Refusal::new(Code::SagaInvalid, detail));
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn unknown(namespace: &Namespace, name: &SagaName) -> Refusal {

@@ -1,4 +1,4 @@
-//! The services that take part in sagas, and how they are called over HTTP.
+//! The services that take part in sagas, and how they are called over HTTP; [`grpc`] is how they are over gRPC.
 //!
 //! The contract of a participant is in `docs/sagas.md`: `idempotency-key` stays the same over the repeats of a call, and
 //! [`barrier`](tenon_core::saga::barrier) says what to do with one that comes twice, late, or after it was undone. What its
@@ -17,8 +17,13 @@ use tenon_core::trace::Parent;
 use tenon_core::{Code, SagaId, ServiceRef};
 use tenon_store::log::BoxFuture;
 
+mod grpc;
+
+pub use super::messages::Method as GrpcMethod;
 use super::names::call_key;
 use super::{MAX_DATA, MAX_PROBLEM};
+pub use grpc::{GrpcAnswer, MOST as MOST_GRPC};
+use std::sync::Arc;
 
 /// A call of a service.
 #[derive(Debug, Clone)]
@@ -37,6 +42,8 @@ pub struct Request {
     pub attempt: u32,
     /// What is called.
     pub action: Action,
+    /// What is known of it, if it is called over gRPC.
+    pub grpc: Option<Arc<GrpcMethod>>,
     /// What is sent.
     pub input: Option<Value>,
     /// How much it matters.
@@ -72,7 +79,7 @@ pub trait Participants: Send + Sync + 'static {
     fn call(&self, request: Request) -> BoxFuture<'_, Called>;
 }
 
-/// What is sent over HTTP.
+/// What is sent.
 #[derive(Debug, Clone)]
 pub struct HttpCall {
     /// The service.
@@ -125,13 +132,16 @@ impl From<Outcome> for Failure {
     }
 }
 
-/// How services are reached over HTTP.
+/// How services are reached.
 pub trait Web: Send + Sync + 'static {
     /// Makes a call, and reads at most `most` bytes of the answer's body.
     fn call(&self, call: HttpCall, most: usize) -> BoxFuture<'_, Result<HttpAnswer, Unanswered>>;
+
+    /// Makes a call over HTTP/2, as gRPC has it, and reads at most `most` bytes of the answer's body, and its trailers.
+    fn call_grpc(&self, call: HttpCall, most: usize) -> BoxFuture<'_, Result<GrpcAnswer, Unanswered>>;
 }
 
-/// Participants over HTTP.
+/// Participants over HTTP and gRPC.
 pub struct OverHttp<W>(pub W);
 
 impl<W: Web> Participants for OverHttp<W> {
@@ -142,17 +152,25 @@ impl<W: Web> Participants for OverHttp<W> {
 
 impl<W: Web> OverHttp<W> {
     async fn call_one(&self, request: Request) -> Called {
-        let (saga, step) = (request.saga, request.step.clone());
-        let call = match http_call(request) {
+        let (saga, step, method) = (request.saga, request.step.clone(), request.grpc.clone());
+        let call = match &method {
+            Some(method) => grpc::call(request, method),
+            None => http_call(request),
+        };
+        let call = match call {
             Ok(call) => call,
             Err(problem) => {
                 tracing::warn!(%saga, %step, problem, "a step's call cannot be made");
                 return Err(Failure::saying(Outcome::Refused, &problem));
             }
         };
-        match self.0.call(call, MAX_DATA + 1).await {
-            Ok(answer) => told(&answer).inspect_err(|failure| {
-                tracing::debug!(%saga, %step, status = answer.status, outcome = ?failure.outcome, "a step was not done");
+        let called = match &method {
+            Some(method) => self.0.call_grpc(call, grpc::MOST).await.map(|answer| method.told(answer)),
+            None => self.0.call(call, MAX_DATA + 1).await.map(|answer| told(&answer)),
+        };
+        match called {
+            Ok(called) => called.inspect_err(|failure| {
+                tracing::debug!(%saga, %step, ?failure, "a step was not done");
             }),
             Err(error) => {
                 tracing::debug!(%saga, %step, %error, "a step was not answered");
@@ -193,7 +211,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 fn http_call(request: Request) -> Result<HttpCall, String> {
     let Call::Http { method, path } = &request.action.call else {
-        return Err("gRPC is not spoken to participants yet".to_owned());
+        return Err("what its gRPC method is given is not known".to_owned());
     };
     let method = Method::from_bytes(method.as_str().as_bytes()).map_err(|error| error.to_string())?;
     let mut sent = headers_of(&request);

@@ -384,6 +384,7 @@ impl Runner {
             direction: token.direction,
             round: self.at.instance.round(token),
             attempt: token.attempt,
+            grpc: self.known.methods.called(&action),
             action,
             input,
             priority: self.known.saga.definition().priority,

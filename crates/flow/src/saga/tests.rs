@@ -388,7 +388,7 @@ async fn what_cannot_be_made_or_called_is_refused_before_it_begins() {
     assert_eq!(refusal.code, Code::SagaInvalid);
     assert!(refusal.detail.starts_with("the input of step `order`: the expression `input.`"), "{refusal}");
     let grpc = json!({"name": "a", "work": {"call": {"action": {"service": "a", "grpc": "a.A/B"}, "timeout_ms": 1}}});
-    assert!(define(grpc).await.unwrap_err().detail.contains("gRPC"));
+    assert!(define(grpc).await.unwrap_err().detail.contains("`protos` has nothing for `a`"));
 }
 
 #[tokio::test]

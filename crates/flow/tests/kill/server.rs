@@ -15,7 +15,7 @@ use tenon_core::saga::{self, Definition, End, SagaName};
 use tenon_core::{LogId, Namespace, Position, ServerId, StreamName};
 use tenon_flow::saga::Begin;
 use tenon_flow::saga::participants::{
-    Called, HttpAnswer, HttpCall, OverHttp, Participants, Request, Unanswered, Web,
+    Called, GrpcAnswer, HttpAnswer, HttpCall, OverHttp, Participants, Request, Unanswered, Web,
 };
 use tenon_flow::{EventStore, EventStoreOptions, SagaOptions, Sagas};
 use tenon_store::log::{StreamPage, StreamsQuery};
@@ -345,6 +345,10 @@ impl Web for OverReqwest {
             let body = answer.bytes().await.map_err(unanswered)?;
             Ok(HttpAnswer { status, headers, body })
         })
+    }
+
+    fn call_grpc(&self, _: HttpCall, _: usize) -> BoxFuture<'_, Result<GrpcAnswer, Unanswered>> {
+        Box::pin(async { Err(Unanswered::Unsent("the bank does not speak gRPC".to_owned())) })
     }
 }
 

@@ -10,13 +10,15 @@ pub use step::{Child, Compensatable, Pivot, Retriable, Signal, Target, delete, g
 pub use undoing::{Undo, Undoing};
 pub use value::{Any, Expressions, Sent, Shape, Slot, Value};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
+use tenon_api::saga::protos::cut;
 use tenon_api::system::SagaDoc;
 use tenon_core::priority::Priority;
-use tenon_core::saga::{self, Definition, Expr, InputOf, StepSet, Version};
-use tenon_core::{Code, Namespace, Refusal};
+use tenon_core::saga::{self, Definition, Expr, InputOf, Protos, StepSet, Version};
+use tenon_core::{Code, Namespace, Refusal, ServiceRef};
 
 /// A saga with the types of what it is given and what it answers.
 ///
@@ -80,6 +82,7 @@ pub struct Head<I, O> {
     deadline: Option<Duration>,
     priority: Priority,
     serialize_by: Option<String>,
+    protos: Vec<(String, Protos)>,
     of: PhantomData<fn(I) -> O>,
 }
 
@@ -92,6 +95,7 @@ impl<I: Shape, O: Shape> Saga<I, O> {
             deadline: None,
             priority: Priority::Default,
             serialize_by: None,
+            protos: Vec::new(),
             of: PhantomData,
         }
     }
@@ -150,11 +154,21 @@ impl<I: Shape, O: Shape> Head<I, O> {
         self
     }
 
+    /// What a service's gRPC methods are given and answer: an encoded `google.protobuf.FileDescriptorSet` with its imports, as
+    /// `tonic-prost-build` writes it (`file_descriptor_set_path`). Of it only what the steps need becomes part of the definition. A step is
+    /// given what its message looks like as JSON, with the fields' names as they are in the `.proto` file; what undoes it is a message of
+    /// `input` and `output`.
+    #[must_use]
+    pub fn protos(mut self, service: &str, descriptors: &[u8]) -> Self {
+        self.protos.push((service.to_owned(), Protos::new(descriptors)));
+        self
+    }
+
     /// The steps, and the end of the definition.
     ///
     /// # Errors
     /// `saga.invalid`, for what no type says: names, paths and texts that are not well formed, names that come twice, more
-    /// than 64 steps or none, spans of time out of range.
+    /// than 64 steps or none, spans of time out of range, gRPC methods of which [`protos`](Self::protos) do not know.
     pub fn steps<F>(self, steps: F) -> Result<Saga<I, O>, Refusal>
     where
         F: for<'s> FnOnce(Draft<'s>, I::Of<'s>) -> Finished<'s, O>,
@@ -170,7 +184,10 @@ impl<I: Shape, O: Shape> Head<I, O> {
             return Err(problem);
         }
         let invalid = |error: tenon_core::InvalidName| Refusal::new(Code::SagaInvalid, error.to_string());
-        let saga = saga::Saga::new(Definition {
+        let read =
+            |(service, of): (String, Protos)| Ok::<_, Refusal>((service.parse().map_err(invalid)?, of));
+        let protos = self.protos.into_iter().map(read).collect::<Result<BTreeMap<ServiceRef, _>, _>>()?;
+        let mut definition = Definition {
             namespace: self.namespace,
             name: self.name.parse().map_err(invalid)?,
             steps: written.steps,
@@ -178,7 +195,10 @@ impl<I: Shape, O: Shape> Head<I, O> {
             priority: self.priority,
             serialize_by: self.serialize_by.as_deref().map(Expr::new).transpose().map_err(invalid)?,
             output,
-        })?;
+            protos,
+        };
+        cut(&mut definition)?;
+        let saga = saga::Saga::new(definition)?;
         Ok(Saga { saga, of: PhantomData })
     }
 }

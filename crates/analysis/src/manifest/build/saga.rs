@@ -3,9 +3,11 @@
 use super::traffic::{delay, jitter};
 use super::{duration, integer, parsed, set};
 use crate::manifest::expression;
+use crate::manifest::protos::Compiled;
 use crate::manifest::tree::{Entry, Node};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tenon_api::saga::protos::cut;
 use tenon_core::manifest::{HttpMethod, PathPattern};
 use tenon_core::priority::Priority;
 use tenon_core::saga::{
@@ -17,20 +19,29 @@ use tenon_core::{Namespace, ServiceRef};
 /// How long a call is waited for.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn sagas(node: Option<&Node>, namespace: &Namespace) -> BTreeMap<SagaName, Definition> {
+pub(super) fn sagas(
+    node: Option<&Node>,
+    namespace: &Namespace,
+    protos: &Compiled,
+) -> BTreeMap<SagaName, Definition> {
     let entries = node.map(Node::entries).unwrap_or_default().iter();
     entries
         .filter_map(|entry| {
             let name: SagaName = entry.key.parse().ok()?;
-            Some((name.clone(), saga(&entry.value, namespace, name)?))
+            Some((name.clone(), saga(&entry.value, namespace, name, protos)?))
         })
         .collect()
 }
 
 /// A saga, if every step of it can be made: without one the others would not be what they are.
-pub(in crate::manifest) fn saga(node: &Node, namespace: &Namespace, name: SagaName) -> Option<Definition> {
+pub(in crate::manifest) fn saga(
+    node: &Node,
+    namespace: &Namespace,
+    name: SagaName,
+    protos: &Compiled,
+) -> Option<Definition> {
     let steps = node.get("steps").map(Node::entries).unwrap_or_default();
-    Some(Definition {
+    let mut definition = Definition {
         namespace: namespace.clone(),
         name,
         steps: steps.iter().map(|entry| step(entry, steps, namespace)).collect::<Option<_>>()?,
@@ -38,7 +49,22 @@ pub(in crate::manifest) fn saga(node: &Node, namespace: &Namespace, name: SagaNa
         priority: node.get("priority").and_then(Node::text).and_then(Priority::parse).unwrap_or_default(),
         serialize_by: node.get("serialize_by").and_then(expr),
         output: input(node.get("output")),
-    })
+        protos: BTreeMap::new(),
+    };
+    let called: Vec<ServiceRef> = definition
+        .steps
+        .iter()
+        .flat_map(Step::actions)
+        .filter(|it| matches!(it.call, Call::Grpc(_)))
+        .map(|it| it.service.clone())
+        .collect();
+    let known = called.into_iter().filter_map(|it| Some((it.clone(), protos.get(&it)?.protos.clone())));
+    definition.protos = known.collect();
+    if cut(&mut definition).is_err() {
+        // What is wrong is found at its place.
+        definition.protos.clear();
+    }
+    Some(definition)
 }
 
 fn step(entry: &Entry, all: &[Entry], namespace: &Namespace) -> Option<Step> {

@@ -1,39 +1,71 @@
-//! Sagas: their shape, and what their expressions use.
+//! Sagas: their shape, what they call, and what their expressions use.
 
+mod messages;
+
+use super::at;
+use super::subscriptions::accepts;
 use crate::manifest::build::saga::{expressions, saga};
 use crate::manifest::expression;
 use crate::manifest::finding::Finding;
 use crate::manifest::problems::{Draft, Problems};
+use crate::manifest::protos::Compiled;
 use crate::manifest::source::{Span, shortened};
 use crate::manifest::suggest;
 use crate::manifest::tree::{Entry, Node};
 use std::collections::{BTreeMap, BTreeSet};
-use tenon_core::Namespace;
-use tenon_core::saga::{Definition, Expr, Kind, Saga, SagaName, StepIx, StepSet, Work};
+use tenon_core::group::Form;
+use tenon_core::manifest::System;
+use tenon_core::saga::{Call, Definition, Expr, Kind, Saga, SagaName, StepIx, StepSet, Work};
 
-pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
+pub(super) fn check(root: &Node, protos: &Compiled, problems: &mut Problems<'_>) {
     let entries = root.get("sagas").map(Node::entries).unwrap_or_default();
     let definitions: BTreeMap<&str, Definition> = entries
         .iter()
         .filter_map(|entry| {
             let name: SagaName = entry.key.parse().ok()?;
-            Some((entry.key.as_str(), saga(&entry.value, &Namespace::default(), name)?))
+            Some((entry.key.as_str(), saga(&entry.value, protos.namespace(), name, protos)?))
         })
         .collect();
     for entry in entries {
-        let mut check = Check { saga: entry, definitions: &definitions, problems };
+        let mut check = Check { root, saga: entry, definitions: &definitions, protos, problems };
         check.names();
         check.undo_is_stated();
-        check.calls_are_spoken();
+        check.methods();
         let before = check.shape();
         check.expressions(before.as_deref());
     }
 }
 
 struct Check<'a, 'b, 'c> {
+    root: &'a Node,
     saga: &'a Entry,
     definitions: &'a BTreeMap<&'a str, Definition>,
+    protos: &'a Compiled,
     problems: &'b mut Problems<'c>,
+}
+
+/// Checks whether services accept what they are to be called with over gRPC.
+pub(super) fn targets(system: &System, root: &Node, problems: &mut Problems<'_>) {
+    for (name, definition) in &system.sagas {
+        for step in &definition.steps {
+            let node = at(root, &["sagas", name.as_str(), "steps", step.name.as_str()]);
+            for (action, keys) in step.actions().zip([&["call", "grpc"][..], &["undo", "call", "grpc"]]) {
+                let Call::Grpc(method) = &action.call else { continue };
+                let own = system.services.get(&action.service.name);
+                let own = own.filter(|_| action.service.namespace == system.namespace);
+                let path = format!("/{method}");
+                if own.is_none_or(|own| accepts(own, &path, Form::Grpc)) {
+                    continue;
+                }
+                let Some(node) = node.and_then(|node| at(node, keys)) else { continue };
+                let message =
+                    format!("no gRPC endpoint of `{}` accepts calls to {path}", action.service.name);
+                let draft = Draft::new(Finding::SagaNotAccepted, node.span, message);
+                let draft = draft.path(format!("sagas.{name}.steps.{}.{}", step.name, keys.join(".")));
+                problems.add(draft.label("expected a method that an input interface of the service has"));
+            }
+        }
+    }
 }
 
 /// What an expression may use.
@@ -117,23 +149,6 @@ impl<'a> Check<'a, '_, '_> {
             Work::Child(child) => self.reaches(child.as_str(), to, seen),
             _ => false,
         })
-    }
-
-    /// Calls are made over HTTP.
-    fn calls_are_spoken(&mut self) {
-        for step in self.steps() {
-            let undo = step.value.get("undo").and_then(|undo| undo.get("call"));
-            let calls = [("call", step.value.get("call")), ("undo.call", undo)];
-            for (place, call) in calls {
-                let Some(method) = call.and_then(|call| call.get("grpc")) else { continue };
-                let message =
-                    format!("the step `{}` calls a gRPC method, which sagas cannot do yet", step.key);
-                let path = self.path(&format!("steps.{}.{place}.grpc", step.key));
-                let draft = Draft::new(Finding::SagaShape, method.span, message).path(path);
-                self.problems
-                    .add(draft.label("expected `method` and `path`, which the service answers over HTTP"));
-            }
-        }
     }
 
     /// Whether something undoes a call must be said, lest it be forgotten.
@@ -235,6 +250,9 @@ impl<'a> Check<'a, '_, '_> {
             "output" if scope.own.is_some() => {
                 let known = declared(scope.own.and_then(|_| self.own_output(scope.of)));
                 self.field("output", fields.first(), known, span, path);
+                if let Some(message) = self.output_of(scope.of) {
+                    self.taken(fields, message, span, path);
+                }
             }
             _ => {
                 let known = ["input", "steps", "saga", "output"];
@@ -268,6 +286,9 @@ impl<'a> Check<'a, '_, '_> {
         }
         let declared = self.own_output(name).map(|list| list.items().iter().filter_map(Node::text).collect());
         self.field(&format!("steps.{name}"), fields.first(), declared, span, path);
+        if let Some(message) = self.output_of(name) {
+            self.taken(fields, message, span, path);
+        }
     }
 
     fn field(&mut self, of: &str, field: Option<&String>, known: Option<Vec<&str>>, span: Span, path: &str) {

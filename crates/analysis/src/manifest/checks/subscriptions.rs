@@ -49,7 +49,7 @@ pub(super) fn targets(system: &System, root: &Node, problems: &mut Problems<'_>)
     }
 }
 
-fn accepts(service: &Service, path: &str, form: Form) -> bool {
+pub(super) fn accepts(service: &Service, path: &str, form: Form) -> bool {
     let wanted = if form == Form::Grpc { Protocol::Grpc } else { Protocol::Http };
     let mut endpoints = service
         .interfaces

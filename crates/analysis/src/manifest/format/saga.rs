@@ -154,7 +154,7 @@ static CALL: Record = Record {
     title: "Call of a saga",
     doc: "Called by the way of every call: balanced, with its breaker and policies. The caller is `saga.tenon`. Any 2xx is a success. 425, \
           429, and 503 with `Retry-After` say that nothing was done yet. 408, 409 and every other 5xx say nothing about it, like a \
-          time-out. Every other 4xx is a refusal.",
+          time-out. Every other 4xx is a refusal. What gRPC's statuses mean is in [docs/sagas.md](sagas.md#over-grpc).",
     fields: &[
         Field::required("service", Shape::Text(&SERVICE_REF), "The service: its name, or `name.namespace`."),
         Field::optional("method", Shape::Text(&texts::METHOD), "The HTTP method."),
@@ -166,7 +166,7 @@ static CALL: Record = Record {
         Field::optional(
             "grpc",
             Shape::Text(&GRPC_METHOD),
-            "The gRPC method, instead of `method` and `path`.",
+            "The gRPC method, instead of `method` and `path`. An interface of the service has to name its `.proto` files (`protos`).",
         ),
     ],
     rules: &[

@@ -130,8 +130,20 @@ static INTERFACE: Record = Record {
             Shape::List { item: &Shape::Record(&ENDPOINT), least: 1, most: 1_000 },
             "What can be called or sent here.",
         ),
+        Field::optional(
+            "protos",
+            Shape::List { item: &Shape::Text(&texts::PROTO), least: 1, most: 100 },
+            "The `.proto` files that describe a gRPC interface. Sagas need them of the methods that their steps call \
+             ([docs/sagas.md](sagas.md#over-grpc)). They are read when the manifest is.",
+        ),
+        Field::optional(
+            "proto_root",
+            Shape::Text(&texts::FOLDER),
+            "The folder below which these files and their imports are, relative to the manifest's; the manifest's own if not stated.",
+        )
+        .elsewhere(&["proto_path", "import_path"]),
     ],
-    rules: &[],
+    rules: &[Rule::Needs("proto_root", "protos")],
     example: "\
 name: payments
 protocol: grpc

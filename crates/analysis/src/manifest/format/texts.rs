@@ -316,6 +316,20 @@ pub(crate) static GRPC_SERVICE: TextForm = TextForm {
     },
 };
 
+pub(crate) static PROTO: TextForm = TextForm {
+    noun: "file",
+    form: "a .proto file's path such as shop/v1/orders.proto",
+    characters: 7..=1024,
+    pattern: Some(r"^[^/\x00\\][^\x00\\]*\.proto$"),
+    check: |text| {
+        let is_plain = |part: &str| !matches!(part, "" | "." | "..");
+        if !text.split('/').all(is_plain) || text.contains(['\\', '\0']) {
+            return Err("must be below `proto_root`, with '/' between folders".to_owned());
+        }
+        if text.ends_with(".proto") { Ok(()) } else { Err("must end with `.proto`".to_owned()) }
+    },
+};
+
 pub(crate) static REFERENCE: TextForm = TextForm {
     noun: "reference",
     form: "a file or URL",

@@ -74,7 +74,7 @@ impl Api {
             keys: keys.clone(),
             supervisor: None,
             output: folder.path().join("logs"),
-            read_manifest: Arc::new(read_manifest),
+            read_manifest: Arc::new(|text, name, _| read_manifest(text, name)),
             more: axum::Router::new(),
         });
         Self { server: server.await.unwrap(), keys, log, client: reqwest::Client::new(), folder }

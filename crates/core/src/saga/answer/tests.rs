@@ -29,3 +29,29 @@ fn what_the_mesh_did_not_pass_on_was_not_sent() {
     assert_eq!(of(Code::MeshTimeout), Err(Outcome::Unknown));
     assert_eq!(of(Code::MeshNetwork), Err(Outcome::Unknown));
 }
+
+#[test]
+fn over_grpc_too_only_what_a_service_says_after_it_looked_is_a_refusal() {
+    let of = |status, retry_after| judge_grpc(GrpcAnswer { status, retry_after, of_mesh: None });
+    assert_eq!(of(Some(0), false), Ok(()));
+    for status in [3, 5, 6, 7, 9, 11, 16] {
+        assert_eq!(of(Some(status), false), Err(Outcome::Refused), "{status}");
+    }
+    for status in [1, 2, 4, 8, 10, 13, 14, 15, 17] {
+        assert_eq!(of(Some(status), false), Err(Outcome::Unknown), "{status}");
+    }
+    assert_eq!(of(None, false), Err(Outcome::Unknown));
+    assert_eq!(of(None, true), Err(Outcome::Unknown));
+    // The method is not there (yet).
+    assert_eq!(of(Some(12), false), Err(Outcome::Unsent));
+    for status in 0..20 {
+        let unsent = of(Some(status), true) == Err(Outcome::Unsent);
+        assert_eq!(unsent, [8, 12, 14].contains(&status), "{status}");
+    }
+    let of = |code: Code| {
+        let status = Some(u32::from(code.grpc_status()));
+        judge_grpc(GrpcAnswer { status, retry_after: false, of_mesh: Some(code) })
+    };
+    assert_eq!(of(Code::MeshCircuitOpen), Err(Outcome::Unsent));
+    assert_eq!(of(Code::MeshTimeout), Err(Outcome::Unknown));
+}

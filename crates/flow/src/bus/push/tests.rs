@@ -3,6 +3,7 @@ use crate::bus::BusOptions;
 use crate::testing::{Fixture, event};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use tenon_api::cloudevents::CloudEvent;
 use tenon_core::group::{self, Config, DELIVER, Definition, Start};
 use tenon_core::push::{Answer, Status};
 use tenon_core::retry::{Backoff, Delay, Jitter};

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 use tenon_core::manifest::{HttpMethod, PathPattern};
 
-fn request(method: &str, path: &str, input: Value) -> Request {
+pub(super) fn request(method: &str, path: &str, input: Value) -> Request {
     let call = Call::Http { method: HttpMethod::new(method).unwrap(), path: PathPattern::new(path).unwrap() };
     Request {
         saga: SagaId::from_bytes([1; 16]),
@@ -11,6 +11,7 @@ fn request(method: &str, path: &str, input: Value) -> Request {
         direction: Direction::Undo,
         round: 2,
         attempt: 5,
+        grpc: None,
         action: Action { service: "payment".parse().unwrap(), call },
         input: Some(input),
         priority: Priority::Critical,

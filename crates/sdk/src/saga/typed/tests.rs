@@ -1,5 +1,6 @@
 use super::*;
 use crate::saga::{Retry, record};
+use prost::Message as _;
 use serde_json::json;
 
 mod run;
@@ -205,4 +206,31 @@ fn versions_differ_where_definitions_do() {
     };
     assert_eq!(of(Duration::from_secs(1)), of(Duration::from_secs(1)));
     assert_ne!(of(Duration::from_secs(1)), of(Duration::from_secs(2)));
+}
+
+#[test]
+fn a_grpc_step_takes_along_what_its_method_needs() {
+    const START: &str = "tenon.saga.v1.SagaService/Start";
+    const STEP: Pivot<u64, ()> = Pivot::new("start", grpc("sagas", START));
+    let of = |proto: Option<&str>| {
+        let define = Saga::<u64, ()>::define("one");
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../api/proto");
+        let set = proto.map(|proto| protox::compile([proto], [root]).unwrap().encode_to_vec());
+        let define = match &set {
+            Some(set) => define.protos("sagas", set),
+            None => define,
+        };
+        define.steps(|saga, input| {
+            let (saga, end) = saga.pivot(STEP, input);
+            saga.done(end)
+        })
+    };
+    let saga = of(Some("tenon/saga/v1/saga.proto")).unwrap();
+    let (service, protos) = saga.definition().protos.first_key_value().unwrap();
+    assert_eq!(service.to_string(), "sagas");
+    assert!(tenon_api::saga::protos::callable(protos, START).is_ok());
+    assert!(tenon_api::saga::protos::callable(protos, "tenon.saga.v1.SagaService/Cancel").is_err());
+    assert!(saga.document().protos.contains_key("sagas"));
+    assert!(of(None).unwrap_err().detail.contains("`protos` has nothing for `sagas`"));
+    assert!(of(Some("tenon/bus/v1/bus.proto")).unwrap_err().detail.contains(START));
 }

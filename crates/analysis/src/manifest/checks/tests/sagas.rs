@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod messages;
+
 const SERVICES: [(&str, &[&str]); 2] = [("order", &[]), ("payment", &[])];
 
 fn sagas(text: &str) -> String {
@@ -38,14 +40,6 @@ fn a_saga_is_built_with_the_dependencies_that_it_uses() {
     assert_eq!(pay.after, tenon_core::saga::StepSet::one(tenon_core::saga::StepIx(0)));
     assert_eq!(pay.kind, tenon_core::saga::Kind::Pivot);
     assert!(saga.steps[0].undo.is_some());
-}
-
-#[test]
-fn a_step_that_calls_a_grpc_method_is_refused() {
-    let text = second("{call: {service: payment, grpc: pay.v1.Payments/Take}, kind: pivot}");
-    let path = "sagas.place-order.steps.pay.call.grpc".to_owned();
-    let message = "the step `pay` calls a gRPC method, which sagas cannot do yet".to_owned();
-    assert_eq!(found(&text), [(path, message)]);
 }
 
 #[test]
