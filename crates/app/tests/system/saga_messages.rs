@@ -119,6 +119,10 @@ async fn a_participant_over_grpc_keeps_the_contract() {
         ["saga", "conformance", &take, "--undo-url", &give_back, "--input", input, "--undo-input", input];
     let tested = system.tenon().run(&[&tested[..], &described].concat()).await.succeeded();
     assert!(tested.out.contains("undoing what never came succeeds") && !tested.out.contains("broken"));
+    // And the checker is told nothing new by messages.
+    let file = system.folder.manifest();
+    let verified = system.tenon().run(&["saga", "verify", file.to_str().unwrap(), "--faults", "1"]).await;
+    assert!(verified.succeeded().out.contains("order: verified: 2 steps"));
     let unknown = take.replace("Take", "Tak");
     let unknown = system.tenon().run(&[&["saga", "conformance", &unknown][..], &described].concat()).await;
     assert!(unknown.err.contains("there is no method `pay.v1.Payments/Tak`"), "{}", unknown.err);

@@ -18,7 +18,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use tenon_api::saga::protos::callable;
-use tenon_core::saga::{Action, Call, Data, Definition, Protos};
+use tenon_core::saga::{Action, Call, Data, Definition, InputOf, Protos, Step, Work};
 use tenon_core::{Code, Refusal, ServiceRef};
 
 /// The gRPC methods that a definition calls, read.
@@ -61,6 +61,7 @@ impl Methods {
                 }
                 let method = pools.get(&action.service).and_then(|pool| Method::find(pool, name));
                 let method = method.ok_or_else(|| at("there is no such method in its protos"))?;
+                method.takes(input_of(step, action)).map_err(|problem| at(&problem))?;
                 methods.insert((action.service.clone(), Arc::clone(name)), Arc::new(method));
             }
         }
@@ -73,6 +74,15 @@ impl Methods {
             Call::Http { .. } => None,
             Call::Grpc(name) => self.0.get(&(action.service.clone(), Arc::clone(name))).cloned(),
         }
+    }
+}
+
+/// What is sent by a call of a step.
+fn input_of<'a>(step: &'a Step, action: &Action) -> &'a InputOf {
+    match (&step.work, &step.undo) {
+        (Work::Call { action: own, .. }, _) if std::ptr::eq(own, action) => &step.input,
+        (_, Some(undo)) => &undo.input,
+        (_, None) => &step.input,
     }
 }
 
@@ -92,6 +102,22 @@ impl Method {
         let (service, method) = name.split_once('/')?;
         let found = pool.get_service_by_name(service)?.methods().find(|it| it.name() == method)?;
         Some(Self { name: Arc::clone(name), input: found.input(), output: found.output() })
+    }
+
+    /// Whether the fields of an input are its message's, so far as they are known before it is made.
+    fn takes(&self, input: &InputOf) -> Result<(), String> {
+        let InputOf::Fields(fields) = input else { return Ok(()) };
+        let is_known = |name: &str| {
+            is_well_known(self.input.full_name())
+                || self.input.get_field_by_name(name).is_some()
+                || self.input.get_field_by_json_name(name).is_some()
+        };
+        match fields.keys().find(|name| !is_known(name)) {
+            Some(name) => {
+                Err(format!("it is given `{name}`, which `{}` does not have", self.input.full_name()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Its path.

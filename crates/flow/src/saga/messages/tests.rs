@@ -166,3 +166,25 @@ fn an_answer_that_is_none_or_too_much_is_refused() {
     assert!(message.len() < MAX_DATA);
     assert!(method.json(&message).unwrap_err().contains("more than 262144 bytes"));
 }
+
+#[test]
+fn a_definition_that_gives_a_method_what_it_does_not_take_is_refused() {
+    let call = json!({"service": "a", "grpc": "test.v1.All/Take"});
+    let define = |input: Value, undo: Value| {
+        let step = json!({
+            "name": "a", "input": input, "work": {"call": {"action": call, "timeout_ms": 1}},
+            "undo": {"action": call, "timeout_ms": 1, "input": undo}
+        });
+        let document: SagaDoc = serde_json::from_value(json!({"steps": [step]})).unwrap();
+        let name = SagaName::new("order").unwrap();
+        let mut definition = document.to_definition(Namespace::default(), name).unwrap();
+        definition.protos.insert("a".parse().unwrap(), compiled(PROTO));
+        Methods::of(&definition).map(drop).map_err(|refusal| refusal.detail)
+    };
+    let good = json!({"orderId": "input.id", "cents": "1"});
+    assert!(
+        define(good.clone(), json!("input")).unwrap_err().contains("`cents`, which `test.v1.Everything`")
+    );
+    assert_eq!(define(json!({"orderId": "input.id"}), json!({"order_id": "1"})), Ok(()));
+    assert!(define(json!("input"), good).unwrap_err().starts_with("step `a` calls `test.v1.All/Take`"));
+}
