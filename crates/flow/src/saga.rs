@@ -124,6 +124,8 @@ struct Shared {
     clock: Clock,
     running: Mutex<HashMap<SagaId, Handle>>,
     turns: Mutex<Turns>,
+    /// Of sagas whose tasks have panicked, how often.
+    falls: Mutex<HashMap<SagaId, u32>>,
     shards: Shards,
     room: Arc<Semaphore>,
     calls: Semaphore,
@@ -255,6 +257,7 @@ impl Sagas {
             clock: options.clock,
             running: Mutex::default(),
             turns: Mutex::default(),
+            falls: Mutex::default(),
             shards: Shards::default(),
             room: Arc::new(Semaphore::new(MAX_RUNNING)),
             calls: Semaphore::new(MAX_CALLS),

@@ -258,6 +258,54 @@ async fn a_subscription_goes_on_at_another_server_whichever_dies() {
     assert!(seen.values().all(|numbers| numbers.is_sorted()), "{seen:?}");
 }
 
+/// How many shares of the sagas a server has, and how many sagas run there.
+async fn sagas_of(server: &Server) -> [usize; 2] {
+    let shown = server.call(Method::GET, "/metrics", Value::Null).await.expect(200).text;
+    let sum = |metric: &str| {
+        let values = shown.lines().filter(|line| line.starts_with(metric));
+        values.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok()).sum()
+    };
+    [sum("tenon_sagas_shard{"), sum("tenon_sagas_running{")]
+}
+
+#[tokio::test]
+async fn sagas_are_divided_among_servers_and_go_on_whichever_dies() {
+    const SAGAS: usize = 24;
+    let database = testing::shared().database();
+    let one = Server::start(&database, None).await;
+    let two = Server::start(&database, Some(&one)).await;
+    let waiting = json!({"steps": [{"name": "approval", "work": {"signal": {"name": "approved"}}}]});
+    one.call(Method::PUT, "/v1/saga-definitions/wait", waiting).await.expect(200);
+    eventually("both have as many shares", async || {
+        let [[of_one, _], [of_two, _]] = [sagas_of(&one).await, sagas_of(&two).await];
+        ((of_one, of_two) == (2, 2)).then_some(())
+    })
+    .await;
+    let mut ids = Vec::new();
+    for number in 0..SAGAS {
+        let server = [&one, &two][number % 2];
+        let start = json!({"input": {}, "key": number.to_string()});
+        let started = eventually("a saga is started", async || {
+            let answer = server.call(Method::POST, "/v1/sagas/wait", start.clone()).await;
+            matches!(answer.status, 200..300).then(|| answer.json())
+        });
+        ids.push(started.await["id"].as_str().unwrap().to_owned());
+    }
+    eventually("both have sagas", async || {
+        let [[_, of_one], [_, of_two]] = [sagas_of(&one).await, sagas_of(&two).await];
+        (of_one > 0 && of_two > 0 && of_one + of_two == SAGAS).then_some(())
+    })
+    .await;
+    one.kill().await;
+    eventually("the other one has all", async || (sagas_of(&two).await == [4, SAGAS]).then_some(())).await;
+    for id in ids {
+        let signal = format!("/v1/sagas/{id}/signals/approved");
+        two.call(Method::POST, &signal, json!({"data": "yes"})).await.expect(200);
+        let ended = two.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await;
+        assert_eq!(ended["state"], "completed", "{ended}");
+    }
+}
+
 #[tokio::test]
 async fn a_password_is_neither_shown_nor_taken_from_the_command_line() {
     let folder = Folder::with("");

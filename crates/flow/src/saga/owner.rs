@@ -25,6 +25,8 @@ const NOTE_EVERY: Duration = Duration::from_secs(30);
 /// How many sagas are read in one go, and how many times that at once.
 const BATCH: usize = 64;
 const AT_ONCE: usize = 4;
+/// When to look again for what was on its way to the log.
+const ON_ITS_WAY: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Which shards are this server's.
@@ -276,6 +278,22 @@ pub(super) fn hand_on_soon(shared: &Arc<Shared>, id: SagaId, of: Arc<Beginning>)
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let shared = Arc::clone(shared);
         runtime.spawn(async move { hand_on(&shared, id, Some(of)).await });
+    }
+}
+
+/// The same, where nobody waited for what was appended to it: that may be on its way to the log still.
+pub(super) fn hand_on_later(shared: &Arc<Shared>, id: SagaId, of: Arc<Beginning>) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let shared = Arc::clone(shared);
+        runtime.spawn(async move {
+            hand_on(&shared, id, Some(of)).await;
+            for wait in ON_ITS_WAY {
+                tokio::time::sleep(wait).await;
+                if shared.handle(id).is_none() {
+                    hand_on(&shared, id, None).await;
+                }
+            }
+        });
     }
 }
 

@@ -10,11 +10,13 @@ use super::names::{call_span, child_key};
 use super::participants::{Called, Failure, Request};
 use super::turns::{self, Free};
 use super::{Over, Shared, View, owner};
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+use tenon_api::saga::Beginning;
 use tenon_core::saga::{
     Action, Data, Direction, Illegal, Input, Outcome, SagaName, StepIx, Token, UndoWork, Work, step,
 };
@@ -84,6 +86,7 @@ enum Next {
 impl Runner {
     /// Runs it until it ends, or is no longer this server's.
     pub(super) async fn run(mut self, on: GoOn) {
+        let mut standing = Standing::new(&self);
         let mut under_way = UnderWay::default();
         let mut ended = self.go_on(on, &mut under_way).await;
         while ended.is_ok() && self.at.instance.ended().is_none() {
@@ -106,6 +109,7 @@ impl Runner {
         }
         let has_ended = self.at.instance.ended().is_some();
         self.metered.over();
+        standing.is_over = true;
         self.shared.let_go(self.id, &self.at.beginning, has_ended);
         // Whoever asked meanwhile is answered by the log.
         // It may have become this server's again, or have begun again, while this one was still here.
@@ -320,9 +324,13 @@ impl Runner {
     fn begin(&self, token: Token, under_way: &mut UnderWay) {
         let end = CancellationToken::new();
         under_way.ends.insert(token, end.clone());
-        let (call, metered) = (self.call(token), self.metered.call(token));
+        let metered = self.metered.call(token);
+        // What panics before anything is sent is a refusal, as with any other fault of what is to be sent.
+        let made = catch_unwind(AssertUnwindSafe(|| self.call(token)));
+        let call = made.unwrap_or_else(|_| Box::pin(async { Err(panicked(Outcome::Refused)) }));
         under_way.calls.push(Box::pin(async move {
-            let called = end.run_until_cancelled_owned(call).await;
+            let call = end.run_until_cancelled_owned(AssertUnwindSafe(call).catch_unwind());
+            let called = call.await.map(|called| called.unwrap_or_else(|_| Err(panicked(Outcome::Unknown))));
             metered.came(called.as_ref());
             (token, called)
         }));
@@ -430,6 +438,34 @@ impl Runner {
     }
 }
 
+fn panicked(outcome: Outcome) -> Failure {
+    Failure::saying(outcome, "Tenon has a fault: making the call has panicked; its log says where")
+}
+
+/// Sees to a saga whose task has panicked.
+struct Standing {
+    shared: Arc<Shared>,
+    id: SagaId,
+    of: Arc<Beginning>,
+    /// It has come to an end as it should.
+    is_over: bool,
+}
+
+impl Standing {
+    fn new(runner: &Runner) -> Self {
+        let (shared, of) = (Arc::clone(&runner.shared), Arc::clone(&runner.at.beginning));
+        Self { shared, id: runner.id, of, is_over: false }
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.shared.fell(self.id, &self.of);
+        }
+    }
+}
+
 impl UnderWay {
     /// Ends the calls that are no longer wanted.
     fn keep(&mut self, wanted: &[Token]) {
@@ -445,7 +481,7 @@ impl UnderWay {
 
 /// Where a saga that has just been started is.
 pub(super) fn begun(
-    beginning: Arc<tenon_api::saga::Beginning>,
+    beginning: Arc<Beginning>,
     instance: tenon_core::saga::Instance,
     position: Position,
 ) -> Loaded {

@@ -18,6 +18,10 @@ use tokio::sync::{SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// How often a saga is taken up again whose task has panicked, and after how long, the first time.
+const MOST_FALLS: u32 = 4;
+const AFTER_FALL: Duration = Duration::from_secs(1);
+
 impl Shared {
     pub(super) async fn begin(
         self: &Arc<Self>,
@@ -120,7 +124,10 @@ impl Shared {
                 }
                 Ok(Some(view))
             }
-            Err(Failed::Stale) => Ok(None),
+            Err(Failed::Stale) => {
+                Inbox::in_vain(inbox);
+                Ok(None)
+            }
             Err(Failed::Log(refusal)) => Err(refusal),
         }
     }
@@ -143,7 +150,7 @@ impl Shared {
         let over = Over::default();
         running.insert(id, Handle { asks, over: over.clone() });
         let place = Some(Place { inbox, over, room });
-        Ok(Some(Inbox { shared: Arc::clone(self), id, of: Arc::clone(of), place }))
+        Ok(Some(Inbox { shared: Arc::clone(self), id, of: Arc::clone(of), place, in_vain: false }))
     }
 
     /// A place among the calls that are made at once. None if there is none in time: early enough to say that the call was
@@ -176,6 +183,7 @@ impl Shared {
     /// A saga no longer runs here. One that goes on elsewhere keeps its turn.
     pub(super) fn let_go(self: &Arc<Self>, id: SagaId, of: &Beginning, has_ended: bool) {
         self.give_up(id);
+        self.falls.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if has_ended {
             self.leave(id, of);
         }
@@ -185,6 +193,29 @@ impl Shared {
         let handle = self.running().remove(&id);
         if let Some(handle) = handle {
             handle.over.gone.cancel();
+        }
+    }
+
+    /// A saga's task has panicked. It is taken up again, a few times; then it waits until it is told something, or is taken up elsewhere.
+    pub(super) fn fell(self: &Arc<Self>, id: SagaId, of: &Arc<Beginning>) {
+        self.give_up(id);
+        let falls = {
+            let mut falls = self.falls.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = falls.entry(id).or_default();
+            *count += 1;
+            *count
+        };
+        if falls > MOST_FALLS {
+            tracing::error!(saga = %id, falls, "a saga does not go on, as it panics each time; it waits until it is told something");
+            return;
+        }
+        let (shared, of) = (Arc::clone(self), Arc::clone(of));
+        // Without a runtime the server is ending.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(AFTER_FALL * falls).await;
+                owner::hand_on(&shared, id, Some(of)).await;
+            });
         }
     }
 
@@ -325,7 +356,10 @@ impl Shared {
         let appended = append(self.store.log(), writing.to_events(), condition).await;
         loaded.last = match appended {
             Ok(position) => position,
-            Err(Failed::Stale) => return Ok(None),
+            Err(Failed::Stale) => {
+                Inbox::in_vain(inbox);
+                return Ok(None);
+            }
             Err(Failed::Log(refusal)) => return Err(refusal),
         };
         output.events.iter().for_each(|event| loaded.instance.apply(event));
@@ -367,6 +401,8 @@ pub(super) struct Inbox {
     of: Arc<Beginning>,
     /// None once it runs.
     place: Option<Place>,
+    /// Whether it is known that nothing more is appended by whoever asked for it.
+    in_vain: bool,
 }
 
 struct Place {
@@ -375,11 +411,21 @@ struct Place {
     room: tokio::sync::OwnedSemaphorePermit,
 }
 
+impl Inbox {
+    /// Gives it up, as somebody else was faster.
+    fn in_vain(inbox: Option<Self>) {
+        if let Some(mut inbox) = inbox {
+            inbox.in_vain = true;
+        }
+    }
+}
+
 impl Drop for Inbox {
     fn drop(&mut self) {
         if self.place.take().is_some() {
             self.shared.give_up(self.id);
-            owner::hand_on_soon(&self.shared, self.id, Arc::clone(&self.of));
+            let hand_on = if self.in_vain { owner::hand_on_soon } else { owner::hand_on_later };
+            hand_on(&self.shared, self.id, Arc::clone(&self.of));
         }
     }
 }

@@ -12,6 +12,7 @@ use tenon_store::log::BoxFuture;
 use tenon_store::system_clock;
 
 mod crashes;
+mod falls;
 mod load;
 mod servers;
 
@@ -41,6 +42,8 @@ pub(super) enum Order {
     LoseAnswer,
     /// It never arrives, and nobody answers.
     Swallow,
+    /// Making the call panics.
+    Panic,
 }
 
 impl Shop {
@@ -96,6 +99,10 @@ impl Shop {
         match order {
             Some(Order::Unsent) => return Some(Err(Outcome::Unsent.into())),
             Some(Order::Swallow) => return None,
+            Some(Order::Panic) => {
+                drop(state);
+                panic!("planted");
+            }
             _ => {}
         }
         let record = state.records.entry((request.saga, step.clone())).or_default();

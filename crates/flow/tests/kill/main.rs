@@ -224,6 +224,11 @@ impl Process {
         Err("a process does not say what it is to say".into())
     }
 
+    /// The last that it said which begins so.
+    fn last(&self, begins: &str) -> Option<String> {
+        self.said().iter().rev().find_map(|line| line.strip_prefix(begins).map(str::to_owned))
+    }
+
     /// Which sagas ended, by a process that has.
     fn ends(&mut self) -> Ends {
         // If it panicked, something is missing, which is seen.
@@ -349,7 +354,7 @@ fn all_are_there(acknowledged: &BTreeSet<u64>, ends: &Ends) -> Result<()> {
 
 /// Kills either of two servers on one PostgreSQL again and again, or lets it stand still until the other has taken over.
 fn two_servers() -> Result<()> {
-    let (rounds, rate, pauses) = if is_long() { (300, 100, 200..2_000) } else { (4, 25, 1_000..4_000) };
+    let (rounds, rate, pauses) = if is_long() { (300, 100, 1_000..3_000) } else { (4, 25, 1_000..4_000) };
     let mut rng = fastrand::Rng::with_seed(seed()?);
     let (world, begun) = (World::new(Some(tenon_backends::testing::shared().database()))?, Instant::now());
     let mut next = 0;
@@ -371,6 +376,14 @@ fn two_servers() -> Result<()> {
         } else {
             acknowledged.extend(unlucky.kill());
             servers.push(start(&world)?);
+        }
+        if round % 10 == 9 {
+            let running: Vec<String> = servers.iter().filter_map(|server| server.last("running ")).collect();
+            eprintln!(
+                "{} rounds, {} sagas begun before kills, {running:?} run",
+                round + 1,
+                acknowledged.len()
+            );
         }
     }
     std::thread::sleep(Duration::from_millis(500));

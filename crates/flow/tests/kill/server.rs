@@ -145,6 +145,9 @@ async fn load(sagas: &Sagas, from: u64, rate: u64) -> Result<()> {
     let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / rate.max(1)));
     for number in from.. {
         ticks.tick().await;
+        if number % rate == 0 {
+            say(&format!("running {}", sagas.running()))?;
+        }
         let (sagas, begin) = (sagas.clone(), begin(number)?);
         tokio::spawn(async move {
             if sagas.begin(begin).await.is_ok() {
@@ -158,6 +161,7 @@ async fn load(sagas: &Sagas, from: u64, rate: u64) -> Result<()> {
 
 /// Waits for every saga's end, and tells them, and how long sagas waited for another server.
 async fn settle(log: &dyn Log) -> Result<()> {
+    let mut told = Instant::now();
     let (mut sagas, mut from, mut moved) =
         (HashMap::<StreamName, Seen>::new(), Position::START, Instant::now());
     loop {
@@ -170,6 +174,11 @@ async fn settle(log: &dyn Log) -> Result<()> {
         let has_ended = || sagas.values().all(|seen| seen.end.is_some());
         if page.at_end && has_ended() {
             break;
+        }
+        if told.elapsed() > Duration::from_secs(5) {
+            told = Instant::now();
+            let open = sagas.values().filter(|seen| seen.end.is_none()).count();
+            eprintln!("settling: {open} of {} sagas are open at position {from}", sagas.len());
         }
         if moved.elapsed() > LONGEST {
             return Err("some sagas do not end".into());

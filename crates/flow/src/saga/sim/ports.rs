@@ -12,7 +12,7 @@ use tenon_store::{
     AppendError, Appended, Condition, Direction, Held, LeaseError, Leases, Log, NewEvent, Page, Query,
     ReadError, SchemaHash, Snapshot, SnapshotError, SnapshotKey, TruncateError,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// The log, as a server reaches it.
 pub(super) struct Reached(pub(super) Arc<Life>);
@@ -76,23 +76,40 @@ impl Reached {
             life.crash().await;
             return Err(AppendError::Closed("the server is dead"));
         }
-        world.takes_time(5).await;
-        life.gate().await;
         match fate {
             Fate::CrashBefore => life.crash().await,
             Fate::LostBefore => return Err(AppendError::Unknown("it was lost")),
             Fate::Full => return Err(AppendError::Full),
             _ => {}
         }
-        let appended = world.append(events, condition).await;
-        let what = if appended.is_ok() { "appended" } else { "refused" };
-        world.note(what, &format_args!("by {}: {of}, {fate:?}", life.number));
+        let appended = self.hand_over(events, condition, of).await;
+        let appended = appended.unwrap_or(Err(AppendError::Closed("the server is dead")));
         if fate == Fate::CrashAfter {
             life.crash().await;
         }
         world.takes_time(5).await;
         life.gate().await;
         if fate == Fate::LostAfter { Err(AppendError::Unknown("its answer was lost")) } else { appended }
+    }
+
+    /// What was handed over arrives, whether or not somebody waits for the answer.
+    fn hand_over(
+        &self,
+        events: Vec<NewEvent>,
+        condition: Option<Condition>,
+        of: String,
+    ) -> oneshot::Receiver<Result<Appended, AppendError>> {
+        let (reply, answer) = oneshot::channel();
+        let life = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            life.world.takes_time(5).await;
+            life.gate().await;
+            let appended = life.world.append(events, condition).await;
+            let what = if appended.is_ok() { "appended" } else { "refused" };
+            life.world.note(what, &format_args!("by {}: {of}", life.number));
+            _ = reply.send(appended);
+        });
+        answer
     }
 
     async fn passes(&self) {
