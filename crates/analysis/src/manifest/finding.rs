@@ -43,7 +43,7 @@ findings! {
          as `/orders/{id}` without quotes inside of `{ … }`.";
     TooLarge = "manifest.too-large", Error, "The manifest is too large",
         "A manifest has at most 1 MiB, 100,000 values and 64 levels. Aliases count as often as they are \
-         used, so that a small file cannot stand for a huge one.";
+         used, so that a small file cannot stand for a huge one. What its sagas take along of `.proto` files is at most 384 KiB.";
     DuplicateKey = "manifest.duplicate-key", Error, "A key stands twice in one map",
         "YAML readers usually keep the last one silently. Tenon refuses both.";
     UnknownKey = "manifest.unknown-key", Error, "A key is not known here",

@@ -2,7 +2,7 @@
 //!
 //! They are compiled here, and what sagas need of them becomes part of these, so that nothing is looked up when they run.
 //!
-//! Bounds: [`MOST_FILES`] files of [`MOST_BYTES`] bytes together, for one manifest.
+//! Bounds: [`MOST_FILES`] files of [`MOST_BYTES`] bytes together, for one manifest; [`MOST_LEVELS`] levels of messages in each other.
 
 use super::build::parsed;
 use super::finding::Finding;
@@ -23,6 +23,8 @@ use tenon_core::{Namespace, ServiceName, ServiceRef};
 const MOST_FILES: usize = 1_000;
 /// The most bytes that these have together.
 const MOST_BYTES: usize = 2 << 20;
+/// How deeply messages may be nested: the compiler goes down with them.
+const MOST_LEVELS: usize = 64;
 
 /// Where the files are that a manifest names, by their paths relative to its folder.
 pub trait Files: Send + Sync {
@@ -232,10 +234,27 @@ impl Reading {
     }
 }
 
+/// On how many levels a text has braces, be they of messages or of comments.
+fn levels(text: &str) -> usize {
+    let (mut level, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'{' => level += 1,
+            b'}' => level = level.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(level);
+    }
+    most
+}
+
 impl FileResolver for Reading {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         let text = self.files.read(&self.path(name)).map_err(|_| protox::Error::file_not_found(name))?;
         self.take(text.len())?;
+        if levels(&text) > MOST_LEVELS {
+            return Err(protox::Error::new(format!("it has braces on more than {MOST_LEVELS} levels")));
+        }
         File::from_source(name, &text)
     }
 }

@@ -1,4 +1,4 @@
-//! The services that take part in sagas, and how they are called over HTTP; [`grpc`] is how they are over gRPC.
+//! The services that take part in sagas, and how they are called over HTTP; `participants/grpc.rs` is how they are over gRPC.
 //!
 //! The contract of a participant is in `docs/sagas.md`: `idempotency-key` stays the same over the repeats of a call, and
 //! [`barrier`](tenon_core::saga::barrier) says what to do with one that comes twice, late, or after it was undone. What its

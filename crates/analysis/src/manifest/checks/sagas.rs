@@ -44,8 +44,18 @@ struct Check<'a, 'b, 'c> {
     problems: &'b mut Problems<'c>,
 }
 
+/// The most bytes of descriptors of all sagas together, so that a system fits into an event.
+const MOST_PROTOS: usize = 384 << 10;
+
 /// Checks whether services accept what they are to be called with over gRPC.
 pub(super) fn targets(system: &System, root: &Node, problems: &mut Problems<'_>) {
+    let protos = system.sagas.values().flat_map(|it| it.protos.values());
+    let bytes: usize = protos.map(|it| it.as_bytes().len()).sum();
+    if let Some(entry) = root.entry("sagas").filter(|_| bytes > MOST_PROTOS) {
+        let message = format!("the sagas take along {bytes} bytes of what gRPC methods are given and answer");
+        let draft = Draft::new(Finding::TooLarge, entry.key_span, message).path("sagas");
+        problems.add(draft.label(format!("expected at most {MOST_PROTOS}, all sagas together")));
+    }
     for (name, definition) in &system.sagas {
         for step in &definition.steps {
             let node = at(root, &["sagas", name.as_str(), "steps", step.name.as_str()]);

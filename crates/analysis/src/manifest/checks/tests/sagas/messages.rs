@@ -187,3 +187,23 @@ fn a_method_that_no_interface_has_is_a_warning() {
         )
     );
 }
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let text = saga(TAKE, INPUT, OUTPUT);
+    let deep = format!("syntax = \"proto3\";\n{}{}", "message A {".repeat(100_000), "}".repeat(100_000));
+    let found = found(&text, &[("protos/pay/v1/payments.proto", &deep)]);
+    assert!(found[0].1.contains("braces on more than 64 levels"), "{found:?}");
+    // Each method has a message of its own of some 100 KiB.
+    let fields: String =
+        (1..3_000).map(|it| format!("string a_field_with_a_long_name_{it} = {it};")).collect();
+    let payments =
+        PAYMENTS.replace("message Paid {", &format!("message Paid {{ message Long {{ {fields} }}"));
+    let files = [("protos/pay/v1/payments.proto", payments.as_str()), all_files()[1]];
+    let (head, saga) = text.split_once("  order:\n").unwrap();
+    let sagas: String = (0..6).map(|it| format!("  order{it}:\n{saga}")).collect();
+    let (system, report) = read(&format!("{head}{sagas}"), &files);
+    assert!(system.is_none());
+    let problem = &report.problems[0];
+    assert_eq!((problem.code(), problem.path.as_str()), ("manifest.too-large", "sagas"), "{problem:?}");
+}
