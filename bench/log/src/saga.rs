@@ -90,6 +90,7 @@ fn begin(name: &str, number: u64) -> Outcome<Begin> {
         input: json!({"number": number}),
         key: None,
         trace: None,
+        kept: None,
         actor: None,
     })
 }

@@ -34,8 +34,8 @@ pub use registry::{
     InstanceList, InstanceOrigin, RegisterInstance, SidecarListeners,
 };
 pub use sagas::{
-    DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, ParkedWhy,
-    SagaDefinition, SagaDefinitionList, SagaEvent, SagaHistory, SagaList, SagaState, SagaStepView,
+    DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, ParkedStep,
+    ParkedWhy, SagaDefinition, SagaDefinitionList, SagaEvent, SagaHistory, SagaList, SagaState, SagaStepView,
     SagaSummary, SagaView, SignalSaga, StartSaga, StartedSaga, StepState,
 };
 pub use service::{ScaleService, ServiceList, ServiceSummary, ServiceView};
@@ -45,8 +45,8 @@ pub use subscriptions::{
     SubscriptionList, SubscriptionStatus, SubscriptionSummary, SubscriptionView, Unparked, WhichParked,
 };
 pub use system::{
-    ApplyManifest, ApplyOutcome, DataPlaneStatus, DutyStatus, Finding, InstanceCounts, Liveness, Severity,
-    Status, SystemView,
+    ApplyManifest, ApplyOutcome, ChangedSaga, DataPlaneStatus, DutyStatus, Finding, FormerVersion,
+    InstanceCounts, Liveness, Severity, Status, SystemView,
 };
 pub use topics::{CloudEventDocument, Published, PublishedEvent, ToldOfTopic, TopicList, TopicSummary};
 

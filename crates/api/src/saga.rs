@@ -75,6 +75,8 @@ pub struct Beginning {
     pub parent: Option<SagaId>,
     /// The trace that it is part of.
     pub trace: u128,
+    /// Whether whoever began the trace keeps it; none if it began here.
+    pub kept: Option<bool>,
 }
 
 /// Why an event about sagas cannot be read.
@@ -182,7 +184,7 @@ impl Progress {
 
 impl From<&Beginning> for v1::Beginning {
     fn from(beginning: &Beginning) -> Self {
-        let Beginning { namespace, name, key, turn, parent, trace } = beginning;
+        let Beginning { namespace, name, key, turn, parent, trace, kept } = beginning;
         Self {
             namespace: namespace.to_string(),
             name: name.to_string(),
@@ -190,6 +192,7 @@ impl From<&Beginning> for v1::Beginning {
             turn: turn.clone().unwrap_or_default(),
             parent: parent.map(|parent| Bytes::copy_from_slice(parent.as_bytes())).unwrap_or_default(),
             trace: Bytes::copy_from_slice(&trace.to_be_bytes()),
+            kept: *kept,
         }
     }
 }
@@ -210,6 +213,7 @@ impl TryFrom<v1::Beginning> for Beginning {
             turn: text(message.turn),
             parent,
             trace: u128::from_be_bytes(sixteen("trace", &message.trace)?),
+            kept: message.kept,
         })
     }
 }

@@ -11,7 +11,9 @@ mod topics;
 
 pub(crate) use events::{Append, Delete, EventsCommand, Forget, Read, Streams, Watch, Which};
 pub(crate) use saga::VerifySaga;
-pub(crate) use sagas::{Conformance, Decide, ListSagas, OneSaga, SagaCommand, ShowSaga, StartSaga, Within};
+pub(crate) use sagas::{
+    Conformance, Decide, ListSagas, Many, OneSaga, SagaCommand, ShowSaga, StartSaga, Within,
+};
 pub(crate) use subscriptions::{
     CreateSubscription, ListParked, ListSubscriptions, NamedSubscription, OneParked, ParkedCommand, Pull,
     SomeParked, SubscriptionsCommand,

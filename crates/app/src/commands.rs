@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod config;
 mod conformance;
 mod connect;
+mod decide;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod log;

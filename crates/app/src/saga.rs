@@ -6,10 +6,13 @@ use crate::bus::Mesh;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tenon_control::Subscriptions;
+use tenon_api::http::{ChangedSaga, FormerVersion};
+use tenon_api::saga::version_of;
+use tenon_control::{Concerned, SagaChange, Subscriptions};
 use tenon_core::saga::{Definition, SagaName};
-use tenon_core::{Actor, Code, Refusal};
+use tenon_core::{Actor, Code, Refusal, SagaId};
 use tenon_flow::Sagas;
+use tenon_flow::saga::Former;
 use tenon_flow::saga::participants::{GrpcAnswer, HttpAnswer, HttpCall, Unanswered, Web};
 use tenon_store::log::BoxFuture;
 use tokio::sync::watch;
@@ -54,6 +57,7 @@ pub(crate) async fn follow_manifest(sagas: Sagas, mut manifest: Subscriptions, s
         let mut applied = None;
         loop {
             let declared = manifest.declared_sagas();
+            sagas.sample(manifest.sampling());
             if declared != applied {
                 if let Some(declared) = &declared
                     && let Err(refusal) = apply(&sagas, declared).await
@@ -70,6 +74,45 @@ pub(crate) async fn follow_manifest(sagas: Sagas, mut manifest: Subscriptions, s
         }
     };
     stop.run_until_cancelled(following).await;
+}
+
+/// The most sagas of a version that are named.
+const NAMED: usize = 5;
+
+/// Says which sagas run that a manifest concerns.
+pub(crate) fn concerned(sagas: &Sagas) -> Concerned {
+    let sagas = sagas.clone();
+    Arc::new(move |changes| {
+        let sagas = sagas.clone();
+        Box::pin(async move {
+            let mut changed = Vec::new();
+            for SagaChange { before, after } in changes {
+                let Some(of) = after.as_ref().or(before.as_ref()) else { continue };
+                let version = after.as_ref().map(version_of);
+                let (former, more) = sagas.former(&of.namespace, &of.name, version).await?;
+                let version = version.map(|version| version.to_string());
+                changed.push(ChangedSaga {
+                    name: of.name.clone(),
+                    version,
+                    former: by_version(&former),
+                    more,
+                });
+            }
+            Ok(changed)
+        })
+    })
+}
+
+fn by_version(sagas: &[Former]) -> Vec<FormerVersion> {
+    let mut versions = BTreeMap::<String, Vec<SagaId>>::new();
+    for saga in sagas {
+        versions.entry(saga.version.to_string()).or_default().push(saga.id);
+    }
+    let of = |(version, ids): (String, Vec<SagaId>)| {
+        let running = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        FormerVersion { version, running, last: ids.into_iter().take(NAMED).collect() }
+    };
+    versions.into_iter().map(of).collect()
 }
 
 /// Makes and changes what is declared, and retires what is no longer. One that cannot be run does not keep the others from it.

@@ -37,5 +37,7 @@ mod writer;
 pub use keys::{API_TOKEN_FILE, KeyError, Keys, MESH_KEY_FILE};
 pub use own::OwnSidecar;
 pub use runtime::STOP_GRACE;
-pub use server::{Manifest, ReadManifest, Server, ServerConfig, StartError, Subscriptions};
+pub use server::{
+    Concerned, Manifest, ReadManifest, SagaChange, Server, ServerConfig, StartError, Subscriptions,
+};
 pub use writer::ReplayError;

@@ -27,7 +27,7 @@ use crate::identities::Identities;
 use crate::past::PastConfig;
 use crate::runtime::Supervised;
 use crate::schema::Schemas;
-use crate::server::ReadManifest;
+use crate::server::{Concerned, ReadManifest};
 use crate::snapshots::Snapshots;
 use crate::writer::Handle;
 use axum::Router;
@@ -65,6 +65,7 @@ pub(crate) struct App {
     pub(crate) schemas: Arc<Schemas>,
     pub(crate) past: PastConfig,
     pub(crate) read_manifest: ReadManifest,
+    pub(crate) concerned: Concerned,
     /// Where the output of services is kept.
     pub(crate) output: PathBuf,
     pub(crate) snapshots: Snapshots,

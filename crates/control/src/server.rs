@@ -22,13 +22,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tenon_api::http::Finding;
+use tenon_api::http::{ChangedSaga, Finding};
 use tenon_core::duty::Duty;
 use tenon_core::group::Definition;
-use tenon_core::manifest::System;
+use tenon_core::manifest::{Ratio, System};
 use tenon_core::platform;
-use tenon_core::saga::SagaName;
-use tenon_core::{Code, Position, Revision, ServerId, SubscriptionName};
+use tenon_core::saga::{self, SagaName};
+use tenon_core::{Code, Position, Refusal, Revision, ServerId, SubscriptionName};
+use tenon_store::log::BoxFuture;
 use tenon_store::{Leases, Log};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -52,6 +53,19 @@ pub struct Manifest {
 pub type ReadManifest =
     Arc<dyn Fn(&str, &str, BTreeMap<String, String>) -> Result<Manifest, Vec<Finding>> + Send + Sync>;
 
+/// Another version of a saga in the manifest: as it was, and as it is. One of both is there.
+#[derive(Debug, Clone)]
+pub struct SagaChange {
+    /// None if it is new.
+    pub before: Option<saga::Definition>,
+    /// None if it is gone.
+    pub after: Option<saga::Definition>,
+}
+
+/// Says which sagas run that changes of the manifest concern, one answer for each.
+pub type Concerned =
+    Arc<dyn Fn(Vec<SagaChange>) -> BoxFuture<'static, Result<Vec<ChangedSaga>, Refusal>> + Send + Sync>;
+
 /// What a server needs.
 pub struct ServerConfig {
     /// Where the API listens; port 0 for any.
@@ -70,6 +84,8 @@ pub struct ServerConfig {
     pub output: PathBuf,
     /// Reads manifests.
     pub read_manifest: ReadManifest,
+    /// Says which sagas a manifest concerns.
+    pub concerned: Concerned,
     /// What else is served on the API's address, behind the same guard: each request carries who calls, a
     /// [`Caller`](tenon_api::caller::Caller), among its extensions. It must not have a fallback.
     pub more: Router,
@@ -142,8 +158,18 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { listen, hosts, log, leases, keys, supervisor, output, read_manifest, more } =
-            config;
+        let ServerConfig {
+            listen,
+            hosts,
+            log,
+            leases,
+            keys,
+            supervisor,
+            output,
+            read_manifest,
+            concerned,
+            more,
+        } = config;
         let failed = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -209,6 +235,7 @@ impl Server {
             clock,
             heartbeats,
             read_manifest,
+            concerned,
             output,
             supervised,
         };
@@ -272,7 +299,7 @@ impl Subscriptions {
     }
 
     /// The sagas of the manifest that is applied; none if none is.
-    pub fn declared_sagas(&mut self) -> Option<BTreeMap<SagaName, tenon_core::saga::Definition>> {
+    pub fn declared_sagas(&mut self) -> Option<BTreeMap<SagaName, saga::Definition>> {
         self.folded.borrow_and_update();
         self.writer.read(|view| view.state.catalog.system().map(|system| system.sagas.clone()))
     }
@@ -281,6 +308,13 @@ impl Subscriptions {
     pub fn collector(&mut self) -> Option<Arc<str>> {
         self.folded.borrow_and_update();
         self.writer.read(|view| view.state.catalog.system().and_then(|system| system.telemetry.otlp.clone()))
+    }
+
+    /// Which share of the traces that begin here the applied manifest keeps.
+    pub fn sampling(&mut self) -> Ratio {
+        self.folded.borrow_and_update();
+        self.writer
+            .read(|view| view.state.catalog.system().map_or(Ratio::ALL, |system| system.telemetry.sampling))
     }
 
     /// Waits until something has changed since they were asked for. Whether the server goes on.

@@ -16,7 +16,6 @@
 //! (whoever serves it).
 
 mod children;
-mod counts;
 mod definitions;
 mod expressions;
 mod journal;
@@ -35,7 +34,6 @@ pub(crate) mod spans;
 mod told;
 mod turns;
 
-pub use counts::Counts;
 pub use definitions::MAX_DEFINITIONS;
 pub use journal::Entry;
 pub use list::{Filter, Page};
@@ -52,10 +50,12 @@ use runner::Ask;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tenon_api::otlp::TracesData;
 use tenon_api::saga::Beginning;
+use tenon_core::manifest::Ratio;
 use tenon_core::saga::{
     Data, Definition, End, Illegal, Input, Instance, Saga, SagaName, Status, StepIx, Version,
 };
@@ -129,8 +129,11 @@ struct Shared {
     shards: Shards,
     room: Arc<Semaphore>,
     calls: Semaphore,
-    counts: Counts,
+    /// How many calls wait for a place among them.
+    waiting: AtomicUsize,
     meters: Meters,
+    /// How many millionths of the traces that begin here are kept.
+    sampling: AtomicU32,
     stop: CancellationToken,
 }
 
@@ -163,6 +166,8 @@ pub struct Begin {
     pub key: Option<String>,
     /// The trace that it is part of, if it is part of one.
     pub trace: Option<u128>,
+    /// Whether whoever began that trace keeps it.
+    pub kept: Option<bool>,
     /// Who starts it.
     pub actor: Option<Actor>,
 }
@@ -232,9 +237,9 @@ pub struct Former {
     pub status: Status,
 }
 
-fn former(view: &View, than: Version) -> Option<Former> {
+fn former(view: &View, than: Option<Version>) -> Option<Former> {
     let (id, version, status) = (view.id, view.instance.version(), view.instance.status());
-    (version != than).then_some(Former { id, version, status })
+    (Some(version) != than).then_some(Former { id, version, status })
 }
 
 impl Sagas {
@@ -261,8 +266,9 @@ impl Sagas {
             shards: Shards::default(),
             room: Arc::new(Semaphore::new(MAX_RUNNING)),
             calls: Semaphore::new(MAX_CALLS),
-            counts: Counts::default(),
+            waiting: AtomicUsize::default(),
             meters: Meters::default(),
+            sampling: AtomicU32::new(Ratio::ALL.millionths()),
             stop,
         });
         owner::start(&shared, options.leases).await?;
@@ -290,16 +296,29 @@ impl Sagas {
     ) -> Result<Redefined, Refusal> {
         let (namespace, name) = (definition.namespace.clone(), definition.name.clone());
         let (version, changed) = self.shared.definitions.define(definition, declared, actor).await?;
-        let mut redefined = Redefined { version, changed, former: Vec::new(), more: false };
-        if changed {
-            let (namespace, name) = (Some(namespace), Some(name));
-            let filter =
-                Filter { namespace, name, states: OPEN.into(), limit: MOST_FORMER, ..Filter::default() };
-            let running = list::list(&self.shared, filter).await?.sagas;
-            redefined.more = running.len() >= MOST_FORMER;
-            redefined.former = running.iter().filter_map(|view| former(view, version)).collect();
-        }
-        Ok(redefined)
+        let (former, more) = match changed {
+            true => self.former(&namespace, &name, Some(version)).await?,
+            false => (Vec::new(), false),
+        };
+        Ok(Redefined { version, changed, former, more })
+    }
+
+    /// The sagas of a name that run on another version than that with which new ones begin, on whichever server, the last to have
+    /// begun first; and whether there may be more of them. Without a version: all that run.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn former(
+        &self,
+        namespace: &Namespace,
+        name: &SagaName,
+        than: Option<Version>,
+    ) -> Result<(Vec<Former>, bool), Refusal> {
+        let (namespace, name) = (Some(namespace.clone()), Some(name.clone()));
+        let filter = Filter { namespace, name, states: OPEN.into(), limit: MOST_FORMER, ..Filter::default() };
+        let running = list::list(&self.shared, filter).await?.sagas;
+        let more = running.len() >= MOST_FORMER;
+        Ok((running.iter().filter_map(|view| former(view, than)).collect(), more))
     }
 
     /// Lets no more sagas of a name begin. Those that run go on.
@@ -379,11 +398,6 @@ impl Sagas {
         self.shared.running().len()
     }
 
-    /// What has become of sagas since this server began.
-    pub fn counts(&self) -> &Counts {
-        &self.shared.counts
-    }
-
     /// The sagas of a trace as spans: those that it began with, those that were started within it, and those that are steps
     /// of them.
     pub(crate) async fn spans_of_trace(&self, trace: u128) -> Result<Vec<spans::OfSaga>, Refusal> {
@@ -399,6 +413,21 @@ impl Sagas {
         Ok(spans::recorded(found.into_iter().flat_map(|it| it.spans).collect()))
     }
 
+    /// The same, if they are to be exported: the trace is kept, or something failed.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn spans_to_export(&self, id: SagaId) -> Result<TracesData, Refusal> {
+        let found = spans::of_saga(&self.shared, id).await?;
+        let wanted = found.into_iter().filter(|it| it.kept || it.has_failed());
+        Ok(spans::recorded(wanted.flat_map(|it| it.spans).collect()))
+    }
+
+    /// Keeps such a share of the traces that begin here; all, unless it is stated.
+    pub fn sample(&self, ratio: Ratio) {
+        self.shared.sampling.store(ratio.millionths(), Ordering::Relaxed);
+    }
+
     /// The sagas that end at this server from now on.
     pub fn endings(&self) -> Endings {
         Endings::new(&self.shared)
@@ -406,7 +435,9 @@ impl Sagas {
 
     /// What sagas count here and how long they take, by their names, as Prometheus has it.
     pub fn metrics(&self) -> String {
-        self.shared.meters.shown(&self.shared.shards.own())
+        let in_flight = MAX_CALLS - self.shared.calls.available_permits().min(MAX_CALLS);
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        self.shared.meters.shown(&self.shared.shards.own(), in_flight, waiting)
     }
 
     pub(crate) fn store(&self) -> &EventStore {

@@ -211,7 +211,7 @@ impl Hidden {
             Event::Shipped { tracking } => ("Shipped", Some(tracking)),
             Event::Delivered => ("Delivered", None),
             Event::CancelStarted { reason, .. } => ("CancelStarted", Some(reason)),
-            Event::Undone { step } => ("Undone", Some(format!("{step:?}"))),
+            Event::Cancelled => ("Cancelled", None),
         };
         Self { event, detail }
     }

@@ -156,7 +156,7 @@ impl Rules {
     fn input(&self, believed: &Known, news: News) -> Option<(Input, Timestamp)> {
         let input = match news {
             News::Succeeded(token) => Input::Succeeded { token, output: None },
-            News::Failed(token, outcome) => Input::Failed { token, outcome },
+            News::Failed(token, outcome) => Input::failed(token, outcome),
             News::Recovered => Input::Recovered,
             News::Cancelled => Input::Cancel { cause: Cause::Cancelled },
             News::Reverted => Input::Revert,

@@ -92,6 +92,20 @@ pub struct SagaSummary {
     pub started_at: Timestamp,
     /// The steps that are under way, or wait for somebody.
     pub at: Vec<String>,
+    /// Those of them that wait for somebody, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<ParkedStep>,
+}
+
+/// A step that waits for somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ParkedStep {
+    /// The step.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub step: StepName,
+    /// Why.
+    pub why: ParkedWhy,
 }
 
 /// Some sagas.
@@ -293,38 +307,60 @@ pub struct DecideSaga {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecideSagas {
-    /// What: `retry` or `skip`.
+    /// What. `compensate` is about each saga, everything else about each of its steps that waits.
     pub decision: DecisionDoc,
+    /// What is sent instead (`edit`), or what came of the step (`done`): the same for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
     /// Only about sagas of this name.
     #[serde(with = "text::option", default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub name: Option<SagaName>,
-    /// Only about this step.
+    /// Only about sagas that were started with this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Only about sagas in one of these states; `parked` if there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<SagaState>,
+    /// Only about sagas that began at this time or later.
+    #[serde(with = "text::time::option", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub since: Option<Timestamp>,
+    /// Only about sagas that began before this time.
+    #[serde(with = "text::time::option", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub until: Option<Timestamp>,
+    /// Only about this step, and sagas in which it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// About what lies further back: `next` of the answer before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
     /// About at most so many sagas: 100 unless stated, 1,000 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
 
 /// What came of deciding about many sagas.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DecidedSagas {
-    /// Each step that waited.
+    /// Each step that waited, or each saga; the last to have begun first.
     pub decided: Vec<DecidedSaga>,
+    /// What to send as `before` to decide about more; null if there are no more.
+    pub next: Option<u64>,
 }
 
-/// A step that somebody decided about.
+/// A step, or a saga, that somebody decided about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DecidedSaga {
     /// The saga.
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub id: SagaId,
-    /// The step.
-    #[serde(with = "text")]
-    #[schemars(with = "String")]
-    pub step: StepName,
+    /// The step; none if it was about the saga.
+    #[serde(with = "text::option", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub step: Option<StepName>,
     /// The code of why it was not done, if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,

@@ -5,7 +5,8 @@ use crate::text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tenon_core::{Revision, ServiceRef, Timestamp};
+use tenon_core::saga::SagaName;
+use tenon_core::{Revision, SagaId, ServiceRef, Timestamp};
 
 /// Whether a process is up. Its status is 200 if ready and 503 if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -145,8 +146,40 @@ pub struct ApplyOutcome {
     pub findings: Vec<Finding>,
     /// What changes, a sentence each.
     pub changes: Vec<String>,
+    /// The sagas that it changes, and which of them run and stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sagas: Vec<ChangedSaga>,
     /// What it resolves to.
     pub system: SystemDoc,
+}
+
+/// A saga that a manifest adds, changes or removes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangedSaga {
+    /// Its name.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub name: SagaName,
+    /// The version with which sagas begin from now on; null if no more do.
+    pub version: Option<String>,
+    /// The former versions of which some run, on whichever server: those stay with them.
+    pub former: Vec<FormerVersion>,
+    /// Whether more may run on former versions than could be looked at.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// A version of a saga with which no more begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FormerVersion {
+    /// The version.
+    pub version: String,
+    /// How many run with it.
+    pub running: u64,
+    /// Some of them: those that began last.
+    #[serde(with = "text::list")]
+    #[schemars(with = "Vec<String>")]
+    pub last: Vec<SagaId>,
 }
 
 /// One thing that is wrong with a manifest.

@@ -141,7 +141,7 @@ pub const SAGAS: &[Endpoint] = &[
         method: Method::POST,
         path: "/v1/saga-decisions",
         operation: "decideSagas",
-        summary: "Say what is to become of every step that waits for somebody, of many sagas",
+        summary: "Say what is to become of many sagas that wait for somebody; what of that was done, and what was refused",
         access: Access::Instance,
         parameters: &[NAMESPACE, ACTOR],
         request: Some(of::<DecideSagas>()),

@@ -2,8 +2,8 @@
 
 use crate::InvalidMessage;
 use crate::http::{
-    DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, ParkedWhy, SagaDefinition, SagaEvent,
-    SagaList, SagaState, SagaStepView, SagaSummary, SagaView, StartedSaga, StepState,
+    DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, ParkedStep, ParkedWhy, SagaDefinition,
+    SagaEvent, SagaList, SagaState, SagaStepView, SagaSummary, SagaView, StartedSaga, StepState,
 };
 use crate::invalid::{Checked, each, nested, parsed, stated};
 use crate::proto::saga::v1;
@@ -129,7 +129,9 @@ impl TryFrom<v1::Saga> for SagaView {
 
 impl From<SagaSummary> for v1::Summary {
     fn from(summary: SagaSummary) -> Self {
-        let SagaSummary { id, namespace, saga, key, state, started_at, at } = summary;
+        let SagaSummary { id, namespace, saga, key, state, started_at, at, parked: waiting } = summary;
+        let parked = |it: ParkedStep| v1::ParkedStep { step: it.step.to_string(), why: why(it.why).into() };
+
         Self {
             id: id.to_string(),
             namespace: namespace.to_string(),
@@ -138,6 +140,7 @@ impl From<SagaSummary> for v1::Summary {
             state: v1::State::from(state).into(),
             started_at_micros: started_at.as_micros(),
             at,
+            parked: waiting.into_iter().map(parked).collect(),
         }
     }
 }
@@ -154,8 +157,22 @@ impl TryFrom<v1::Summary> for SagaSummary {
             state: stated("state", message.state, v1::State::known)?,
             started_at: Timestamp::from_micros(message.started_at_micros),
             at: message.at,
+            parked: each("parked", message.parked, ParkedStep::try_from)?,
         })
     }
+}
+
+impl TryFrom<v1::ParkedStep> for ParkedStep {
+    type Error = InvalidMessage;
+
+    fn try_from(message: v1::ParkedStep) -> Checked<Self> {
+        let why = ParkedWhy::from(stated("why", message.why, v1::Why::known)?);
+        Ok(Self { step: parsed("step", &message.step)?, why })
+    }
+}
+
+fn why(of: ParkedWhy) -> v1::Why {
+    v1::Why::from(tenon_core::saga::Why::from(of))
 }
 
 impl From<SagaStepView> for v1::Step {
@@ -166,9 +183,7 @@ impl From<SagaStepView> for v1::Step {
             kind: v1::Kind::from(kind).into(),
             state: v1::StepState::from(state).into(),
             until_micros: micros(until),
-            parked: parked
-                .map_or(v1::Why::Unspecified, |why| v1::Why::from(tenon_core::saga::Why::from(why)))
-                .into(),
+            parked: parked.map_or(v1::Why::Unspecified, why).into(),
             attempts,
             output: written(output),
             problem: written(problem),
@@ -250,11 +265,11 @@ impl From<DecidedSagas> for v1::DecideAllResponse {
     fn from(of: DecidedSagas) -> Self {
         let decided = |it: DecidedSaga| v1::Decided {
             id: it.id.to_string(),
-            step: it.step.to_string(),
+            step: it.step.map(|step| step.to_string()).unwrap_or_default(),
             code: it.code.unwrap_or_default(),
             detail: it.detail.unwrap_or_default(),
         };
-        Self { decided: of.decided.into_iter().map(decided).collect() }
+        Self { decided: of.decided.into_iter().map(decided).collect(), next: of.next }
     }
 }
 

@@ -95,6 +95,7 @@ proptest! {
             turn: None,
             parent: Some(SagaId::from_bytes([3; 16])),
             trace: 9,
+            kept: Some(false),
         };
         let server = ServerId::from_bytes([1; 16]);
         let progress = Progress { beginning: Some(beginning), events, server, problem };

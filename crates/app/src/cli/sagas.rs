@@ -13,7 +13,13 @@ const DECIDE: &str = "\
 Examples:
   tenon saga retry 01a1fc47-9c82-73dd-a8b1-63b0801a97c7 mail     this step
   tenon saga retry 01a1fc47-9c82-73dd-a8b1-63b0801a97c7          every step of it that waits
-  tenon saga retry --all --name order                            of all sagas `order` that wait for somebody";
+  tenon saga retry --all --name order                            of all sagas `order` that wait for somebody
+  tenon saga retry --all --step mail --since 2026-11-01T00:00:00Z   this step of all that began since then";
+
+const EDIT: &str = "\
+Examples:
+  tenon saga edit 01a1fc47-9c82-73dd-a8b1-63b0801a97c7 mail '{\"to\": \"ada\"}'
+  tenon saga edit --all --name order --step mail --with @mail.json     the same input for all that wait there";
 
 const CONFORMANCE: &str = "\
 Examples:
@@ -41,13 +47,14 @@ pub(crate) enum SagaCommand {
     #[command(after_help = DECIDE)]
     Retry(Decide),
     /// Send something else, and try again
-    Edit(WithData),
+    #[command(after_help = EDIT)]
+    Edit(Edit),
     /// Leave a step out; or leave it as it is, if it was to be undone
     Skip(Decide),
     /// Say that a step was done, or undone, by hand
     Done(Done),
     /// Say that the pivot, of which nobody knows, was not done: the saga is turned back
-    Compensate(OneSaga),
+    Compensate(Compensate),
     /// Find out whether a service keeps what is asked of those that take part in sagas; needs no server
     #[command(after_help = CONFORMANCE)]
     Conformance(Conformance),
@@ -107,7 +114,7 @@ pub(crate) struct NamedSaga {
 pub(crate) struct StartSaga {
     #[command(flatten)]
     pub(crate) of: NamedSaga,
-    /// What it is given: JSON, a text, or `@FILE`
+    /// What it is given: JSON, a text, `@FILE`, or `@-` for standard input
     #[arg(value_name = "INPUT")]
     pub(crate) input: Option<String>,
     /// By which starting it again is recognised
@@ -131,6 +138,9 @@ pub(crate) struct OneSaga {
 pub(crate) struct ShowSaga {
     #[command(flatten)]
     pub(crate) of: OneSaga,
+    /// Print what happens to it as it happens, until it has ended
+    #[arg(short, long, conflicts_with = "wait")]
+    pub(crate) follow: bool,
     /// Wait so many seconds for its end
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u64>,
@@ -143,9 +153,38 @@ pub(crate) struct Signal {
     pub(crate) of: OneSaga,
     /// The signal
     pub(crate) signal: String,
-    /// What it brings: JSON, a text, or `@FILE`
+    /// What it brings: JSON, a text, `@FILE`, or `@-` for standard input
     #[arg(value_name = "DATA")]
     pub(crate) payload: Option<String>,
+}
+
+/// Many sagas that wait for somebody.
+#[derive(Debug, Args)]
+pub(crate) struct Many {
+    /// All sagas that wait for somebody
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) all: bool,
+    /// Only those of this namespace
+    #[arg(long, value_name = "NAME", requires = "all")]
+    pub(crate) namespace: Option<String>,
+    /// Only those of this name
+    #[arg(long, value_name = "SAGA", requires = "all")]
+    pub(crate) name: Option<String>,
+    /// Only those that were started with this key
+    #[arg(long, requires = "all")]
+    pub(crate) key: Option<String>,
+    /// Those in one of these states rather than the parked ones, for example `parked,compensating`
+    #[arg(long, value_name = "STATES", requires = "all")]
+    pub(crate) state: Option<String>,
+    /// Only those that began at this time (RFC 3339) or later
+    #[arg(long, value_name = "TIME", requires = "all")]
+    pub(crate) since: Option<String>,
+    /// Only those that began before this time
+    #[arg(long, value_name = "TIME", requires = "all")]
+    pub(crate) until: Option<String>,
+    /// Only this step, and sagas in which it waits
+    #[arg(long = "step", value_name = "STEP", requires = "all")]
+    pub(crate) only: Option<String>,
 }
 
 /// `tenon saga retry` and `skip`
@@ -156,36 +195,56 @@ pub(crate) struct Decide {
     pub(crate) id: Option<String>,
     /// The step; every one that waits for somebody, if left out
     pub(crate) step: Option<String>,
-    /// All sagas that wait for somebody
-    #[arg(long, conflicts_with_all = ["id", "step"])]
-    pub(crate) all: bool,
-    /// Only those of this name
-    #[arg(long, value_name = "SAGA", requires = "all")]
-    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) many: Many,
 }
 
 /// `tenon saga edit`
 #[derive(Debug, Args)]
-pub(crate) struct WithData {
-    #[command(flatten)]
-    pub(crate) of: OneSaga,
+pub(crate) struct Edit {
+    /// The saga's id
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub(crate) id: Option<String>,
     /// The step
-    pub(crate) step: String,
-    /// JSON, a text, or `@FILE`
-    #[arg(value_name = "DATA")]
-    pub(crate) payload: String,
+    #[arg(required_unless_present = "all")]
+    pub(crate) step: Option<String>,
+    /// What is sent instead: JSON, a text, `@FILE`, or `@-` for standard input
+    #[arg(value_name = "DATA", required_unless_present = "all")]
+    pub(crate) payload: Option<String>,
+    /// The same, for all
+    #[arg(long, value_name = "DATA", requires = "all")]
+    pub(crate) with: Option<String>,
+    #[command(flatten)]
+    pub(crate) many: Many,
 }
 
 /// `tenon saga done`
 #[derive(Debug, Args)]
 pub(crate) struct Done {
-    #[command(flatten)]
-    pub(crate) of: OneSaga,
+    /// The saga's id
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub(crate) id: Option<String>,
     /// The step
-    pub(crate) step: String,
-    /// What came of it: JSON, a text, or `@FILE`
+    #[arg(required_unless_present = "all")]
+    pub(crate) step: Option<String>,
+    /// What came of it: JSON, a text, `@FILE`, or `@-` for standard input
     #[arg(value_name = "OUTPUT")]
     pub(crate) payload: Option<String>,
+    /// The same, for all
+    #[arg(long, value_name = "OUTPUT", requires = "all")]
+    pub(crate) with: Option<String>,
+    #[command(flatten)]
+    pub(crate) many: Many,
+}
+
+/// `tenon saga compensate`
+#[derive(Debug, Args)]
+pub(crate) struct Compensate {
+    /// The saga's id
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) many: Many,
 }
 
 /// `tenon saga define`

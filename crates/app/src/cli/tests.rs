@@ -25,3 +25,14 @@ fn a_negative_number_is_a_value_and_no_option() {
     };
     assert_eq!(value, "-5");
 }
+
+#[test]
+fn a_decision_is_about_one_saga_or_about_all_that_are_named() {
+    let is_accepted = |words: &str| Cli::try_parse_from(words.split(' ')).is_ok();
+    assert!(is_accepted("tenon saga edit ID mail {}"));
+    assert!(is_accepted("tenon saga edit --all --step mail --with {} --data folder"));
+    assert!(is_accepted("tenon saga compensate --all --name order --since 2026-11-01T00:00:00Z"));
+    for wrong in ["edit ID mail", "edit ID mail {} --all", "skip --step mail", "done ID", "compensate"] {
+        assert!(!is_accepted(&format!("tenon saga {wrong}")), "{wrong}");
+    }
+}

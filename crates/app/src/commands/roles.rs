@@ -62,6 +62,7 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
         supervisor: options.supervisor.clone(),
         output: data.logs(),
         read_manifest: reader(options.gateway),
+        concerned: saga::concerned(&sagas),
         more: events.router().merge(bus.router()).merge(sagas.router()).merge(metrics(&bus, &sagas)),
     };
     let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;

@@ -1,5 +1,6 @@
 //! `tenon saga …`.
 
+use super::decide::{decide, steps};
 use super::text::{json_or_text, name};
 use crate::cli::{self, SagaCommand};
 use crate::failure::{Failure, Outcome};
@@ -10,13 +11,26 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tenon_api::client::{Client, SagaQuery};
 use tenon_api::http::{
-    DecideSaga, DecideSagas, DecisionDoc, DefinedSaga, SagaDefinition, SagaEvent, SagaState, SagaStepView,
-    SagaSummary, SagaView, SignalSaga, StartSaga, StepState,
+    DecisionDoc, DefinedSaga, FormerVersion, ParkedStep, ParkedWhy, SagaDefinition, SagaEvent, SagaState,
+    SagaStepView, SagaSummary, SagaView, SignalSaga, StartSaga, StepState,
 };
+use tenon_core::saga::SagaName;
 use tenon_core::{Code, Namespace, SagaId, Timestamp};
 
 /// The most characters of what came with an event, in a timeline.
 const LONGEST_SAID: usize = 120;
+
+/// The most sagas that are named that stay with a version.
+const LISTED: usize = 5;
+
+/// What stands before a step that is undone.
+const UNDO: &str = "undo ";
+
+/// How wide the time is where lines come one after the other.
+const TIME_COLUMNS: usize = 9;
+
+/// How often a saga that is followed is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The longest that the server is asked to wait at once.
 const MOST_WAIT: u64 = 20;
@@ -45,18 +59,18 @@ pub(crate) async fn sagas(screen: Screen, client: &Client, command: SagaCommand)
             let view = client.cancel_saga(id(&of)?).await?;
             done(screen, &view, &format!("{} is cancelled; it is {}", view.of.id, view.of.state))
         }
-        SagaCommand::Retry(options) => decide(screen, client, &options, DecisionDoc::Retry).await,
-        SagaCommand::Skip(options) => decide(screen, client, &options, DecisionDoc::Skip).await,
-        SagaCommand::Edit(options) => {
-            let data = Some(payload(Some(&options.payload))?);
-            one(screen, client, id(&options.of)?, DecisionDoc::Edit, Some(options.step), data).await
+        SagaCommand::Retry(of) => steps(screen, client, &of, DecisionDoc::Retry).await,
+        SagaCommand::Skip(of) => steps(screen, client, &of, DecisionDoc::Skip).await,
+        SagaCommand::Edit(of) => {
+            let data = of.payload.as_deref().or(of.with.as_deref()).map(value).transpose()?;
+            decide(screen, client, of.id.as_deref(), &of.many, DecisionDoc::Edit, of.step, data).await
         }
-        SagaCommand::Done(options) => {
-            let output = options.payload.as_deref().map(|text| payload(Some(text))).transpose()?;
-            one(screen, client, id(&options.of)?, DecisionDoc::Done, Some(options.step), output).await
+        SagaCommand::Done(of) => {
+            let data = of.payload.as_deref().or(of.with.as_deref()).map(value).transpose()?;
+            decide(screen, client, of.id.as_deref(), &of.many, DecisionDoc::Done, of.step, data).await
         }
         SagaCommand::Compensate(of) => {
-            one(screen, client, id(&of)?, DecisionDoc::Compensate, None, None).await
+            decide(screen, client, of.id.as_deref(), &of.many, DecisionDoc::Compensate, None, None).await
         }
         SagaCommand::Verify(_) | SagaCommand::Conformance(_) => {
             Err(Failure::new(Code::Internal, "this needs no server"))
@@ -69,14 +83,11 @@ pub(crate) async fn sagas(screen: Screen, client: &Client, command: SagaCommand)
             let text = std::fs::read(&options.file).map_err(|error| unreadable(error.to_string()))?;
             let document = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
             let within = namespace(&options.of.within)?;
-            let defined = client.define_saga(within.as_ref(), &name(&options.of.name)?, &document).await?;
+            let of: SagaName = name(&options.of.name)?;
+            let defined = client.define_saga(within.as_ref(), &of, &document).await?;
             let what = if defined.changed { "is defined" } else { "was so before" };
-            let former = former(&defined);
-            done(
-                screen,
-                &defined,
-                &format!("{} {what}, version {}{former}", options.of.name, defined.version),
-            )
+            let former = former(&of, &defined);
+            done(screen, &defined, &format!("{of} {what}, version {}{former}", defined.version))
         }
         SagaCommand::Retire(of) => {
             let retired = client.retire_saga(namespace(&of.within)?.as_ref(), &name(&of.name)?).await?;
@@ -86,21 +97,32 @@ pub(crate) async fn sagas(screen: Screen, client: &Client, command: SagaCommand)
 }
 
 /// Which sagas run on former versions, by version.
-fn former(defined: &DefinedSaga) -> String {
-    let mut versions = BTreeMap::<&str, Vec<String>>::new();
+fn former(name: &SagaName, defined: &DefinedSaga) -> String {
+    let mut versions = BTreeMap::<&str, Vec<SagaId>>::new();
     for saga in &defined.running {
-        versions.entry(&saga.version).or_default().push(saga.id.to_string());
+        versions.entry(&saga.version).or_default().push(saga.id);
     }
-    let some = |(version, ids): (&str, Vec<String>)| {
-        let shown = ids.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-        let more = if ids.len() > 3 || defined.more { ", …" } else { "" };
-        format!("\n{} stay with version {version}: {shown}{more}", many(ids.len()))
+    let some = |(version, mut last): (&str, Vec<SagaId>)| {
+        let running = last.len() as u64;
+        last.truncate(LISTED);
+        let former = FormerVersion { version: version.to_owned(), running, last };
+        format!("\n{}", stay(name, &former, defined.more))
     };
     versions.into_iter().map(some).collect()
 }
 
-fn many(sagas: usize) -> String {
-    if sagas == 1 { "1 saga that runs".to_owned() } else { format!("{sagas} sagas that run") }
+/// Which sagas stay with a version.
+pub(super) fn stay(name: &SagaName, former: &FormerVersion, more: bool) -> String {
+    let ids: Vec<String> = former.last.iter().map(ToString::to_string).collect();
+    let rest = if more || former.running > former.last.len() as u64 { ", …" } else { "" };
+    let (sagas, at_least) =
+        (if former.running == 1 { "saga" } else { "sagas" }, if more { "at least " } else { "" });
+    format!(
+        "{at_least}{} {sagas} `{name}` under way, version {}: {}{rest}",
+        former.running,
+        former.version,
+        ids.join(", ")
+    )
 }
 
 async fn list(screen: Screen, client: &Client, options: &cli::ListSagas) -> Outcome {
@@ -123,10 +145,22 @@ async fn list(screen: Screen, client: &Client, options: &cli::ListSagas) -> Outc
             plain(it.key.clone().unwrap_or_default()),
             toned(it.state.to_string(), tone(it.state)),
             toned(it.started_at.to_string(), Tone::Faint),
-            plain(it.at.join(",")),
+            plain(it.at.iter().map(|step| at(it, step)).collect::<Vec<_>>().join(", ")),
         ]
     };
-    Ok(screen.result(&list, |list| (head, list.sagas.iter().map(row).collect()))?)
+    screen.result(&list, |list| (head, list.sagas.iter().map(row).collect()))?;
+    if list.next.is_some() {
+        screen.remark("there may be more: `--limit` says how many are shown, `--until` where to go on");
+    }
+    Ok(())
+}
+
+/// A step, and why it waits for somebody if it does.
+fn at(of: &SagaSummary, step: &str) -> String {
+    match of.parked.iter().find(|parked| parked.step.as_str() == step) {
+        Some(parked) => format!("{step}: {}", parked.why),
+        None => step.to_owned(),
+    }
 }
 
 async fn start(screen: Screen, client: &Client, options: &cli::StartSaga) -> Outcome {
@@ -148,7 +182,33 @@ async fn start(screen: Screen, client: &Client, options: &cli::StartSaga) -> Out
 }
 
 async fn show(screen: Screen, client: &Client, options: &cli::ShowSaga) -> Outcome {
-    tell(screen, client, id(&options.of)?, options.wait).await
+    let id = id(&options.of)?;
+    if options.follow {
+        follow(screen, client, id).await
+    } else {
+        tell(screen, client, id, options.wait).await
+    }
+}
+
+/// Prints what happens until it has ended: a line each, or a document each.
+async fn follow(screen: Screen, client: &Client, id: SagaId) -> Outcome {
+    let mut shown = 0;
+    loop {
+        let view = client.saga(id, None).await?;
+        let events = client.saga_history(id).await?.events;
+        let width = view.steps.iter().map(|step| UNDO.len() + step.name.as_str().len()).max().unwrap_or(0);
+        for event in events.iter().skip(shown) {
+            match screen.is_json() {
+                true => screen.line(&serde_json::to_string(event).map_err(std::io::Error::other)?)?,
+                false => screen.table(&["", "", "", "", ""], &[line(&view, &events, event, width)])?,
+            }
+        }
+        shown = events.len();
+        if has_ended(view.of.state) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Tells how a saga is, as soon as it has ended or so many seconds are over.
@@ -167,8 +227,39 @@ async fn tell(screen: Screen, client: &Client, id: SagaId, wait: Option<u64>) ->
     }
     let history = client.saga_history(id).await?;
     facts(screen, &view)?;
-    steps(screen, &view)?;
-    timeline(screen, &view, &history.events)
+    table_of_steps(screen, &view)?;
+    timeline(screen, &view, &history.events)?;
+    ways_on(screen, &view)
+}
+
+/// What may be typed about each step that waits for somebody.
+fn ways_on(screen: Screen, view: &SagaView) -> Outcome {
+    let id = view.of.id;
+    let mut rows = Vec::new();
+    for ParkedStep { step, why } in &view.of.parked {
+        let of_step = |command: &str, more: &str, what: &'static str| {
+            vec![plain(format!("tenon saga {command} {id} {step}{more}")), toned(what, Tone::Faint)]
+        };
+        rows.push(of_step("retry", "", "call it again"));
+        if *why == ParkedWhy::PivotUnknown {
+            rows.push(of_step("done", " [OUTPUT]", "it was done; go forward"));
+            let compensate = plain(format!("tenon saga compensate {id}"));
+            rows.push(vec![compensate, toned("it was not done; undo the rest", Tone::Faint)]);
+            continue;
+        }
+        rows.push(of_step("edit", " INPUT", "send something else"));
+        let (done, skip) = match why {
+            ParkedWhy::UndoSpent => ("it was undone by hand", "leave it as it is"),
+            ParkedWhy::Spent | ParkedWhy::PivotUnknown => ("it was done by hand", "leave it out"),
+        };
+        rows.push(of_step("done", if *why == ParkedWhy::UndoSpent { "" } else { " [OUTPUT]" }, done));
+        rows.push(of_step("skip", "", skip));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    Ok(screen.table(&["WHAT SOMEBODY MAY DECIDE", ""], &rows)?)
 }
 
 fn has_ended(state: SagaState) -> bool {
@@ -195,7 +286,7 @@ fn facts(screen: Screen, view: &SagaView) -> Outcome {
     Ok(screen.table(&["", ""], &rows)?)
 }
 
-fn steps(screen: Screen, view: &SagaView) -> Outcome {
+fn table_of_steps(screen: Screen, view: &SagaView) -> Outcome {
     screen.line("")?;
     let row = |step: &SagaStepView| {
         let state = match step.state {
@@ -221,38 +312,37 @@ fn steps(screen: Screen, view: &SagaView) -> Outcome {
 /// What happened, by the time since the beginning.
 fn timeline(screen: Screen, view: &SagaView, events: &[SagaEvent]) -> Outcome {
     screen.line("")?;
+    let rows: Vec<Vec<Cell>> = events.iter().map(|event| line(view, events, event, 0)).collect();
+    Ok(screen.table(&["TIME", "STEP", "WHAT HAPPENED", "", ""], &rows)?)
+}
+
+/// An event among all, with its step in so many columns at least.
+fn line(view: &SagaView, events: &[SagaEvent], event: &SagaEvent, width: usize) -> Vec<Cell> {
     let began = events.first().map_or(view.of.started_at, |event| event.time);
     // Which attempt it is, if it is not the first of its direction.
-    let again = |event: &SagaEvent| {
-        let of = |it: &&SagaEvent| it.step == event.step && it.undo == event.undo && it.attempt.is_some();
-        let first = events.iter().find(of).and_then(|first| first.attempt)?;
-        event
-            .attempt
-            .and_then(|attempt| attempt.checked_sub(first))
-            .filter(|more| *more > 0)
-            .map(|more| more + 1)
+    let of = |it: &&SagaEvent| it.step == event.step && it.undo == event.undo && it.attempt.is_some();
+    let first = events.iter().find(of).and_then(|first| first.attempt);
+    let again = event.attempt.zip(first).and_then(|(attempt, first)| attempt.checked_sub(first));
+    let again = again.filter(|more| *more > 0).map(|more| format!("#{}", more + 1));
+    let tone = match event.event.as_str() {
+        "Succeeded" | "Started" | "Ended" => Tone::Good,
+        "Parked" | "LeftBehind" | "TurnedBack" => Tone::Bad,
+        "Deferred" | "GaveUp" | "Repeated" | "Doubted" | "Overdue" => Tone::Warning,
+        _ => Tone::Plain,
     };
-    let row = |event: &SagaEvent| {
-        let tone = match event.event.as_str() {
-            "Succeeded" | "Started" | "Ended" => Tone::Good,
-            "Parked" | "LeftBehind" | "TurnedBack" => Tone::Bad,
-            "Deferred" | "GaveUp" | "Repeated" | "Doubted" | "Overdue" => Tone::Warning,
-            _ => Tone::Plain,
-        };
-        let way = if event.undo { "undo " } else { "" };
-        let step = event.step.as_ref().map(|step| format!("{way}{step}")).unwrap_or_default();
-        let by = event.actor.as_ref().map(|actor| format!("by {actor}"));
-        let more: Vec<String> = [event.detail.clone(), said(event), by].into_iter().flatten().collect();
-        vec![
-            toned(format!("+{}", since(event.time, began)), Tone::Faint),
-            plain(step),
-            toned(happened(event), tone),
-            plain(again(event).map(|number| format!("#{number}")).unwrap_or_default()),
-            toned(more.join("  "), Tone::Faint),
-        ]
-    };
-    let rows: Vec<Vec<Cell>> = events.iter().map(row).collect();
-    Ok(screen.table(&["TIME", "STEP", "WHAT HAPPENED", "", ""], &rows)?)
+    let way = if event.undo { UNDO } else { "" };
+    let step = event.step.as_ref().map(|step| format!("{way}{step}")).unwrap_or_default();
+    let by = event.actor.as_ref().map(|actor| format!("by {actor}"));
+    let more: Vec<String> = [event.detail.clone(), said(event), by].into_iter().flatten().collect();
+    let time = format!("+{}", since(event.time, began));
+    let columns = if width == 0 { 0 } else { TIME_COLUMNS };
+    vec![
+        toned(format!("{time:<columns$}"), Tone::Faint),
+        plain(format!("{step:<width$}")),
+        toned(happened(event), tone),
+        plain(again.unwrap_or_default()),
+        toned(more.join("  "), Tone::Faint),
+    ]
 }
 
 /// An event in words.
@@ -310,49 +400,6 @@ fn since(time: Timestamp, began: Timestamp) -> String {
     }
 }
 
-/// Decides about a step, about all of a saga that wait, or about all sagas that wait.
-async fn decide(screen: Screen, client: &Client, options: &cli::Decide, decision: DecisionDoc) -> Outcome {
-    if let (Some(id), Some(step)) = (&options.id, &options.step) {
-        return one(screen, client, name(id)?, decision, Some(step.clone()), None).await;
-    }
-    let mut decided = Vec::new();
-    match &options.id {
-        Some(of) => {
-            let id = name(of)?;
-            let view = client.saga(id, None).await?;
-            for step in view.steps.iter().filter(|step| step.parked.is_some()) {
-                let decision = DecideSaga { decision, step: Some(step.name.to_string()), data: None };
-                client.decide_saga(id, &decision).await?;
-                decided.push(format!("{id} {}", step.name));
-            }
-        }
-        None => {
-            let of = options.name.as_deref().map(name).transpose()?;
-            let all = DecideSagas { decision, name: of, step: options.step.clone(), limit: Some(1_000) };
-            for step in client.decide_sagas(None, &all).await?.decided {
-                match step.detail {
-                    Some(detail) => screen.remark(&format!("{} {}: {detail}", step.id, step.step)),
-                    None => decided.push(format!("{} {}", step.id, step.step)),
-                }
-            }
-        }
-    }
-    let steps = if decided.len() == 1 { "step" } else { "steps" };
-    done(screen, &decided, &format!("{} {steps} that waited for somebody", decided.len()))
-}
-
-async fn one(
-    screen: Screen,
-    client: &Client,
-    id: SagaId,
-    decision: DecisionDoc,
-    step: Option<String>,
-    data: Option<Value>,
-) -> Outcome {
-    let view = client.decide_saga(id, &DecideSaga { decision, step, data }).await?;
-    done(screen, &view, &format!("decided; {id} is {}", view.of.state))
-}
-
 async fn definitions(screen: Screen, client: &Client, within: &cli::Within) -> Outcome {
     let list = client.saga_definitions(namespace(within)?.as_ref()).await?;
     let head = vec!["SAGA", "NAMESPACE", "STEPS", "VERSION", "FROM"];
@@ -388,14 +435,21 @@ fn namespace(within: &cli::Within) -> Result<Option<Namespace>, Failure> {
 
 /// What was typed: JSON, a text, the content of a file, or nothing.
 fn payload(text: Option<&str>) -> Result<Value, Failure> {
-    let Some(text) = text else { return Ok(Value::Null) };
+    text.map_or(Ok(Value::Null), value)
+}
+
+/// What was typed: JSON, a text, or the content of a file.
+fn value(text: &str) -> Result<Value, Failure> {
     let Some(file) = text.strip_prefix('@') else { return Ok(json_or_text(text)) };
-    let read = std::fs::read_to_string(file);
+    let read = match file {
+        "-" => std::io::read_to_string(std::io::stdin()),
+        _ => std::fs::read_to_string(file),
+    };
     let content = read.map_err(|error| Failure::new(Code::RequestInvalid, format!("{file}: {error}")))?;
     Ok(json_or_text(&content))
 }
 
-fn done(screen: Screen, answer: &impl Serialize, remark: &str) -> Outcome {
+pub(super) fn done(screen: Screen, answer: &impl Serialize, remark: &str) -> Outcome {
     if screen.is_json() {
         return Ok(screen.json(answer)?);
     }

@@ -3,6 +3,7 @@
 use super::check::{self, Written};
 use super::connect;
 use super::ready::{self, Progress};
+use super::sagas::stay;
 use crate::cli::{self, Global};
 use crate::data_dir::{DataDir, DataDirError, Lock};
 use crate::failure::{Failure, Outcome};
@@ -19,6 +20,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tenon_api::client::Client;
+use tenon_api::http::ApplyOutcome;
 use tenon_core::Code;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -182,6 +184,7 @@ async fn open(
     let plane = connect::data_plane(data)?;
     let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &plane, &mut progress)).await;
     progress.end();
+    tell_sagas(screen, &outcome);
     let name = &outcome.system.name;
     let headline = match ready {
         Ok(ready) => {
@@ -213,6 +216,7 @@ async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &Written, op
             screen.remark(&format!("  {change}"));
         }
     }
+    tell_sagas(screen, &outcome);
     let mut progress = Progress::new(screen);
     let plane = connect::data_plane(data)?;
     let ready = tokio::time::timeout(patience, ready::all_healthy(&client, &plane, &mut progress)).await;
@@ -222,6 +226,15 @@ async fn apply_to_running(screen: Screen, data: &DataDir, manifest: &Written, op
         Err(_) => return Err(incomplete(&client, options).await),
     }
     if screen.is_json() { Ok(screen.json(&outcome)?) } else { Ok(()) }
+}
+
+/// Says which sagas run on as they began.
+fn tell_sagas(screen: Screen, outcome: &ApplyOutcome) {
+    for saga in &outcome.sagas {
+        for former in &saga.former {
+            screen.remark(&format!("  {}", stay(&saga.name, former, saga.more)));
+        }
+    }
 }
 
 /// The server, once it answers.

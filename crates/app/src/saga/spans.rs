@@ -1,5 +1,5 @@
-//! The spans of sagas, sent to an OpenTelemetry collector where the manifest names one: those of each saga when it has ended at
-//! this server, in OTLP over HTTP with JSON. A collector that does not take them loses them; no saga waits for it.
+//! The spans of sagas, sent to an OpenTelemetry collector where the manifest names one: those of each saga that is kept when it has
+//! ended at this server, in OTLP over HTTP with JSON. A collector that does not take them loses them; no saga waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,10 @@ async fn send(
 ) -> Result<(), Lost> {
     let mut all = TracesData::default();
     for id in batch {
-        all.resource_spans.extend(sagas.spans(*id).await?.resource_spans);
+        all.resource_spans.extend(sagas.spans_to_export(*id).await?.resource_spans);
+    }
+    if all.resource_spans.is_empty() {
+        return Ok(());
     }
     let url = format!("{}/v1/traces", collector.trim_end_matches('/'));
     client.post(url).json(&all).send().await?.error_for_status()?;

@@ -2,10 +2,14 @@
 
 use crate::support::process::{Signal, send};
 use crate::support::{Folder, System, eventually, program, python, within};
+use axum::Json;
+use axum::routing::post;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// How long a saga may take on a machine with much else to do: its calls are hundreds of transactions in one file.
 const LONGEST: Duration = Duration::from_secs(90);
@@ -137,10 +141,59 @@ async fn a_saga_is_started_shown_and_found_on_the_command_line() {
     assert!(shown.out.contains("undo payment"), "{}", shown.out);
     let list = tenon.json(&["saga", "list", "--state", "compensated"]).await;
     assert_eq!(list["sagas"][0]["key"], "7");
+    let id = list["sagas"][0]["id"].as_str().unwrap();
+    let followed = tenon.run(&["saga", "show", id, "--follow"]).await.succeeded().out;
+    let lines: Vec<&str> = followed.lines().collect();
+    assert!(lines[0].contains("the saga is started") && lines[lines.len() - 1].contains("the saga ends"));
     let unknown = tenon.run(&["saga", "start", "nothing"]).await.exited(4);
     assert!(unknown.err.contains("there is no saga `nothing`"), "{}", unknown.err);
     let list = tenon.run(&["saga", "definitions"]).await.succeeded();
     assert!(list.out.contains("order,payment,stock,confirm,mail"), "{}", list.out);
+}
+
+/// A pivot whose answer is lost, and a step behind it that is refused; both are tried once.
+fn unlucky() -> Value {
+    let mut steps = [step("pay", &[], "pivot"), step("mail", &["pay"], "retriable")];
+    steps.iter_mut().for_each(|step| step["retry"]["tries"] = json!(1));
+    json!({"steps": steps})
+}
+
+#[tokio::test]
+async fn somebody_decides_about_all_sagas_that_wait_on_the_command_line() {
+    let system = start().await;
+    let tenon = system.tenon();
+    let file = system.folder.path().join("unlucky.json");
+    std::fs::write(&file, unlucky().to_string()).unwrap();
+    tenon.run(&["saga", "define", "unlucky", file.to_str().unwrap()]).await.succeeded();
+    let parked = async |input: &str, key: &str| {
+        let started = tenon.json(&["saga", "start", "unlucky", input, "--key", key]).await;
+        let id = started["id"].as_str().unwrap().to_owned();
+        let is_parked = async || {
+            let list = tenon.json(&["saga", "list", "--name", "unlucky", "--key", key]).await;
+            (list["sagas"][0]["state"] == "parked").then_some(())
+        };
+        eventually("the saga waits for somebody", is_parked).await;
+        id
+    };
+    let refused = parked("{\"refuse\": \"mail\"}", "1").await;
+    let lost = parked("{\"lose\": \"pay\"}", "2").await;
+    // What is shown says what may be typed.
+    let shown = tenon.run(&["saga", "show", &refused]).await.succeeded();
+    assert!(shown.out.contains(&format!("tenon saga retry {refused} mail")), "{}", shown.out);
+    let list = tenon.run(&["saga", "list", "--state", "parked"]).await.succeeded();
+    assert!(list.out.contains("pay: pivot-unknown") && list.out.contains("mail: spent"), "{}", list.out);
+    // Behind the pivot nothing is undone; what was done is told, and that not all was is the exit code.
+    let told = tenon.run(&["saga", "compensate", "--all", "--name", "unlucky"]).await.exited(5);
+    assert!(told.err.contains(&refused) && !told.err.contains(&lost), "{}", told.err);
+    assert!(told.err.contains("decided about 1 that waited for somebody; 1 refused"), "{}", told.err);
+    let nothing = ["saga", "skip", "--all", "--step", "pay"];
+    let nothing = tenon.run(&nothing).await.succeeded();
+    assert!(nothing.err.contains("nothing of that waits"), "{}", nothing.err);
+    let edit = ["saga", "edit", "--all", "--step", "mail", "--with", "{}", "--since", "2020-01-01T00:00:00Z"];
+    let edited = tenon.json(&edit).await;
+    assert_eq!(edited["decided"], json!([{"id": refused, "step": "mail"}]));
+    let ended = tenon.json(&["saga", "show", &refused, "--wait", "20"]).await;
+    assert_eq!(ended["state"], "completed");
 }
 
 #[tokio::test]
@@ -177,6 +230,59 @@ async fn a_saga_is_a_trace_with_its_steps_and_the_calls_below_them() {
     again.await;
 }
 
+/// A collector of spans, and what it was sent.
+async fn collector() -> (String, Rc<RefCell<mpsc::UnboundedReceiver<Value>>>) {
+    let (taken, all) = mpsc::unbounded_channel();
+    let take = move |Json(body): Json<Value>| async move {
+        // The test may have ended.
+        _ = taken.send(body);
+        Json(json!({}))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/v1/traces", post(take));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, Rc::new(RefCell::new(all)))
+}
+
+#[tokio::test]
+async fn the_spans_of_sagas_are_sent_to_a_collector_as_sampling_says() {
+    let (address, sent) = collector().await;
+    let folder = Rc::new(Folder::with("name: test\nservices: {}\n"));
+    let telemetry = format!("telemetry: {{otlp: \"{address}\", sampling: 0.0}}\n");
+    folder.write_manifest(&format!("{}{telemetry}", manifest(&folder)));
+    let system = System::start_in(Rc::clone(&folder)).await;
+    let file = folder.path().join("order.json");
+    std::fs::write(&file, order().to_string()).unwrap();
+    let tenon = system.tenon();
+    tenon.run(&["saga", "define", "order", file.to_str().unwrap()]).await.succeeded();
+    system.has_healthy("bank", 1).await;
+    let run = async |input: &str| {
+        let ended = tenon.json(&["saga", "start", "order", input, "--wait", "20"]).await;
+        (ended["id"].as_str().unwrap().to_owned(), ended["trace"].as_str().unwrap().to_owned())
+    };
+    let (quiet, _) = run("{}").await;
+    let (failed, trace) = run("{\"refuse\": \"confirm\"}").await;
+    let recorder = |resource: &Value| resource["resource"]["attributes"][0]["value"]["stringValue"].clone();
+    let spans = within(LONGEST, "the collector has the saga that failed", async || {
+        let body = sent.borrow_mut().try_recv().ok()?;
+        let own = body["resourceSpans"].as_array()?.iter().find(|it| recorder(it) == "saga.tenon")?;
+        Some(own["scopeSpans"][0]["spans"].as_array().unwrap().clone())
+    })
+    .await;
+    // The one that went well came before it, and is not there.
+    let text = json!(spans).to_string();
+    assert!(text.contains(&failed) && !text.contains(&quiet), "{text}");
+    assert!(spans.iter().all(|it| it["traceId"] == *trace), "{text}");
+    let names: Vec<&str> = spans.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    for name in ["saga order", "do order", "do confirm", "undo order", "undo stock"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let of = |name: &str| spans.iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(of("do confirm")["parentSpanId"], of("saga order")["spanId"]);
+    assert_eq!((&of("saga order")["status"]["code"], &of("do order")["kind"]), (&json!(2), &json!(3)));
+}
+
 /// A saga of the manifest, which waits for a signal and then calls. The participant is told which step to refuse.
 fn declared(folder: &Folder, refuse: &str) -> String {
     format!(
@@ -209,7 +315,9 @@ async fn a_saga_of_the_manifest_goes_on_as_it_began_when_the_manifest_changes() 
     let started = tenon.json(&["saga", "start", "trip", "{}"]).await;
     let id = started["id"].as_str().unwrap();
     folder.write_manifest(&declared(&folder, "book"));
-    tenon.run(&["up"]).await.succeeded();
+    let changed = tenon.run(&["up"]).await.succeeded();
+    let stays = format!("1 saga `trip` under way, version {first}: {id}");
+    assert!(changed.err.contains(&stays) && changed.err.contains("saga trip is changed"), "{}", changed.err);
     eventually("the manifest's change is there", async || version().await.filter(|it| *it != first)).await;
     tenon.run(&["saga", "signal", id, "approved"]).await.succeeded();
     // Under the new version it would be refused.
@@ -217,7 +325,8 @@ async fn a_saga_of_the_manifest_goes_on_as_it_began_when_the_manifest_changes() 
     assert_eq!((ended["state"].as_str(), ended["version"].as_str()), (Some("completed"), Some(&*first)));
     // What is no longer declared can no longer be started.
     folder.write_manifest(&manifest(&folder));
-    tenon.run(&["up"]).await.succeeded();
+    let removed = tenon.json(&["up"]).await;
+    assert_eq!(removed["sagas"], json!([{"name": "trip", "version": null, "former": [], "more": false}]));
     let gone = async || (version().await.is_none()).then_some(());
     eventually("the saga is retired", gone).await;
     tenon.run(&["saga", "start", "trip", "{}"]).await.exited(4);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use tenon_core::manifest::{Service, System, Workload};
 use tenon_core::platform::Event;
+use tenon_core::saga::SagaName;
 use tenon_core::{ServiceName, catalog, config, registry, runtime};
 
 /// A sentence for each change. `before` is the system that the events replace.
@@ -53,6 +54,7 @@ fn differences(before: Option<&System>, after: &System) -> Vec<String> {
         _ => None,
     });
     let mut sentences: Vec<String> = of_service.collect();
+    sentences.extend(of_sagas(before, after));
     let others = [
         (before.is_none_or(|it| it.traffic != after.traffic), "how calls are treated is changed"),
         (before.map(|it| &it.gateway) != Some(&after.gateway), "the gateway is changed"),
@@ -61,6 +63,22 @@ fn differences(before: Option<&System>, after: &System) -> Vec<String> {
         sentences.extend(others.into_iter().filter(|(is_so, _)| *is_so).map(|(_, text)| text.to_owned()));
     }
     sentences
+}
+
+fn of_sagas(before: Option<&System>, after: &System) -> Vec<String> {
+    let known = |name: &SagaName| before.and_then(|it| it.sagas.get(name));
+    let former = before.into_iter().flat_map(|it| it.sagas.keys());
+    let names: BTreeSet<&SagaName> = former.chain(after.sagas.keys()).collect();
+    let sentence = |name: &SagaName| {
+        let what = match (known(name), after.sagas.get(name)) {
+            (None, Some(_)) => "is added",
+            (Some(_), None) => "is removed: no more of it begin, and those that run go on",
+            (Some(old), Some(new)) if old != new => "is changed: those that run go on as they began",
+            _ => return None,
+        };
+        Some(format!("saga {name} {what}"))
+    };
+    names.into_iter().filter_map(sentence).collect()
 }
 
 fn how(service: &Service) -> String {

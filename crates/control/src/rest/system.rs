@@ -5,11 +5,11 @@ use super::describe::describe;
 use super::reply::{Asked, Failure, Reply, json, json_with, read_most};
 use super::services::count;
 use crate::schema::Schemas;
-use crate::server::Manifest;
+use crate::server::{Manifest, SagaChange};
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenon_api::Problem;
 use tenon_api::http::{
@@ -23,6 +23,7 @@ use tenon_core::health;
 use tenon_core::manifest::System;
 use tenon_core::platform::{self, Command, State as Platform};
 use tenon_core::registry::Instance;
+use tenon_core::saga::{Definition, SagaName};
 use tenon_core::{Code, Refusal, ServerId, ServiceRef};
 
 /// What the manifest is called in findings.
@@ -94,24 +95,45 @@ pub(super) async fn apply(State(app): State<Arc<App>>, asked: Asked, body: Body)
     let ApplyManifest { manifest: text, files, dry_run } = read_most(body, MAX_MANIFEST_BYTES).await?;
     let Manifest { system, findings } = read_manifest(&app, text.clone(), files).await?;
     check_values(&app.schemas, &system)?;
-    let document = SystemDoc::from(&system);
+    let (document, declared) = (SystemDoc::from(&system), system.sagas.clone());
+    let before = app.writer.read(|view| view.state.catalog.applied().cloned());
     let command =
         Command::Catalog(catalog::Command::Apply(Applied { system: Arc::new(system), text: text.into() }));
-    let (revision, events, changes) = if dry_run {
+    let (revision, events, mut changes) = if dry_run {
         app.writer.read(|view| {
             let events = platform::decide(&view.state, &command, app.clock.now())?;
             let changes = describe(view.state.catalog.system(), &events);
             Ok::<_, Refusal>((view.state.revision, events, changes))
         })?
     } else {
-        let before = app.writer.read(|view| view.state.catalog.applied().cloned());
         let done = app.writer.command(actor, command).await?;
         let changes = describe(before.as_ref().map(|it| &*it.system), &done.events);
         (done.revision, done.events, changes)
     };
+    let former = before.as_ref().map(|it| it.system.sagas.clone()).unwrap_or_default();
+    let changed = changed_sagas(&former, &declared).filter(|_| !events.is_empty()).collect();
+    let sagas = match (app.concerned)(changed).await {
+        Ok(sagas) => sagas,
+        // The manifest is applied all the same.
+        Err(refusal) => {
+            tracing::warn!(%refusal, "cannot say which sagas a manifest concerns");
+            changes.push(format!("it cannot be said which sagas run that it concerns: {refusal}"));
+            Vec::new()
+        }
+    };
     let applied = !dry_run && !events.is_empty();
-    json(&ApplyOutcome { revision, applied, findings, changes, system: document })
+    json(&ApplyOutcome { revision, applied, findings, changes, sagas, system: document })
 }
+
+/// The sagas that a manifest adds, changes and removes.
+fn changed_sagas<'a>(before: &'a Sagas, after: &'a Sagas) -> impl Iterator<Item = SagaChange> + 'a {
+    let names: BTreeSet<&SagaName> = before.keys().chain(after.keys()).collect();
+    let of =
+        |name: &SagaName| SagaChange { before: before.get(name).cloned(), after: after.get(name).cloned() };
+    names.into_iter().map(of).filter(|change| change.before != change.after)
+}
+
+type Sagas = BTreeMap<SagaName, Definition>;
 
 /// Reading takes a while for a long manifest, so it is done where that harms nobody.
 async fn read_manifest(

@@ -11,6 +11,7 @@ fn config(listen: SocketAddr, folder: &tempfile::TempDir) -> ServerConfig {
         supervisor: Some(folder.path().join("none.sock")),
         output: folder.path().to_owned(),
         read_manifest: Arc::new(|_, _, _| Err(Vec::new())),
+        concerned: Arc::new(|_| Box::pin(async { Ok(Vec::new()) })),
         more: Router::new(),
     }
 }

@@ -3,6 +3,7 @@
 use super::definition::{Data, SignalName, Version};
 use super::event::{Cause, Event, Outcome, Token};
 use super::shape::StepIx;
+use std::time::Duration;
 
 /// How a saga begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,6 +34,8 @@ pub enum Input {
         token: Token,
         /// How: [`Outcome::Refused`], [`Outcome::Unsent`] or [`Outcome::Unknown`].
         outcome: Outcome,
+        /// How long the other side wants to be left alone, if it said so. A policy's longest wait bounds it.
+        wait: Duration,
     },
     /// Time passed.
     Time,
@@ -56,6 +59,13 @@ pub enum Input {
     Recovered,
     /// Somebody decided about a parked step.
     Operator(Operator),
+}
+
+impl Input {
+    /// A call failed, and nothing was said of when to come back.
+    pub const fn failed(token: Token, outcome: Outcome) -> Self {
+        Self::Failed { token, outcome, wait: Duration::ZERO }
+    }
 }
 
 /// What somebody may decide about a parked step.

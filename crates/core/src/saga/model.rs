@@ -148,11 +148,11 @@ impl Model for Servers {
                 next.step(&self.saga, by, Input::Succeeded { token, output: None })?;
             }
             Action::Answers(by, token, false) => {
-                next.step(&self.saga, by, Input::Failed { token, outcome: Outcome::Refused })?;
+                next.step(&self.saga, by, Input::failed(token, Outcome::Refused))?;
             }
             Action::GivesUp(by, token) => {
                 next.faults += 1;
-                next.step(&self.saga, by, Input::Failed { token, outcome: Outcome::Unknown })?;
+                next.step(&self.saga, by, Input::failed(token, Outcome::Unknown))?;
             }
             Action::Forget(token, ok) => _ = next.answers.remove(&(token, ok)),
             Action::Time(by) => next.step(&self.saga, by, Input::Time)?,

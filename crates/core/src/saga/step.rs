@@ -7,6 +7,7 @@ use super::instance::{At, Goal, Instance};
 use super::shape::{Saga, StepIx};
 use crate::Timestamp;
 use crate::balance::hash::mix;
+use std::time::Duration;
 
 /// Begins a saga: the first event is [`Event::Started`].
 pub fn start(saga: &Saga, beginning: Beginning, now: Timestamp) -> (Instance, Output) {
@@ -57,7 +58,7 @@ impl Stepper<'_> {
     fn react(&mut self, input: Input) -> Result<(), Illegal> {
         match input {
             Input::Succeeded { token, output } => self.succeeded(token, output),
-            Input::Failed { token, outcome } => self.failed(token, outcome),
+            Input::Failed { token, outcome, wait } => self.failed(token, outcome, wait),
             Input::Time => {
                 self.time();
                 Ok(())
@@ -94,18 +95,18 @@ impl Stepper<'_> {
     }
 
     /// A failure counts only if it is of the present attempt.
-    fn failed(&mut self, token: Token, outcome: Outcome) -> Result<(), Illegal> {
+    fn failed(&mut self, token: Token, outcome: Outcome, wait: Duration) -> Result<(), Illegal> {
         let step = self.state.progress(token.step).ok_or(Illegal::NoStep(token.step))?;
         let current = step.at.is_called() && self.state.token(token.step) == Some(token);
         match (current, token.direction) {
             (false, _) => {}
-            (true, Direction::Do) => self.not_done(token, outcome),
-            (true, Direction::Undo) => self.not_undone(token, outcome),
+            (true, Direction::Do) => self.not_done(token, outcome, wait),
+            (true, Direction::Undo) => self.not_undone(token, outcome, wait),
         }
         Ok(())
     }
 
-    fn not_done(&mut self, token: Token, outcome: Outcome) {
+    fn not_done(&mut self, token: Token, outcome: Outcome, wait: Duration) {
         let Some(step) = self.saga.get(token.step) else { return };
         let Some(progress) = self.state.progress(token.step) else { return };
         let unsure = progress.unsure || outcome == Outcome::Unknown;
@@ -115,7 +116,9 @@ impl Stepper<'_> {
             // Where it can be undone, that is cheaper than to believe that nothing sent before will still arrive.
             (Kind::Compensatable, Outcome::Refused) => Event::GaveUp { token, outcome, may_have_run: unsure },
             (Kind::Pivot, Outcome::Refused) => Event::GaveUp { token, outcome, may_have_run: false },
-            _ if left && forward => Event::Deferred { token, outcome, until: self.later(token, step.retry) },
+            _ if left && forward => {
+                Event::Deferred { token, outcome, until: self.later(token, step.retry, wait) }
+            }
             (Kind::Compensatable, _) => Event::GaveUp { token, outcome, may_have_run: unsure },
             (Kind::Pivot, _) if unsure => Event::Parked { token, outcome, why: Why::PivotUnknown },
             (Kind::Pivot, _) => Event::GaveUp { token, outcome, may_have_run: false },
@@ -124,12 +127,12 @@ impl Stepper<'_> {
         self.emit(event);
     }
 
-    fn not_undone(&mut self, token: Token, outcome: Outcome) {
+    fn not_undone(&mut self, token: Token, outcome: Outcome, wait: Duration) {
         let Some(undo) = self.saga.get(token.step).and_then(|step| step.undo.as_ref()) else { return };
         let Some(progress) = self.state.progress(token.step) else { return };
         let event = match undo.on_failure {
             _ if progress.tries < undo.retry.tries => {
-                Event::Deferred { token, outcome, until: self.later(token, undo.retry) }
+                Event::Deferred { token, outcome, until: self.later(token, undo.retry, wait) }
             }
             OnUndoFailure::Skip => Event::LeftBehind { token, outcome },
             OnUndoFailure::Park | OnUndoFailure::Escalate => {
@@ -139,13 +142,15 @@ impl Stepper<'_> {
         self.emit(event);
     }
 
-    fn later(&self, token: Token, retry: Retry) -> Timestamp {
+    /// When there is the next try: after what the policy says, and no sooner than was asked for, as far as the policy allows.
+    fn later(&self, token: Token, retry: Retry, wait: Duration) -> Timestamp {
         let tries = self.state.progress(token.step).map_or(0, |progress| progress.tries);
         let number = u64::from(token.step.0) << 32 | u64::from(token.attempt);
         let random = mix(self.state.seed() ^ mix(number));
         // The wait before is not kept, so a wait that depends on it goes by what it would be at most.
         let before = retry.backoff.before(tries.saturating_sub(1).max(1), Default::default(), u64::MAX);
-        self.now.after(retry.backoff.before(tries, before, random))
+        let own = retry.backoff.before(tries, before, random);
+        self.now.after(own.max(wait.min(retry.backoff.max_delay)))
     }
 
     fn time(&mut self) {
@@ -156,8 +161,12 @@ impl Stepper<'_> {
             let (at, token) = (self.state.at(step), self.state.token(step));
             let Some(token) = token else { continue };
             match at {
-                At::Doing { due: Some(due) } if due <= self.now => self.not_done(token, Outcome::Unknown),
-                At::Undoing { due: Some(due) } if due <= self.now => self.not_undone(token, Outcome::Unknown),
+                At::Doing { due: Some(due) } if due <= self.now => {
+                    self.not_done(token, Outcome::Unknown, Duration::ZERO);
+                }
+                At::Undoing { due: Some(due) } if due <= self.now => {
+                    self.not_undone(token, Outcome::Unknown, Duration::ZERO);
+                }
                 At::Waiting { until: Some(until) } if until <= self.now => self.waited(token),
                 _ => {}
             }

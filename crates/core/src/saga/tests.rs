@@ -1,4 +1,4 @@
-use super::arbitrary::{call, definition, sagas, three, undo, with_pivot};
+use super::arbitrary::{self, call, definition, sagas, three, undo, with_pivot};
 use super::*;
 use crate::Timestamp;
 use proptest::prelude::*;
@@ -50,7 +50,7 @@ impl Run {
 
     fn fail(&mut self, step: u8, outcome: Outcome) -> Vec<(u8, Direction)> {
         let token = self.token(step);
-        self.step(Input::Failed { token, outcome })
+        self.step(Input::failed(token, outcome))
     }
 
     /// Lets time pass until something happens by itself.
@@ -138,7 +138,7 @@ fn late_and_repeated_answers_change_nothing() {
     let first = run.token(0);
     run.succeed(0);
     for outcome in [Outcome::Refused, Outcome::Unknown] {
-        assert_eq!(run.try_step(Input::Failed { token: first, outcome }).unwrap(), Output::default());
+        assert_eq!(run.try_step(Input::failed(first, outcome)).unwrap(), Output::default());
     }
     let again = Input::Succeeded { token: first, output: None };
     assert_eq!(run.try_step(again).unwrap(), Output::default());
@@ -337,6 +337,6 @@ fn after_a_crash_calls_are_repeated_as_new_attempts_and_spend_no_try() {
     assert_eq!(run.step(Input::Recovered), [(0, Direction::Do)]);
     let progress = run.instance.progress(StepIx(0)).unwrap();
     assert_eq!((progress.attempt, progress.tries, progress.round), (2, 1, 0));
-    let late = Input::Failed { token: before, outcome: Outcome::Refused };
+    let late = Input::failed(before, Outcome::Refused);
     assert_eq!(run.try_step(late).unwrap(), Output::default());
 }

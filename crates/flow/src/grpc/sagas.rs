@@ -8,10 +8,11 @@ use crate::rest::{LIMIT, MOST};
 use crate::saga::served::{self, Start};
 use crate::saga::{Filter, Sagas};
 use futures_util::stream;
+use serde_json::Value;
 use std::str::FromStr;
 use std::time::Duration;
 use tenon_api::caller::Caller;
-use tenon_api::http::{DecideSaga, DecideSagas, DecisionDoc, SagaEvent, SagaView};
+use tenon_api::http::{DecideSaga, DecideSagas, DecisionDoc, SagaEvent, SagaState, SagaView};
 use tenon_api::saga::{MAX_MESSAGE_BYTES, SagaService, SagaServiceServer, json, v1};
 use tenon_api::{InvalidMessage, headers};
 use tenon_core::saga::Status as SagaStatus;
@@ -82,15 +83,11 @@ impl SagaService for Served {
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
         let served = self.to(&request)?;
         let message = request.into_inner();
-        let state = |number: &i32| {
-            let known = v1::State::try_from(*number).ok().and_then(v1::State::known);
-            known.map(SagaStatus::from).ok_or_else(|| invalid(format!("states: {number} is not known")))
-        };
         let filter = Filter {
             namespace: namespace_of(&message.namespace)?,
             name: some(&message.name).map(|text| read("name", text)).transpose()?,
             key: some(&message.key).map(str::to_owned),
-            states: message.states.iter().map(state).collect::<Result<_, _>>()?,
+            states: states(&message.states)?.into_iter().map(SagaStatus::from).collect(),
             since: message.since_micros.map(Timestamp::from_micros),
             until: message.until_micros.map(Timestamp::from_micros),
             before: message.before.map(Position),
@@ -119,11 +116,7 @@ impl SagaService for Served {
         let decision = DecideSaga {
             decision: decision(message.decision())?,
             step: some(&message.step).map(str::to_owned),
-            data: message
-                .data
-                .map(|text| json("data", &text))
-                .transpose()
-                .map_err(|error| malformed(&error))?,
+            data: data(message.data)?,
         };
         let told = served.decide(read("id", &message.id)?, decision).await?;
         Ok(Response::new(v1::DecideResponse { saga: saga(told) }))
@@ -134,8 +127,14 @@ impl SagaService for Served {
         let message = request.into_inner();
         let wanted = DecideSagas {
             decision: decision(message.decision())?,
+            data: data(message.data)?,
             name: some(&message.name).map(|text| read("name", text)).transpose()?,
+            key: some(&message.key).map(str::to_owned),
+            states: states(&message.states)?,
+            since: message.since_micros.map(Timestamp::from_micros),
+            until: message.until_micros.map(Timestamp::from_micros),
             step: some(&message.step).map(str::to_owned),
+            before: message.before,
             limit: None,
         };
         let namespace = namespace_of(&message.namespace)?;
@@ -181,6 +180,18 @@ fn page(events: &[SagaEvent]) -> v1::HistoryResponse {
 
 fn decision(decision: v1::Decision) -> Result<DecisionDoc, Error> {
     decision.known().ok_or_else(|| invalid("decision: is missing".to_owned()))
+}
+
+fn data(text: Option<String>) -> Result<Option<Value>, Error> {
+    text.map(|text| json("data", &text)).transpose().map_err(|error| malformed(&error))
+}
+
+fn states(numbers: &[i32]) -> Result<Vec<SagaState>, Error> {
+    let state = |number: &i32| {
+        let known = v1::State::try_from(*number).ok().and_then(v1::State::known);
+        known.ok_or_else(|| invalid(format!("states: {number} is not known")))
+    };
+    numbers.iter().map(state).collect()
 }
 
 fn limit(asked: u32) -> usize {

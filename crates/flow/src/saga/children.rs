@@ -29,6 +29,7 @@ impl Shared {
             input: input.unwrap_or(Value::Null),
             key: Some(key),
             trace: Some(of.trace),
+            kept: of.kept,
             actor: None,
         };
         let begun = self.begin(begin, Some(parent)).await.map_err(|refusal| failure(&refusal))?;
@@ -93,6 +94,7 @@ impl Shared {
             turn: None,
             parent: Some(parent),
             trace: of.trace,
+            kept: of.kept,
         };
         let writing = Writing {
             id: ids[0],

@@ -29,6 +29,8 @@ pub(super) struct Loaded {
     pub(super) last: Position,
     /// What was said when a step failed, the last time that it did.
     pub(super) problems: BTreeMap<StepIx, Data>,
+    /// When it was turned back, if it was before it was read.
+    pub(super) turned_back: Option<Timestamp>,
 }
 
 impl Loaded {
@@ -118,9 +120,11 @@ impl Told {
         };
         let first = entries.first().map_or(Position::START, |entry| entry.position);
         let last = entries.last().map_or(Position::START, |entry| entry.position);
+        let turns = |entry: &&Entry| matches!(entry.event, Event::TurnedBack { .. } | Event::Reverted);
+        let turned_back = entries.iter().rfind(turns).map(|entry| entry.time);
         let problems = entries.into_iter().filter_map(|entry| Some((failed(&entry.event)?, entry.problem?)));
-        let problems = problems.collect();
-        Found::Saga(Box::new(Loaded { beginning: Arc::new(beginning), instance, first, last, problems }))
+        let (beginning, problems) = (Arc::new(beginning), problems.collect());
+        Found::Saga(Box::new(Loaded { beginning, instance, first, last, problems, turned_back }))
     }
 }
 

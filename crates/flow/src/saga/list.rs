@@ -55,7 +55,7 @@ pub(super) async fn list(shared: &Shared, filter: Filter) -> Result<Page, Refusa
     let has_ended =
         |state: &Status| matches!(state, Status::Completed | Status::Compensated | Status::Failed);
     let is_open = |state: &Status| !has_ended(state);
-    if !filter.states.is_empty() && filter.states.iter().all(is_open) && filter.before.is_none() {
+    if !filter.states.is_empty() && filter.states.iter().all(is_open) {
         let mut ids: BTreeSet<SagaId> = shared.running().keys().copied().collect();
         ids.extend(owner::running_elsewhere(shared).await?);
         // Of more than that, those that began last are found in the log.
@@ -132,5 +132,6 @@ impl Filter {
             && (self.states.is_empty() || self.states.contains(&view.instance.status()))
             && self.since.is_none_or(|since| began >= since)
             && self.until.is_none_or(|until| began < until)
+            && self.before.is_none_or(|before| view.began < before)
     }
 }

@@ -13,7 +13,7 @@ use super::definitions::Known;
 use super::participants::Called;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tenon_core::saga::{Direction, End, Event, Goal, Instance, Outcome, StepName, Token, Version};
 use tenon_core::{Namespace, Timestamp};
@@ -104,11 +104,23 @@ pub(super) struct Metered {
     turned_back: Option<Timestamp>,
 }
 
-/// A call under way.
+/// A call under way, or that waits until it is made.
 pub(super) struct Calling {
     of: Arc<Meter>,
     token: Token,
-    began: Instant,
+    sent: Sent,
+}
+
+/// When a call was made, if it was.
+#[derive(Clone, Default)]
+pub(super) struct Sent(Arc<OnceLock<Instant>>);
+
+impl Sent {
+    /// It is made now.
+    pub(super) fn now(&self) {
+        // It is made once.
+        _ = self.0.set(Instant::now());
+    }
 }
 
 impl Meters {
@@ -136,6 +148,17 @@ impl Meters {
         meter
     }
 
+    /// How many sagas began here, run here, and have ended here: if that is as before, the same ones run.
+    pub(super) fn turnover(&self) -> (u64, i64, u64) {
+        let all = self.all();
+        let of = |saga: &Arc<OfSaga>| {
+            let ended: u64 = saga.took.iter().map(Took::count).sum();
+            (saga.started.load(Ordering::Relaxed), saga.running.load(Ordering::Relaxed), ended)
+        };
+        let sum = |a: (u64, i64, u64), b: (u64, i64, u64)| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
+        all.of.values().map(of).fold((0, 0, 0), sum)
+    }
+
     fn all(&self) -> MutexGuard<'_, All> {
         lock(&self.0)
     }
@@ -148,14 +171,14 @@ impl Meter {
     }
 
     /// A saga runs from now on.
-    pub(super) fn run(self: &Arc<Self>, at: &Instance) -> Metered {
+    pub(super) fn run(self: &Arc<Self>, at: &Instance, turned_back: Option<Timestamp>) -> Metered {
         self.saga.running.fetch_add(1, Ordering::Relaxed);
         let mut metered = Metered {
             of: Arc::clone(self),
             runs: true,
             is_parked: false,
             has_ended: at.ended().is_some(),
-            turned_back: None,
+            turned_back,
         };
         metered.park(at.is_parked());
         metered
@@ -175,7 +198,7 @@ impl Metered {
                 Event::Deferred { token, .. } => self.count(*token, |way| &way.retried),
                 Event::Repeated { token, .. } => self.count(*token, |way| &way.repeated),
                 Event::Parked { token, .. } => self.count(*token, |way| &way.parked),
-                Event::TurnedBack { .. } => self.turned_back = Some(now),
+                Event::TurnedBack { .. } | Event::Reverted => self.turned_back = Some(now),
                 _ => {}
             }
         }
@@ -193,9 +216,16 @@ impl Metered {
         }
     }
 
-    /// A call is made.
-    pub(super) fn call(&self, token: Token) -> Calling {
-        Calling { of: Arc::clone(&self.of), token, began: Instant::now() }
+    /// What the log says of it, where somebody else went on with it.
+    pub(super) fn read(&mut self, at: &Instance, turned_back: Option<Timestamp>, now: Timestamp) {
+        self.turned_back = turned_back;
+        self.saw(&[], at, now);
+    }
+
+    /// A call is to be made, as soon as there is a place for it.
+    pub(super) fn call(&self, token: Token) -> (Calling, Sent) {
+        let sent = Sent::default();
+        (Calling { of: Arc::clone(&self.of), token, sent: sent.clone() }, sent)
     }
 
     /// It no longer runs here.
@@ -231,7 +261,9 @@ impl Calling {
     /// What came of it.
     pub(super) fn came(self, called: Option<&Called>) {
         let Some(way) = self.of.way(self.token) else { return };
+        let sent = self.sent.0.get();
         let outcome = match called.map(|called| called.as_ref().map_err(|failure| failure.outcome)) {
+            None if sent.is_none() => 2,
             Some(Ok(_)) => 0,
             Some(Err(Outcome::Refused)) => 1,
             Some(Err(Outcome::Unsent)) => 2,
@@ -241,7 +273,9 @@ impl Calling {
         if let Some(count) = way.outcomes.get(outcome) {
             add(count);
         }
-        way.took.record(self.began.elapsed());
+        if let Some(sent) = sent {
+            way.took.record(sent.elapsed());
+        }
     }
 }
 

@@ -371,10 +371,10 @@ async fn note_now_and_then(shared: Arc<Shared>) {
     let mut noted = None;
     loop {
         tokio::time::sleep(NOTE_EVERY).await;
-        let counts = shared.counts.each();
-        if noted != Some(counts) {
+        let turnover = shared.meters.turnover();
+        if noted != Some(turnover) {
             note_all(&shared).await;
-            noted = Some(counts);
+            noted = Some(turnover);
         }
     }
 }

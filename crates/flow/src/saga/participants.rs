@@ -11,11 +11,13 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 use tenon_api::headers;
 use tenon_core::priority::Priority;
+use tenon_core::retry::{Advice, after};
 use tenon_core::saga::answer::{Answer, judge};
 use tenon_core::saga::{Action, Call, Data, Direction, Outcome, SagaName, StepName};
 use tenon_core::trace::Parent;
-use tenon_core::{Code, SagaId, ServiceRef};
+use tenon_core::{Code, SagaId, ServiceRef, Timestamp};
 use tenon_store::log::BoxFuture;
+use tenon_store::system_clock;
 
 mod grpc;
 
@@ -71,6 +73,8 @@ pub struct Failure {
     pub outcome: Outcome,
     /// What was answered, or why there is no answer; for people, and for whoever started the saga.
     pub problem: Option<Data>,
+    /// How long it wants to be left alone, if it said so.
+    pub wait: Duration,
 }
 
 /// The services that take part.
@@ -122,13 +126,14 @@ impl Failure {
     /// A failure in words.
     pub fn saying(outcome: Outcome, problem: &str) -> Self {
         let detail: String = problem.chars().take(MAX_PROBLEM / 4).collect();
-        Self { outcome, problem: Some(Data::new(&serde_json::json!({"detail": detail}).to_string())) }
+        let problem = Some(Data::new(&serde_json::json!({"detail": detail}).to_string()));
+        Self { problem, ..outcome.into() }
     }
 }
 
 impl From<Outcome> for Failure {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, problem: None }
+        Self { outcome, problem: None, wait: Duration::ZERO }
     }
 }
 
@@ -166,7 +171,7 @@ impl<W: Web> OverHttp<W> {
         };
         let called = match &method {
             Some(method) => self.0.call_grpc(call, grpc::MOST).await.map(|answer| method.told(answer)),
-            None => self.0.call(call, MAX_DATA + 1).await.map(|answer| told(&answer)),
+            None => self.0.call(call, MAX_DATA + 1).await.map(|answer| told(&answer, system_clock()())),
         };
         match called {
             Ok(called) => called.inspect_err(|failure| {
@@ -183,11 +188,13 @@ impl<W: Web> OverHttp<W> {
 }
 
 /// What an answer means.
-fn told(answer: &HttpAnswer) -> Called {
+fn told(answer: &HttpAnswer, now: Timestamp) -> Called {
     let of_mesh = answer.headers.get(headers::ERROR).and_then(|code| Code::parse(code.to_str().ok()?));
-    let retry_after = answer.headers.contains_key(header::RETRY_AFTER);
-    judge(Answer { status: answer.status, retry_after, of_mesh })
-        .map_err(|outcome| Failure { outcome, problem: Some(problem_of(answer)) })?;
+    let retry_after = answer.headers.get(header::RETRY_AFTER);
+    let advice = retry_after.and_then(|text| Some(after::retry_after(text.to_str().ok()?, now)));
+    let wait = if let Some(Advice::After(wait)) = advice { wait } else { Duration::ZERO };
+    judge(Answer { status: answer.status, retry_after: retry_after.is_some(), of_mesh })
+        .map_err(|outcome| Failure { outcome, problem: Some(problem_of(answer)), wait })?;
     if answer.body.len() > MAX_DATA {
         let problem = format!("it answered more than {MAX_DATA} bytes");
         return Err(Failure::saying(Outcome::Unknown, &problem));

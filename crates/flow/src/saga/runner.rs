@@ -5,7 +5,7 @@ use super::expressions::Scope;
 use super::journal::{
     Failed, Found, Loaded, Writing, append_at_last, failed, in_turn, load_at_last, unchanged,
 };
-use super::meters::Metered;
+use super::meters::{Metered, Sent};
 use super::names::{call_span, child_key};
 use super::participants::{Called, Failure, Request};
 use super::turns::{self, Free};
@@ -159,7 +159,9 @@ impl Runner {
             Next::Called(token, Some(called)) => {
                 let (input, problem) = match called {
                     Ok(output) => (Input::Succeeded { token, output }, None),
-                    Err(Failure { outcome, problem }) => (Input::Failed { token, outcome }, problem),
+                    Err(Failure { outcome, problem, wait }) => {
+                        (Input::Failed { token, outcome, wait }, problem)
+                    }
                 };
                 self.happens_saying(input, problem, None, under_way).await.map(|_| ())
             }
@@ -257,7 +259,6 @@ impl Runner {
                     if let Some((step, problem)) = output.events.first().and_then(failed).zip(problem) {
                         self.at.problems.insert(step, problem);
                     }
-                    self.shared.counts.of(&output.events);
                     self.metered.saw(&output.events, &self.at.instance, self.shared.now());
                     let wanted = self.at.instance.calls();
                     under_way.keep(&wanted);
@@ -308,7 +309,7 @@ impl Runner {
         match load_at_last(self.shared.store.log(), self.id).await? {
             Found::Saga(loaded) => {
                 self.at = *loaded;
-                self.metered.saw(&[], &self.at.instance, self.shared.now());
+                self.metered.read(&self.at.instance, self.at.turned_back, self.shared.now());
                 Ok(())
             }
             Found::Never | Found::Nothing => {
@@ -324,9 +325,9 @@ impl Runner {
     fn begin(&self, token: Token, under_way: &mut UnderWay) {
         let end = CancellationToken::new();
         under_way.ends.insert(token, end.clone());
-        let metered = self.metered.call(token);
+        let (metered, sent) = self.metered.call(token);
         // What panics before anything is sent is a refusal, as with any other fault of what is to be sent.
-        let made = catch_unwind(AssertUnwindSafe(|| self.call(token)));
+        let made = catch_unwind(AssertUnwindSafe(|| self.call(token, sent)));
         let call = made.unwrap_or_else(|_| Box::pin(async { Err(panicked(Outcome::Refused)) }));
         under_way.calls.push(Box::pin(async move {
             let call = end.run_until_cancelled_owned(AssertUnwindSafe(call).catch_unwind());
@@ -337,7 +338,7 @@ impl Runner {
     }
 
     /// What a token stands for.
-    fn call(&self, token: Token) -> BoxFuture<'static, Called> {
+    fn call(&self, token: Token, sent: Sent) -> BoxFuture<'static, Called> {
         let refused = || -> BoxFuture<'static, Called> { Box::pin(async { Err(Outcome::Refused.into()) }) };
         let Some(step) = self.known.saga.get(token.step) else { return refused() };
         let input = match self.input(token.step, token.direction) {
@@ -351,10 +352,16 @@ impl Runner {
         match (token.direction, &step.work, undo) {
             (Direction::Do, Work::Call { action, .. }, _)
             | (Direction::Undo, _, Some(UndoWork::Call { action, .. })) => {
-                self.participant(token, action.clone(), input)
+                self.participant(token, action.clone(), input, sent)
             }
-            (Direction::Do, Work::Child(name), _) => self.child(token, name.clone(), input),
-            (Direction::Undo, Work::Child(name), Some(UndoWork::Revert)) => self.revert(token, name.clone()),
+            (Direction::Do, Work::Child(name), _) => {
+                sent.now();
+                self.child(token, name.clone(), input)
+            }
+            (Direction::Undo, Work::Child(name), Some(UndoWork::Revert)) => {
+                sent.now();
+                self.revert(token, name.clone())
+            }
             // Whoever waits calls nobody, and undoes nothing.
             _ => refused(),
         }
@@ -376,6 +383,7 @@ impl Runner {
         token: Token,
         action: Action,
         input: Option<serde_json::Value>,
+        sent: Sent,
     ) -> BoxFuture<'static, Called> {
         let Some(step) = self.known.saga.get(token.step) else {
             return Box::pin(async { Err(Outcome::Refused.into()) });
@@ -396,7 +404,11 @@ impl Runner {
             action,
             input,
             priority: self.known.saga.definition().priority,
-            parent: Parent { trace: self.at.beginning.trace, span: 1, flags: 1 },
+            parent: Parent {
+                trace: self.at.beginning.trace,
+                span: 1,
+                flags: u8::from(self.shared.is_kept(&self.at.beginning)),
+            },
             within: due.map_or(UNBOUNDED, |due| due.since(self.shared.now())),
         };
         request.parent.span = call_span(self.id, &request.key(), token.attempt);
@@ -406,6 +418,7 @@ impl Runner {
                 return Err(Outcome::Unsent.into());
             };
             request.within = due.map_or(UNBOUNDED, |due| due.since(shared.now()));
+            sent.now();
             shared.participants.call(request).await
         })
     }
@@ -485,5 +498,12 @@ pub(super) fn begun(
     instance: tenon_core::saga::Instance,
     position: Position,
 ) -> Loaded {
-    Loaded { beginning, instance, first: position, last: position, problems: BTreeMap::new() }
+    Loaded {
+        beginning,
+        instance,
+        first: position,
+        last: position,
+        problems: BTreeMap::new(),
+        turned_back: None,
+    }
 }

@@ -5,20 +5,23 @@ use super::told::{event, summary, view};
 use super::{Begin, Defined, Filter, Former, MAX_SIGNAL, Sagas, View};
 use crate::events::error::Error;
 use crate::events::rights::Rights;
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use std::time::Duration;
 use tenon_api::http::{
     DecideSaga, DecideSagas, DecidedSaga, DecidedSagas, DecisionDoc, DefinedSaga, FormerSaga, SagaDefinition,
-    SagaEvent, SagaList, SagaView, StartedSaga,
+    SagaEvent, SagaList, SagaStepView, SagaView, StartedSaga,
 };
 use tenon_api::otlp::TracesData;
 use tenon_api::system::SagaDoc;
-use tenon_core::saga::{Cause, Data, Input, Operator, Saga, SagaName, SignalName, Status, StepIx};
+use tenon_core::saga::{Cause, Data, Input, Operator, Saga, SagaName, SignalName, Status, StepIx, StepName};
 use tenon_core::trace::Parent;
-use tenon_core::{Code, Namespace, Refusal, SagaId};
+use tenon_core::{Code, Namespace, Position, Refusal, SagaId};
 
 /// The longest that an answer waits for a saga's end: less than requests may take.
 const MOST_WAIT: Duration = Duration::from_secs(25);
+/// How many sagas are decided about at once.
+const AT_ONCE: usize = 16;
 
 /// Sagas, as one caller may see and change them.
 pub(crate) struct Served {
@@ -60,8 +63,8 @@ impl Served {
         let Start { namespace, name, input, key, traceparent, wait } = start;
         self.rights.check_namespace(&namespace)?;
         let parent = traceparent.and_then(|text| Parent::parse(text.as_bytes()));
-        let trace = parent.map(|parent| parent.trace);
-        let begin = Begin { namespace, name, input, key, trace, actor: Some(self.rights.actor()) };
+        let (trace, kept) = parent.map(|parent| (parent.trace, parent.is_sampled())).unzip();
+        let begin = Begin { namespace, name, input, key, trace, kept, actor: Some(self.rights.actor()) };
         let begun = self.sagas.begin(begin).await?;
         let found = match wait {
             Some(within) => self.sagas.wait(begun.view.id, within.min(MOST_WAIT)).await?,
@@ -138,10 +141,7 @@ impl Served {
             let step = || step_of(&found.saga, step.as_deref());
             Ok(Input::Operator(match decision {
                 DecisionDoc::Retry => Operator::Retry(step()?),
-                DecisionDoc::Edit => {
-                    let missing = || invalid("data: `edit` needs what is to be sent instead");
-                    Operator::Edit(step()?, data.ok_or_else(missing)?)
-                }
+                DecisionDoc::Edit => Operator::Edit(step()?, data.ok_or_else(no_input)?),
                 DecisionDoc::Skip => Operator::Skip(step()?),
                 DecisionDoc::Done => Operator::MarkDone(step()?, data),
                 DecisionDoc::Compensate => Operator::Compensate,
@@ -150,30 +150,58 @@ impl Served {
         .await
     }
 
-    /// Decides about every step that waits for somebody, of some sagas.
+    /// Decides about some sagas that wait for somebody, and says of each what came of it.
     pub(crate) async fn decide_all(
         &self,
         namespace: Option<Namespace>,
         wanted: DecideSagas,
         limit: usize,
     ) -> Result<DecidedSagas, Error> {
-        let DecideSagas { decision, name, step: only, .. } = wanted;
-        if !matches!(decision, DecisionDoc::Retry | DecisionDoc::Skip) {
-            return Err(invalid("decision: about many at once it is `retry` or `skip`"));
+        let DecideSagas { decision, data, name, key, states, since, until, step, before, limit: _ } = wanted;
+        if decision == DecisionDoc::Edit && data.is_none() {
+            return Err(no_input());
         }
-        let states = [Status::Parked].into();
-        let parked = self.list(Filter { namespace, name, states, limit, ..Filter::default() }).await?;
+        let states = match states.is_empty() {
+            true => [Status::Parked].into(),
+            false => states.into_iter().map(Status::from).collect(),
+        };
+        let before = before.map(Position);
+        let found = self.list(Filter { namespace, name, key, states, since, until, before, limit }).await?;
+        let about = DecideSaga { decision, step, data };
+        let decided = stream::iter(found.sagas).map(|saga| self.decide_about(saga.id, &about));
+        let decided: Vec<Vec<DecidedSaga>> = decided.buffered(AT_ONCE).collect().await;
+        Ok(DecidedSagas { decided: decided.into_iter().flatten().collect(), next: found.next })
+    }
+
+    /// Decides about each step of a saga that waits, or about the step that is named, if it does.
+    async fn decide_about(&self, id: SagaId, about: &DecideSaga) -> Vec<DecidedSaga> {
+        let of = |step: Option<StepName>, answer: Result<SagaView, Error>| {
+            let why = answer.err().map(Refusal::from);
+            let (code, detail) = why.map(|why| (why.code.to_string(), why.detail)).unzip();
+            DecidedSaga { id, step, code, detail }
+        };
+        let found = match self.show(id, None).await {
+            Ok(found) => found,
+            Err(error) => return vec![of(None, Err(error))],
+        };
+        let is_meant = |step: &SagaStepView| {
+            step.parked.is_some() && about.step.as_ref().is_none_or(|only| *only == step.name.as_str())
+        };
+        let waiting: Vec<StepName> = found.steps.into_iter().filter(is_meant).map(|step| step.name).collect();
+        if about.decision == DecisionDoc::Compensate && !waiting.is_empty() {
+            let about = DecideSaga { step: None, ..about.clone() };
+            let answer = match found.turned_back {
+                None => self.decide(id, about).await,
+                Some(why) => Err(illegal(format!("the saga is turned back already: {why}"))),
+            };
+            return vec![of(None, answer)];
+        }
         let mut decided = Vec::new();
-        for saga in parked.sagas {
-            let waiting = self.show(saga.id, None).await?.steps.into_iter().filter(|it| it.parked.is_some());
-            for step in waiting.filter(|it| only.as_ref().is_none_or(|only| *only == it.name.as_str())) {
-                let about = DecideSaga { decision, step: Some(step.name.to_string()), data: None };
-                let why = self.decide(saga.id, about).await.err().map(Refusal::from);
-                let (code, detail) = why.map(|why| (why.code.to_string(), why.detail)).unzip();
-                decided.push(DecidedSaga { id: saga.id, step: step.name, code, detail });
-            }
+        for step in waiting {
+            let about = DecideSaga { step: Some(step.to_string()), ..about.clone() };
+            decided.push(of(Some(step), self.decide(id, about).await));
         }
-        Ok(DecidedSagas { decided })
+        decided
     }
 
     pub(crate) fn definitions(&self, namespace: Option<Namespace>) -> Result<Vec<SagaDefinition>, Error> {
@@ -231,8 +259,15 @@ impl Served {
 
 fn step_of(saga: &Saga, name: Option<&str>) -> Result<StepIx, Error> {
     let name = name.ok_or_else(|| invalid("step: is missing"))?;
-    let missing = || Refusal::new(Code::SagaIllegal, format!("the saga has no step `{name}`"));
-    Ok(saga.named(name).ok_or_else(missing)?)
+    saga.named(name).ok_or_else(|| illegal(format!("the saga has no step `{name}`")))
+}
+
+fn no_input() -> Error {
+    invalid("data: `edit` needs what is to be sent instead")
+}
+
+fn illegal(detail: String) -> Error {
+    Refusal::new(Code::SagaIllegal, detail).into()
 }
 
 fn invalid(detail: impl Into<String>) -> Error {

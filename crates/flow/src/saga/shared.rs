@@ -9,11 +9,13 @@ use super::{
     View, illegal, invalid, names, no_such, owner,
 };
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
+use tenon_core::manifest::Ratio;
 use tenon_core::saga::{Data, Input, start, step};
-use tenon_core::{Actor, Code, Position, Refusal, SagaId, Timestamp};
+use tenon_core::{Actor, Code, Position, Refusal, SagaId, Timestamp, sampling};
 use tokio::sync::{SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +30,7 @@ impl Shared {
         begin: Begin,
         parent: Option<SagaId>,
     ) -> Result<Begun, Refusal> {
-        let Begin { namespace, name, input, key, trace, actor } = begin;
+        let Begin { namespace, name, input, key, trace, kept, actor } = begin;
         let known = self.definitions.get(&namespace, &name).ok_or_else(|| unknown(&namespace, &name))?;
         if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
             return Err(invalid(format!("a key has 1 to {MAX_KEY} bytes")));
@@ -46,7 +48,7 @@ impl Shared {
             return Err(invalid(format!("the input has {} bytes; {MAX_DATA} is the most", input.len())));
         }
         let trace = trace.unwrap_or_else(|| u128::from_be_bytes(*id.as_bytes()));
-        let beginning = Arc::new(Beginning { namespace, name, key, turn, parent, trace });
+        let beginning = Arc::new(Beginning { namespace, name, key, turn, parent, trace, kept });
         for _ in 0..MOST_ATTEMPTS {
             match self.begin_once(&known, ids, id, &beginning, Data::new(&input), actor.clone()).await {
                 Ok(Some(view)) => return Ok(Begun { view, existed: false }),
@@ -116,7 +118,6 @@ impl Shared {
         match loaded {
             Ok(loaded) => {
                 let view = View::of(id, known, &loaded);
-                self.counts.of(&output.events);
                 self.meters.of(known).started();
                 if let (Some(inbox), Some(stop)) = (inbox, owned) {
                     self.run(id, known, loaded, inbox, stop, GoOn::With(output.calls));
@@ -159,6 +160,7 @@ impl Shared {
         if let Ok(place) = self.calls.try_acquire() {
             return Some(place);
         }
+        let _waits = Waits::among(&self.waiting);
         tokio::time::timeout(within * 4 / 5, self.calls.acquire()).await.ok()?.ok()
     }
 
@@ -175,7 +177,7 @@ impl Shared {
         let mut inbox = inbox;
         let Some(Place { inbox, over, room }) = inbox.place.take() else { return };
         let (shared, known) = (Arc::clone(self), Arc::clone(known));
-        let metered = self.meters.of(&known).run(&at.instance);
+        let metered = self.meters.of(&known).run(&at.instance, at.turned_back);
         let runner = Runner { shared, id, known, at, inbox, over, metered, turn: None, stop, _room: room };
         tokio::spawn(Box::pin(runner.run(on)));
     }
@@ -374,6 +376,12 @@ impl Shared {
         Ok(Some(view))
     }
 
+    /// Whether a saga's trace is kept, as far as that is known before its end.
+    pub(super) fn is_kept(&self, of: &Beginning) -> bool {
+        let ratio = Ratio::of_millionths(self.sampling.load(Ordering::Relaxed)).unwrap_or(Ratio::ALL);
+        sampling::head(of.trace, of.kept, ratio)
+    }
+
     /// How late it is.
     pub(super) fn now(&self) -> Timestamp {
         (self.clock)()
@@ -390,6 +398,22 @@ impl Shared {
 
     pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits, for as long as it lives.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn among(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

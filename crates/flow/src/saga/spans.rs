@@ -34,6 +34,15 @@ pub(crate) struct OfSaga {
     pub(crate) namespace: Namespace,
     /// Its spans.
     pub(crate) spans: Vec<Span>,
+    /// Whether its trace is kept, whatever became of it.
+    pub(super) kept: bool,
+}
+
+impl OfSaga {
+    /// Whether anything went wrong on the way.
+    pub(super) fn has_failed(&self) -> bool {
+        self.spans.iter().any(|span| span.status != Status::default())
+    }
 }
 
 /// The spans of the sagas that a trace is about.
@@ -82,7 +91,8 @@ async fn add(
     };
     let told = Telling { id, beginning: &beginning, saga: &known.saga, now: shared.now() };
     let (spans, steps) = told.spans(parent, &entries);
-    found.push(OfSaga { id, namespace: beginning.namespace.clone(), spans });
+    let kept = shared.is_kept(&beginning);
+    found.push(OfSaga { id, namespace: beginning.namespace.clone(), spans, kept });
     if depth == 0 {
         return Ok(());
     }

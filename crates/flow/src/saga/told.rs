@@ -2,7 +2,7 @@
 
 use super::{Entry, View};
 use serde_json::Value;
-use tenon_api::http::{SagaEvent, SagaStepView, SagaSummary, SagaView};
+use tenon_api::http::{ParkedStep, ParkedWhy, SagaEvent, SagaStepView, SagaSummary, SagaView};
 use tenon_core::saga::{
     At, Cause, Data, Direction, End, Event, Goal, Outcome, Progress, Saga, Step, StepIx, Token, Why,
 };
@@ -47,6 +47,20 @@ pub(crate) fn summary(of: &View) -> SagaSummary {
         state: of.instance.status().into(),
         started_at: of.instance.started_at(),
         at: open.iter().filter_map(|step| name(&of.saga, step)).collect(),
+        parked: open.iter().filter_map(|step| parked_step(of, step)).collect(),
+    }
+}
+
+fn parked_step(of: &View, step: StepIx) -> Option<ParkedStep> {
+    Some(ParkedStep { step: of.saga.get(step)?.name.clone(), why: parked(of.instance.at(step))? })
+}
+
+/// Why a step waits for somebody, if it does.
+fn parked(at: At) -> Option<ParkedWhy> {
+    match at {
+        At::DoParked(why) => Some(why.into()),
+        At::UndoParked => Some(Why::UndoSpent.into()),
+        _ => None,
     }
 }
 
@@ -60,11 +74,7 @@ fn step_view(step: &Step, progress: &Progress, problem: Option<Value>) -> SagaSt
             At::DoLater { until } | At::UndoLater { until } => Some(until),
             _ => None,
         },
-        parked: match progress.at {
-            At::DoParked(why) => Some(why.into()),
-            At::UndoParked => Some(Why::UndoSpent.into()),
-            _ => None,
-        },
+        parked: parked(progress.at),
         attempts: progress.attempt,
         output: progress.output.as_ref().map(json),
         problem,

@@ -137,6 +137,7 @@ fn begin(number: u64) -> Result<Begin> {
         input,
         key: Some(number.to_string()),
         trace: None,
+        kept: None,
         actor: None,
     })
 }

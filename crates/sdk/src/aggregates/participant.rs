@@ -9,6 +9,7 @@ use super::{Aggregates, Decider, Loaded};
 use crate::command::{Call, CommandError, Ids, MOST_CONFLICTS, MOST_SENDS};
 use crate::events::{self, Events, Fact, Json};
 use crate::saga::{Answer, SagaCall, TOO_LATE, Trouble};
+use futures_util::future;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::error::Error;
@@ -72,11 +73,15 @@ impl<D: Decider> Aggregates<D> {
         let mut slot = slot.lock().await;
         let mut conflicts = 0;
         while conflicts <= MOST_CONFLICTS {
-            let known = self.known(&records).await?;
+            // Beside each other, since each is a way to the log and back. So no decision is by a state that may be old.
+            let (known, current) =
+                future::join(self.known(&records), self.current(&stream, slot.take())).await;
+            let (known, mut loaded) = (known?, current.map_err(failed)?);
             let (record, ask) = (known.record(), call.ask());
             match arrive(record, ask) {
                 Verdict::Run => {}
                 Verdict::NothingToUndo => {
+                    *slot = loaded.keepable();
                     let undone = [Kept::Undone {}];
                     if self.keep(&undone, Vec::new(), &records, None, known.read_to).await?.is_some() {
                         return Ok(Answer::Done(Value::Null));
@@ -84,22 +89,12 @@ impl<D: Decider> Aggregates<D> {
                     conflicts += 1;
                     continue;
                 }
-                verdict => return Ok(known.repeated(verdict)),
-            }
-            let (mut loaded, mut fresh) = match slot.take() {
-                Some(loaded) if conflicts == 0 => (loaded, false),
-                Some(loaded) => (self.catch_up(&stream, loaded).await.map_err(failed)?, true),
-                None => (self.read(&stream).await.map_err(failed)?, true),
-            };
-            let decided = loop {
-                let decided = self.decide_for(&stream, command, &loaded, ask, &told);
-                // Neither a refusal nor that nothing is to be changed is ever said by a state that may be old.
-                if fresh || decided.as_ref().is_ok_and(|decided| !decided.events.is_empty()) {
-                    break decided;
+                verdict => {
+                    *slot = loaded.keepable();
+                    return Ok(known.repeated(verdict));
                 }
-                loaded = self.catch_up(&stream, loaded).await.map_err(failed)?;
-                fresh = true;
-            };
+            }
+            let decided = self.decide_for(&stream, command, &loaded, ask, &told);
             let Decided { events, answer, succeeded } = match decided {
                 Ok(decided) if decided.succeeded || ask != Ask::Undo => decided,
                 other => {
@@ -127,6 +122,18 @@ impl<D: Decider> Aggregates<D> {
             conflicts += 1;
         }
         Err(Trouble::failed(CommandError::<D::Error>::Conflict(conflicts)))
+    }
+
+    /// An aggregate as it is: what is kept of it, and what came since.
+    async fn current(
+        &self,
+        stream: &StreamName,
+        kept: Option<Loaded<D::State>>,
+    ) -> Result<Loaded<D::State>, CommandError<D::Error>> {
+        match kept {
+            Some(loaded) => self.catch_up(stream, loaded).await,
+            None => self.read(stream).await,
+        }
     }
 
     fn decide_for(

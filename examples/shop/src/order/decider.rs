@@ -9,8 +9,8 @@
 //!
 //! Who orders is there before the order is, because a saga is given nothing of them: what it is given is never forgotten.
 //!
-//! A cancellation locks the order at once (every other command is refused), names what is owed, and ends in
-//! Cancelled when the saga has seen to that.
+//! A cancellation locks the order at once (every other command is refused), and ends in Cancelled when the saga has undone what
+//! was done for it.
 
 use super::draft::{self, By, Draft, Item};
 use crate::id::{Customer, OrderId};
@@ -62,7 +62,7 @@ pub(super) enum Command {
     Cancel {
         reason: String,
     },
-    /// Nothing is owed any more.
+    /// What was done for it is undone.
     Close,
 }
 
@@ -95,9 +95,8 @@ pub(super) enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         because: Option<Problem>,
     },
-    Undone {
-        step: Undo,
-    },
+    /// What was done for it is undone, too.
+    Cancelled,
 }
 
 /// How far an order has come.
@@ -146,16 +145,6 @@ pub(super) struct Cancellation {
     pub(super) reason: String,
     /// The failure that caused it; none if somebody asked for it.
     pub(super) because: Option<Problem>,
-    /// What is still to be undone, in this order.
-    pub(super) owed: Vec<Undo>,
-}
-
-/// What is undone when an order is cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Undo {
-    Release,
-    Refund,
 }
 
 /// An order as it is shown: without the card, and without the failure that caused a cancellation.
@@ -180,7 +169,6 @@ pub(super) struct Shown<'a> {
 #[derive(Debug, Serialize)]
 struct ShownCancellation<'a> {
     reason: &'a str,
-    owed: &'a [Undo],
 }
 
 /// Why a command is refused.
@@ -209,7 +197,7 @@ impl Events for Event {
         Fact::v1("Shipped"),
         Fact::v1("Delivered"),
         Fact::v1("CancelStarted"),
-        Fact::v1("Undone"),
+        Fact::v1("Cancelled"),
     ];
 
     /// That an order was created, and that it is confirmed.
@@ -335,11 +323,9 @@ impl Order {
             because: because.clone(),
         };
         let confirmed = Event::Confirmed { id: Some(self.id.clone()), total: Some(self.total) };
-        let undone =
-            |owed: &[Undo]| owed.iter().map(|step| Event::Undone { step: *step }).collect::<Vec<_>>();
         match (self.stage, &self.cancellation, command) {
-            (Stage::Created | Stage::Paid, Some(cancellation), Command::Withdraw { .. })
-            | (Stage::Confirmed, Some(cancellation), Command::Close) => Ok(undone(&cancellation.owed)),
+            (Stage::Created | Stage::Paid, Some(_), Command::Withdraw { .. })
+            | (Stage::Confirmed, Some(_), Command::Close) => Ok(vec![Event::Cancelled]),
             (_, Some(_), _) => Err(illegal),
             (Stage::Created, None, Command::Pay) => Ok(vec![Event::Paid]),
             // Whoever confirms it knows that it is paid, even if the news of that are still on their way.
@@ -352,9 +338,7 @@ impl Order {
             (Stage::Created | Stage::Paid, None, Command::Stop { reason })
             | (Stage::Confirmed, None, Command::Cancel { reason }) => Ok(vec![started(reason, &None)]),
             (Stage::Created | Stage::Paid, None, Command::Withdraw { reason, because }) => {
-                let mut events = vec![started(reason, because)];
-                events.extend(undone(&self.compensations()));
-                Ok(events)
+                Ok(vec![started(reason, because), Event::Cancelled])
             }
             (_, None, _) => Err(illegal),
         }
@@ -374,9 +358,9 @@ impl Order {
             Event::Delivered => self.stage = Stage::Delivered,
             Event::CancelStarted { reason, because } => {
                 let (reason, because) = (reason.clone(), because.clone());
-                self.cancellation = Some(Cancellation { reason, because, owed: self.compensations() });
+                self.cancellation = Some(Cancellation { reason, because });
             }
-            Event::Undone { step } => self.undone(*step),
+            Event::Cancelled => self.stage = Stage::Cancelled,
         }
         self
     }
@@ -394,28 +378,12 @@ impl Order {
             created_ms: self.created_ms,
             tracking: self.tracking.as_deref(),
             saga: self.saga.as_deref(),
-            cancellation: cancellation.map(|it| ShownCancellation { reason: &it.reason, owed: &it.owed }),
+            cancellation: cancellation.map(|it| ShownCancellation { reason: &it.reason }),
         }
     }
 
     pub(super) fn is_cancelling(&self) -> bool {
         self.cancellation.is_some() && self.stage != Stage::Cancelled
-    }
-
-    /// What undoes everything that may have been done so far.
-    fn compensations(&self) -> Vec<Undo> {
-        match self.stage {
-            Stage::Created => vec![Undo::Refund],
-            _ => vec![Undo::Release, Undo::Refund],
-        }
-    }
-
-    fn undone(&mut self, step: Undo) {
-        let Some(cancellation) = &mut self.cancellation else { return };
-        cancellation.owed.retain(|owed| *owed != step);
-        if cancellation.owed.is_empty() {
-            self.stage = Stage::Cancelled;
-        }
     }
 }
 

@@ -47,7 +47,7 @@ impl Orders {
     pub(super) async fn open(log: Arc<dyn Log>, models: &Path, faults: Faults) -> Result<Self, Problem> {
         let aggregates = Aggregates::new(Arc::clone(&log), Namespace::default(), "order")
             .map_err(unavailable)?
-            .with_snapshots(Snapshots { every: 100, schema: "shop.order.v2" });
+            .with_snapshots(Snapshots { every: 100, schema: "shop.order.v3" });
         let place = || SqliteModels::in_folder(models).map_err(unavailable);
         let listing = Projector::start(Arc::clone(&log), place()?, Listing, Options::default()).await;
         let sales = Projector::start(log, place()?, Sales, Options::default()).await;

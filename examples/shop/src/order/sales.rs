@@ -79,7 +79,7 @@ impl Projection<Sqlite> for Sales {
                 forget_lines(connection, stream).await?;
             }
             Some(Event::Delivered) => forget_lines(connection, stream).await?,
-            Some(Event::PlacedBy(_) | Event::Paid | Event::Shipped { .. } | Event::Undone { .. }) | None => {}
+            Some(Event::PlacedBy(_) | Event::Paid | Event::Shipped { .. } | Event::Cancelled) | None => {}
         }
         Ok(())
     }

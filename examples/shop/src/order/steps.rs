@@ -96,7 +96,7 @@ async fn lock(
     service.orders.take_part(&called(&headers)?, &order, &Command::Cancel { reason }, shown).await
 }
 
-/// Ends it, when nothing is owed any more.
+/// Ends it, when all is undone.
 async fn close(
     State(service): State<Service>,
     headers: HeaderMap,

@@ -26,8 +26,8 @@ type Stepped = Result<Output, Illegal>;
 fn compensation_registered_late() {
     fn late(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
         let input = match input {
-            Input::Failed { token, outcome: Outcome::Unknown } if token.direction == Direction::Do => {
-                Input::Failed { token, outcome: Outcome::Unsent }
+            Input::Failed { token, outcome: Outcome::Unknown, .. } if token.direction == Direction::Do => {
+                Input::failed(token, Outcome::Unsent)
             }
             other => other,
         };
@@ -116,7 +116,7 @@ fn pivot_that_is_taken_for_failed() {
     fn guesses(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
         let input = match input {
             Input::Failed { token, .. } if saga.pivot() == Some(token.step) => {
-                Input::Failed { token, outcome: Outcome::Refused }
+                Input::failed(token, Outcome::Refused)
             }
             other => other,
         };
@@ -161,7 +161,7 @@ fn undoing_in_the_order_of_doing() {
 #[test]
 fn tries_without_end() {
     fn tries_on(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
-        let Input::Failed { token, outcome: outcome @ Outcome::Unknown } = input else {
+        let Input::Failed { token, outcome: outcome @ Outcome::Unknown, .. } = input else {
             return saga::step(saga, instance, input, now);
         };
         if instance.token(token.step) != Some(token) || instance.goal() != saga::Goal::Forward {

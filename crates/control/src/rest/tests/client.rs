@@ -1,14 +1,18 @@
 //! A server on an ephemeral port, and a client that holds its token.
 
 use crate::testing::{LONG, bare, external, managed, system, with_config};
-use crate::{Keys, Manifest, Server, ServerConfig};
+use crate::{Keys, Manifest, SagaChange, Server, ServerConfig};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tenon_api::http::{Finding, Severity};
-use tenon_core::Revision;
+use tenon_api::http::{ChangedSaga, Finding, FormerVersion, Severity};
+use tenon_api::system::SagaDoc;
+use tenon_core::manifest::System;
+use tenon_core::saga::SagaName;
+use tenon_core::{Refusal, Revision};
+use tenon_store::log::BoxFuture;
 use tenon_store::{Log, MemoryLog};
 
 /// A server and what it needs.
@@ -75,6 +79,7 @@ impl Api {
             supervisor: None,
             output: folder.path().join("logs"),
             read_manifest: Arc::new(|text, name, _| read_manifest(text, name)),
+            concerned: Arc::new(concerned),
             more: axum::Router::new(),
         });
         Self { server: server.await.unwrap(), keys, log, client: reqwest::Client::new(), folder }
@@ -221,10 +226,33 @@ fn read_manifest(text: &str, name: &str) -> Result<Manifest, Vec<Finding>> {
         "shop" => with_config(shop(), "payment", "limit", "100", positive),
         "shop with another limit" => with_config(shop(), "payment", "limit", "250", positive),
         "shop with a bad limit" => with_config(shop(), "payment", "limit", "-1", positive),
+        "shop with a saga" => with_saga(shop(), 1),
+        "shop with another saga" => with_saga(shop(), 2),
         "only elsewhere" => system([external("stock", &["127.0.0.1:9".parse().unwrap()])]),
         _ => return Err(vec![finding(Severity::Error, &format!("{name} says {text:?}"))]),
     };
     Ok(Manifest { system, findings: vec![finding(Severity::Warning, "a test is no system")] })
+}
+
+/// One runs of every saga that was there before.
+fn concerned(changes: Vec<SagaChange>) -> BoxFuture<'static, Result<Vec<ChangedSaga>, Refusal>> {
+    let of = |SagaChange { before, after }| {
+        let (version, name) =
+            (after.as_ref().map(|_| "2".to_owned()), after.or(before.clone()).unwrap().name);
+        let former = before.map(|_| FormerVersion { version: "1".into(), running: 1, last: Vec::new() });
+        ChangedSaga { name, version, former: former.into_iter().collect(), more: false }
+    };
+    let changed = changes.into_iter().map(of).collect();
+    Box::pin(async { Ok(changed) })
+}
+
+/// A saga that only lets time pass.
+fn with_saga(system: System, seconds: u64) -> System {
+    let step = json!({"name": "rest", "work": {"timer": {"delay_ms": seconds * 1_000}}});
+    let document: SagaDoc = serde_json::from_value(json!({"steps": [step]})).unwrap();
+    let name = SagaName::new("nap").unwrap();
+    let definition = document.to_definition(system.namespace.clone(), name.clone()).unwrap();
+    System { sagas: [(name, definition)].into(), ..system }
 }
 
 fn finding(severity: Severity, message: &str) -> Finding {

@@ -103,3 +103,18 @@ async fn a_closed_log_refuses_changes_and_serves_reads() {
     assert_eq!(api.put("/v1/config/payment/limit", json!({"value": 5})).await.code(), "log.closed");
     assert_eq!(api.get("/v1/config/payment/limit").await.ok()["value"], 100);
 }
+
+#[tokio::test]
+async fn a_manifest_says_which_sagas_it_changes_and_which_of_them_run() {
+    let api = Api::start().await;
+    let apply = async |manifest: &str| api.put("/v1/system", json!({"manifest": manifest})).await.ok();
+    let added = apply("shop with a saga").await;
+    assert_eq!(added["sagas"], json!([{"name": "nap", "version": "2", "former": [], "more": false}]));
+    let changed = apply("shop with another saga").await;
+    assert_eq!(changed["changes"], json!(["saga nap is changed: those that run go on as they began"]));
+    let former = json!([{"version": "1", "running": 1, "last": []}]);
+    assert_eq!(changed["sagas"], json!([{"name": "nap", "version": "2", "former": former, "more": false}]));
+    assert_eq!(apply("shop with another saga").await.get("sagas"), None, "nothing changed");
+    let removed = apply("shop").await;
+    assert_eq!(removed["sagas"], json!([{"name": "nap", "version": null, "former": former, "more": false}]));
+}

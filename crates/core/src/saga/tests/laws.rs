@@ -1,6 +1,7 @@
 //! What holds of every saga, whatever happens to it.
 
 use super::*;
+use std::time::Duration;
 
 /// Something that may happen; which step, answer or signal is meant is chosen among those that there are.
 #[derive(Debug, Clone)]
@@ -37,9 +38,13 @@ impl Run {
                 let calls: Vec<Token> = self.calls.iter().copied().chain(self.instance.calls()).collect();
                 let token = *calls.get(which.index(calls.len().max(1)))?;
                 match how {
-                    0 => Input::Failed { token, outcome: Outcome::Refused },
-                    1 => Input::Failed { token, outcome: Outcome::Unsent },
-                    2 => Input::Failed { token, outcome: Outcome::Unknown },
+                    0 => Input::failed(token, Outcome::Refused),
+                    1 => Input::failed(token, Outcome::Unsent),
+                    3 => {
+                        let wait = Duration::from_millis(which.index(3_000) as u64);
+                        Input::Failed { token, outcome: Outcome::Unsent, wait }
+                    }
+                    2 => Input::failed(token, Outcome::Unknown),
                     _ => Input::Succeeded { token, output: None },
                 }
             }
@@ -98,6 +103,22 @@ proptest! {
                 );
             }
             prop_assert_eq!(invariants::check(&run.saga, &instance), Ok(()), "{:?}\n{:#?}", input, instance);
+        }
+    }
+
+    /// A service that says when to come back is not called before, unless that is later than the policy ever waits.
+    #[test]
+    fn no_try_comes_before_it_is_asked_for(saga in sagas(), happenings in happenings()) {
+        let mut run = Run::begin(saga);
+        for happening in &happenings {
+            let Some(input) = run.input(happening) else { continue };
+            let Ok(output) = run.try_step(input.clone()) else { continue };
+            let Input::Failed { wait, .. } = input else { continue };
+            for event in &output.events {
+                let Event::Deferred { until, .. } = event else { continue };
+                let longest = arbitrary::retry(1).backoff.max_delay;
+                prop_assert!(*until >= run.now.after(wait.min(longest)) && *until <= run.now.after(longest));
+            }
         }
     }
 

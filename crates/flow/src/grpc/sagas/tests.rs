@@ -182,8 +182,28 @@ async fn somebody_decides_about_one_step_or_about_all_that_wait() {
         let ended = served.ended(id).await;
         assert_eq!((ended.of.state, ended.steps[3].state), (SagaState::Completed, StepState::LeftOut));
     }
+    all.decision = v1::Decision::Edit.into();
+    assert_eq!(code_of(&served.grpc.decide_all(all.clone()).await.unwrap_err()), "request.invalid");
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.push(id_of(&served.start_one(start(true)).await));
+        served.signal(&ids[ids.len() - 1]).await.unwrap();
+    }
+    while served.grpc.list(parked.clone()).await.unwrap().into_inner().sagas.len() < ids.len() {
+        tokio::task::yield_now().await;
+    }
     all.decision = v1::Decision::Compensate.into();
-    assert_eq!(code_of(&served.grpc.decide_all(all).await.unwrap_err()), "request.invalid");
+    all.states = vec![v1::State::Parked.into()];
+    let refused = served.grpc.decide_all(all.clone()).await.unwrap().into_inner().decided;
+    assert!(refused.iter().all(|it| it.step.is_empty() && it.code == "saga.illegal"), "{refused:?}");
+    assert_eq!(refused.len(), 2);
+    (all.decision, all.data, all.limit) = (v1::Decision::Done.into(), Some("7".into()), 1);
+    let first = served.grpc.decide_all(all.clone()).await.unwrap().into_inner();
+    assert_eq!((first.decided.len(), &first.decided[0].id), (1, &ids[1]));
+    all.before = first.next;
+    let rest = served.grpc.decide_all(all).await.unwrap().into_inner();
+    assert_eq!((rest.decided.len(), &rest.decided[0].id, rest.next), (1, &ids[0], None));
+    assert_eq!(served.ended(&ids[0]).await.steps[3].output, Some(json!(7)));
 }
 
 #[tokio::test]

@@ -6,33 +6,33 @@ use serde_json::{Value, json};
 use tenon_core::saga::{Data, Outcome};
 use tenon_store::log::BoxFuture;
 
-/// Refuses whatever is asked to `fail`, and does everything else.
+/// Refuses whatever is asked to `fail`, says nothing to what is to be lost, and does everything else.
 pub(super) struct Willing;
 
 impl Participants for Willing {
     fn call(&self, request: Request) -> BoxFuture<'_, Called> {
-        let fails = request.input.as_ref().is_some_and(|input| input["fail"] == true);
-        Box::pin(async move {
-            if fails {
-                Err(Failure::saying(Outcome::Refused, "it cannot be done"))
-            } else {
-                Ok(Some(Data::new("{\"id\":1}")))
-            }
-        })
+        let is_asked = |to: &str| request.input.as_ref().is_some_and(|input| input[to] == true);
+        let answer = match (is_asked("fail"), is_asked("lose")) {
+            (true, _) => Err(Failure::saying(Outcome::Refused, "it cannot be done")),
+            (_, true) => Err(Outcome::Unknown.into()),
+            _ => Ok(Some(Data::new("{\"id\":1}"))),
+        };
+        Box::pin(async { answer })
     }
 }
 
 fn definition() -> Value {
     let action = json!({"service": "order", "method": "POST", "path": "/orders"});
     let call = json!({"action": action, "timeout_ms": 1_000});
+    let backoff = json!({"delay": {"fixed": {"delay_ms": 1}}, "jitter": "none", "max_delay_ms": 1});
+    let once = json!({"tries": 1, "backoff": backoff});
     let steps = json!([
         {"name": "order", "work": {"call": call}, "undo": call},
         {"name": "approval", "after": ["order"], "work": {"signal": {"name": "approved"}}},
-        {"name": "confirm", "kind": "pivot", "work": {"call": call}, "input": "input"},
+        {"name": "confirm", "kind": "pivot", "after": ["approval"], "work": {"call": call}, "input": "input", "retry": once},
         {
             "name": "mail", "kind": "retriable", "after": ["confirm"], "work": {"call": call},
-            "input": {"fail": "input.bounce"},
-            "retry": {"tries": 1, "backoff": {"delay": {"fixed": {"delay_ms": 1}}, "jitter": "none", "max_delay_ms": 1}}
+            "input": {"fail": "input.bounce"}, "retry": once
         },
     ]);
     json!({"steps": steps, "output": {"order": "steps.order.id"}})
@@ -108,6 +108,73 @@ async fn somebody_decides_about_a_step_that_waits() {
     let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
     assert_eq!(ended["state"], "completed");
     assert_eq!(ended["steps"][3].get("problem"), None);
+}
+
+impl Api {
+    /// Sagas that wait for somebody, in the order in which they began.
+    async fn parked(&self, inputs: &[Value]) -> Vec<String> {
+        let mut ids = Vec::new();
+        for input in inputs {
+            let id = self.start_saga(input.clone()).await;
+            self.approve(&id).await.ok();
+            while self.get(&format!("/v1/sagas/{id}")).await.ok()["state"] != "parked" {}
+            ids.push(id);
+        }
+        ids
+    }
+
+    async fn decide_all(&self, about: Value) -> super::Reply {
+        send(self.post("/v1/saga-decisions", &about)).await
+    }
+
+    async fn ended(&self, id: &str) -> Value {
+        self.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok()
+    }
+}
+
+#[tokio::test]
+async fn every_decision_is_taken_about_many_sagas_page_by_page() {
+    let api = Api::start().await;
+    api.define_saga().await;
+    let bounce = json!({"bounce": true});
+    let ids = api.parked(&[bounce.clone(), bounce.clone(), bounce]).await;
+    let edit = json!({"decision": "edit", "name": "order", "step": "mail", "limit": 2});
+    assert_eq!(api.decide_all(edit.clone()).await.code(), "request.invalid", "it has no input");
+    let mut edit = edit;
+    edit["data"] = json!({"fail": false});
+    // The last to have begun come first; the rest is the next page.
+    let first = api.decide_all(edit.clone()).await.ok();
+    let of = |id: &str| json!({"id": id, "step": "mail"});
+    assert_eq!(first["decided"], json!([of(&ids[2]), of(&ids[1])]));
+    edit["before"] = first["next"].clone();
+    assert_eq!(api.decide_all(edit).await.ok(), json!({"decided": [of(&ids[0])], "next": null}));
+    for id in &ids {
+        assert_eq!(api.ended(id).await["state"], "completed");
+    }
+}
+
+#[tokio::test]
+async fn deciding_about_many_says_of_each_what_was_done_and_what_was_refused() {
+    let api = Api::start().await;
+    api.define_saga().await;
+    let ids = api.parked(&[json!({"lose": true, "bounce": false}), json!({"bounce": true})]).await;
+    // Behind the pivot there is no way back.
+    let told = api.decide_all(json!({"decision": "compensate"})).await.ok();
+    let (behind, before) = (&told["decided"][0], &told["decided"][1]);
+    assert_eq!((&behind["id"], &behind["code"]), (&json!(ids[1]), &json!("saga.illegal")));
+    assert_eq!(before, &json!({"id": ids[0]}));
+    assert_eq!(api.ended(&ids[0]).await["state"], "compensated");
+    let none = json!({"decision": "done", "step": "confirm"});
+    assert_eq!(api.decide_all(none).await.ok()["decided"], json!([]));
+    let none = json!({"decision": "done", "until": "2000-01-01T00:00:00Z"});
+    assert_eq!(api.decide_all(none).await.ok()["decided"], json!([]));
+    let done = json!({"decision": "done", "states": ["parked"], "data": {"by": "post"}});
+    assert_eq!(api.decide_all(done).await.ok()["decided"], json!([{"id": ids[1], "step": "mail"}]));
+    let ended = api.ended(&ids[1]).await;
+    assert_eq!(
+        (&ended["state"], &ended["steps"][3]["output"]),
+        (&json!("completed"), &json!({"by": "post"}))
+    );
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tenon_telemetry::Descriptor;
 use tenon_telemetry::metrics::{Family, Reading, Series};
 use tenon_telemetry::prometheus::render;
 
+const OF_ALL: &[&str] = &[];
 const OF_SHARD: &[&str] = &["shard"];
 const OF_SAGA: &[&str] = &["saga"];
 const OF_END: &[&str] = &["saga", "outcome"];
@@ -24,7 +25,9 @@ macro_rules! described {
 
 described! {
     CALLS = "tenon_saga_calls_total" OF_CALL "Calls of steps that were answered or given up, by what came of them.";
-    CALL_SECONDS = "tenon_saga_call_duration_seconds" OF_STEP "How long calls of steps took.";
+    CALL_SECONDS = "tenon_saga_call_duration_seconds" OF_STEP "How long calls of steps took, from when they were made.";
+    IN_FLIGHT = "tenon_saga_calls_in_flight" OF_ALL "Calls of steps that are under way.";
+    WAITING = "tenon_saga_calls_waiting" OF_ALL "Calls of steps that wait until fewer are under way.";
     COMPENSATION = "tenon_saga_compensation_duration_seconds" OF_SAGA "How long it took from the turn back to the end.";
     DURATION = "tenon_saga_duration_seconds" OF_END "How long sagas took, from the beginning to the end.";
     PARKED_STEPS = "tenon_saga_parked_total" OF_STEP "Steps that came to wait for somebody.";
@@ -39,12 +42,14 @@ described! {
 
 impl Meters {
     /// What was counted, as Prometheus has it.
-    pub(in crate::saga) fn shown(&self, own: &BTreeSet<u8>) -> String {
+    pub(in crate::saga) fn shown(&self, own: &BTreeSet<u8>, in_flight: usize, waiting: usize) -> String {
         let sagas: Vec<(String, Arc<OfSaga>)> =
             self.all().of.iter().map(|(name, saga)| (name.clone(), Arc::clone(saga))).collect();
         render(&[
             of_calls(&sagas),
             of_ways(&CALL_SECONDS, &sagas, |way| way.took.reading()),
+            of_all(&IN_FLIGHT, in_flight),
+            of_all(&WAITING, waiting),
             of_sagas(&COMPENSATION, &sagas, |saga| saga.compensations.reading()),
             of_ends(&DURATION, &sagas, Took::reading),
             of_ways(&PARKED_STEPS, &sagas, |way| counter(&way.parked)),
@@ -60,6 +65,11 @@ impl Meters {
 }
 
 type Sagas = [(String, Arc<OfSaga>)];
+
+fn of_all(descriptor: &'static Descriptor, value: usize) -> Family {
+    let value = i64::try_from(value).unwrap_or(i64::MAX);
+    Family { descriptor, series: vec![series(&[], Reading::Gauge(value))] }
+}
 
 fn of_sagas(descriptor: &'static Descriptor, sagas: &Sagas, read: impl Fn(&OfSaga) -> Reading) -> Family {
     let series = sagas.iter().map(|(name, saga)| series(&[name], read(saga)));
@@ -121,8 +131,8 @@ fn gauge(value: &AtomicI64) -> Reading {
 
 impl Way {
     fn is_used(&self) -> bool {
-        self.took.count() > 0
-            || [&self.repeated, &self.parked].iter().any(|it| it.load(Ordering::Relaxed) > 0)
+        let counts = self.outcomes.iter().chain([&self.repeated, &self.parked]);
+        counts.into_iter().any(|it| it.load(Ordering::Relaxed) > 0)
     }
 }
 
@@ -131,7 +141,7 @@ impl Took {
         self.buckets.iter().map(|count| count.load(Ordering::Relaxed)).collect()
     }
 
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.counts().iter().sum()
     }
 

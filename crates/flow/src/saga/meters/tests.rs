@@ -63,3 +63,21 @@ async fn what_runs_and_what_waits_for_somebody_is_shown_while_it_does() {
         (1, 1, 0)
     );
 }
+
+#[tokio::test]
+async fn how_long_undoing_takes_is_known_although_the_server_is_another_by_then() {
+    let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
+    let sagas = driven(&fixture, &shop).await;
+    sagas.define(five(), false, None).await.unwrap();
+    shop.order("confirm/do", &[Order::Refuse]);
+    shop.order("stock/undo", &[Order::Swallow]);
+    let id = sagas.begin(begin("order", None)).await.unwrap().view.id;
+    while !shop.calls().contains(&("stock".to_owned(), Direction::Undo)) {
+        tokio::task::yield_now().await;
+    }
+    sagas.stop().await;
+    let next = driven(&fixture, &shop).await;
+    end_of(&next, id).await;
+    let count = "tenon_saga_compensation_duration_seconds_count{saga=\"order\"}";
+    assert_eq!(value(&next.metrics(), count), 1);
+}

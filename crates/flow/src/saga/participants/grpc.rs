@@ -71,8 +71,13 @@ fn told(answer: GrpcAnswer, method: &Method) -> Called {
     }
     let said = Said::of(&answer);
     let (status, retry_after) = (said.status, said.retry_after());
-    judge_grpc(answer::GrpcAnswer { status, retry_after, of_mesh })
-        .map_err(|outcome| Failure { outcome, problem: Some(said.problem(answer.status, of_mesh)) })?;
+    judge_grpc(answer::GrpcAnswer { status, retry_after: retry_after.is_some(), of_mesh }).map_err(
+        |outcome| Failure {
+            outcome,
+            problem: Some(said.problem(answer.status, of_mesh)),
+            wait: retry_after.unwrap_or_default(),
+        },
+    )?;
     let unreadable = |problem: &str| Failure::saying(Outcome::Unknown, problem);
     let message = unary::answered(answer.body).map_err(unreadable)?;
     method.json(&message).map(Some).map_err(|problem| unreadable(&problem))
@@ -83,7 +88,7 @@ struct Said {
     status: Option<u32>,
     message: String,
     details: Option<Status>,
-    pushback: bool,
+    pushback: Option<Duration>,
 }
 
 impl Said {
@@ -101,13 +106,22 @@ impl Said {
             message: message.into_owned(),
             details: details.and_then(|bytes| Status::decode(&*bytes).ok()),
             // A negative one asks not to be called again, which is no time.
-            pushback: text("grpc-retry-pushback-ms").is_some_and(|text| text.parse::<u64>().is_ok()),
+            pushback: text("grpc-retry-pushback-ms")
+                .and_then(|text| text.parse().ok())
+                .map(Duration::from_millis),
         }
     }
 
-    /// Whether it says when to come back.
-    fn retry_after(&self) -> bool {
-        self.pushback || self.detail("google.rpc.RetryInfo").is_some()
+    /// How long it wants to be left alone, if it says so.
+    fn retry_after(&self) -> Option<Duration> {
+        let info = || Some(RetryInfo::decode(self.detail("google.rpc.RetryInfo")?).unwrap_or_default());
+        let delay = || {
+            let Span { seconds, nanos } = info()?.retry_delay.unwrap_or_default();
+            let (seconds, nanos) = (u64::try_from(seconds), u64::try_from(nanos));
+            let nanos = Duration::from_nanos(nanos.unwrap_or_default());
+            Some(Duration::from_secs(seconds.unwrap_or_default()).saturating_add(nanos))
+        };
+        self.pushback.or_else(delay)
     }
 
     fn detail(&self, name: &str) -> Option<&[u8]> {
@@ -163,6 +177,22 @@ const ENCODING: GeneralPurpose = GeneralPurpose::new(
 struct Status {
     #[prost(message, repeated, tag = "3")]
     details: Vec<Packed>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<Span>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, Message)]
+struct Span {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
 }
 
 /// `google.protobuf.Any`.

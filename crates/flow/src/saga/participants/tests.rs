@@ -51,7 +51,7 @@ fn a_participant_is_told_which_call_it_is() {
 fn an_answer_that_is_json_is_an_output() {
     let answer = |status: u16, body: &str| {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        told(&HttpAnswer { status, headers: HeaderMap::new(), body })
+        told(&HttpAnswer { status, headers: HeaderMap::new(), body }, Timestamp::ZERO)
     };
     assert_eq!(answer(200, "{\"id\": 1}"), Ok(Some(Data::new("{\"id\": 1}"))));
     assert_eq!(answer(204, ""), Ok(None));
@@ -65,7 +65,7 @@ fn an_answer_that_is_json_is_an_output() {
 fn what_a_service_says_when_it_refuses_is_kept_if_it_is_short_enough() {
     let said = |body: String| {
         let answer = HttpAnswer { status: 402, headers: HeaderMap::new(), body: body.into() };
-        told(&answer).unwrap_err().problem.unwrap().as_str().to_owned()
+        told(&answer, Timestamp::ZERO).unwrap_err().problem.unwrap().as_str().to_owned()
     };
     let own = json!({"code": "payment.insufficient-funds", "status": 402});
     assert_eq!(said(own.to_string()), own.to_string());
@@ -74,4 +74,18 @@ fn what_a_service_says_when_it_refuses_is_kept_if_it_is_short_enough() {
         said(json!({"long": "x".repeat(MAX_PROBLEM)}).to_string()),
         json!({"status": 402}).to_string()
     );
+}
+
+#[test]
+fn a_service_says_how_long_it_wants_to_be_left_alone() {
+    let waits = |status: u16, retry_after: &'static str| {
+        let headers = [(header::RETRY_AFTER, HeaderValue::from_static(retry_after))].into_iter().collect();
+        let failed = told(&HttpAnswer { status, headers, body: Bytes::new() }, Timestamp::from_millis(5_000));
+        failed.map_err(|failure| (failure.outcome, failure.wait.as_secs()))
+    };
+    assert_eq!(waits(429, "7"), Err((Outcome::Unsent, 7)));
+    assert_eq!(waits(503, "Thu, 01 Jan 1970 00:00:15 GMT"), Err((Outcome::Unsent, 10)));
+    assert_eq!(waits(500, "2"), Err((Outcome::Unknown, 2)));
+    assert_eq!(waits(503, "soon"), Err((Outcome::Unsent, 0)));
+    assert_eq!(waits(200, "7"), Ok(None));
 }

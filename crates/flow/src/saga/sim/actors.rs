@@ -161,6 +161,7 @@ async fn begin(world: &World, name: &SagaName, key: &str) -> SagaId {
                 input: json!({"customer": customer}),
                 key: Some(key.to_owned()),
                 trace: None,
+                kept: None,
                 actor: None,
             };
             if let Ok(Ok(begun)) = tokio::time::timeout(Duration::from_secs(8), sagas.begin(begin)).await {

@@ -4,6 +4,7 @@ use crate::testing::Fixture;
 use serde_json::json;
 use std::sync::Arc;
 use tenon_api::otlp::{Span, TracesData};
+use tenon_core::manifest::Ratio;
 use tenon_core::{Namespace, SagaId};
 
 struct Driven {
@@ -114,4 +115,23 @@ async fn sagas_within_a_trace_and_those_that_are_steps_are_found() {
     // The one that is a step is below the attempt that ran it.
     assert_eq!(found[1].spans[0].parent_span_id, found[0].spans[1].span_id);
     assert_eq!((found[2].spans[0].parent_span_id.as_str(), found[0].spans.len()), ("", 2));
+}
+
+#[tokio::test]
+async fn what_is_exported_is_what_is_kept_and_what_failed() {
+    let driven = start().await;
+    driven.sagas.sample(Ratio::NONE);
+    let exported = async |id| driven.sagas.spans_to_export(id).await.unwrap().spans().count();
+    assert_eq!(exported(driven.one(begin("order", None)).await).await, 0);
+    driven.shop.order("payment/do", &[Order::Unsent]);
+    assert!(exported(driven.one(begin("order", None)).await).await > 0);
+    // Whoever began the trace has decided.
+    let of = |kept| Begin { trace: Some(7), kept: Some(kept), ..begin("order", None) };
+    assert!(exported(driven.one(of(true)).await).await > 0);
+    driven.sagas.sample(Ratio::ALL);
+    assert_eq!(exported(driven.one(of(false)).await).await, 0);
+    let own = driven.one(begin("order", None)).await;
+    assert!(exported(own).await > 0);
+    // What is asked for is shown all the same.
+    assert!(!driven.trace(7).await.is_empty());
 }

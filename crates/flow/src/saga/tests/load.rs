@@ -58,11 +58,18 @@ async fn calls_beyond_the_most_wait_for_their_turn() {
     for _ in 0..10 {
         ids.push(sagas.begin(begin("order", None)).await.unwrap().view.id);
     }
+    let shown =
+        |what: &str, count: usize| sagas.metrics().contains(&format!("tenon_saga_calls_{what} {count}\n"));
+    while !shown("waiting", 10) {
+        tokio::task::yield_now().await;
+    }
+    assert!(shown("in_flight", MAX_CALLS));
     held.gate.add_permits(Semaphore::MAX_PERMITS);
     for id in ids {
         assert_eq!(end_of(&sagas, id).await.instance.status(), Status::Completed);
     }
     assert_eq!(held.most.load(Ordering::SeqCst), MAX_CALLS);
+    assert!(shown("waiting", 0) && shown("in_flight", 0));
 }
 
 #[tokio::test]
@@ -78,4 +85,12 @@ async fn a_call_that_does_not_come_to_its_turn_in_time_was_certainly_not_sent() 
         _ => None,
     });
     assert_eq!(gave_up, Some((Outcome::Unsent, false)));
+    // So it counts, and took no time.
+    let metrics = sagas.metrics();
+    let of_late = "{saga=\"late\",step=\"order\",direction=\"do\"";
+    assert!(
+        metrics.contains(&format!("tenon_saga_calls_total{of_late},outcome=\"not-sent\"}} 1")),
+        "{metrics}"
+    );
+    assert!(metrics.contains(&format!("tenon_saga_call_duration_seconds_count{of_late}}} 0")), "{metrics}");
 }

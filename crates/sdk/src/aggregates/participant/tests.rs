@@ -120,7 +120,7 @@ async fn many_that_come_at_once_are_one() {
     opened(&log).await;
     let all: Vec<_> = (0..8).map(|_| accounts(&log)).collect();
     let asked = call(1, Way::Do, 0);
-    let answers = futures_util::future::join_all(all.iter().map(|accounts| pay(accounts, &asked, 4))).await;
+    let answers = future::join_all(all.iter().map(|accounts| pay(accounts, &asked, 4))).await;
     assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == &done(6)), "{answers:?}");
     assert_eq!(balance(&all[0]).await, 6);
 }

@@ -117,6 +117,11 @@ fn details_are_read() {
     assert_eq!(outcome(&[("grpc-status", "14"), ("grpc-status-details-bin", &retry)]), Outcome::Unsent);
     assert_eq!(outcome(&[("grpc-status", "8"), ("grpc-retry-pushback-ms", "10")]), Outcome::Unsent);
     assert_eq!(outcome(&[("grpc-status", "8"), ("grpc-retry-pushback-ms", "-1")]), Outcome::Unknown);
+    let info = RetryInfo { retry_delay: Some(Span { seconds: 1, nanos: 500_000_000 }) };
+    let later = details(vec![packed("google.rpc.RetryInfo", info.encode_to_vec())]);
+    let wait = |pairs: &[(&'static str, &str)]| answer(b"", pairs).unwrap_err().wait.as_millis();
+    assert_eq!(wait(&[("grpc-status", "14"), ("grpc-status-details-bin", &later)]), 1_500);
+    assert_eq!(wait(&[("grpc-status", "8"), ("grpc-retry-pushback-ms", "10")]), 10);
 }
 
 #[test]
