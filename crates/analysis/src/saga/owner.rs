@@ -1,7 +1,7 @@
 //! Two servers that may both take themselves for the one that runs the saga.
 //!
 //! Life cycle of a server: it takes the saga over, which is to read the log, and to append what follows from that
-//! ([`Input::Recovered`]). From then on it takes in what happens: it steps the machine, from what it believes, appends what follows, and only
+//! ([`Input::Recovered`](tenon_core::saga::Input::Recovered)). From then on it takes in what happens: it steps the machine, from what it believes, appends what follows, and only
 //! then makes the calls. The log takes an append only from a server that has read everything before it. A server whose append was
 //! refused knows that it is behind, and does nothing more, unless it reads the log again.
 //!
