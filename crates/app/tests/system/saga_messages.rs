@@ -107,6 +107,27 @@ async fn an_input_that_is_no_message_is_a_refusal_by_its_step_that_names_the_fie
 }
 
 #[tokio::test]
+async fn a_message_that_changes_is_a_new_version_and_one_that_no_step_uses_is_none() {
+    let system = start(&also("good")).await;
+    let proto = system.folder.path().join("protos/payments.proto");
+    let changed = async |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&proto).unwrap().replace(from, to);
+        std::fs::write(&proto, text).unwrap();
+        system.tenon().run(&["up"]).await.succeeded().err
+    };
+    let told = changed("// Never set.", "// Not set.\n  // Ever.").await;
+    assert!(told.contains("has not changed"), "{told}");
+    let told = changed("message Payment {", "message Unused {}\nmessage Payment {").await;
+    assert!(told.contains("has not changed"), "{told}");
+    let told = changed("string card = 3;", "string card = 3;\n  string bank = 4;").await;
+    assert!(told.contains("saga order is changed"), "{told}");
+    let wrong = system.folder.path().join("protos/payments.proto");
+    std::fs::write(wrong, "syntax = \"proto3\";\nmessage {}\n").unwrap();
+    let refused = system.tenon().run(&["up"]).await.exited(3);
+    assert!(refused.err.contains("protos/payments.proto:2:9"), "{}", refused.err);
+}
+
+#[tokio::test]
 async fn a_participant_over_grpc_keeps_the_contract() {
     let system = start(&also("good")).await;
     let address = system.has_healthy("payment", 1).await[0].address.clone();
