@@ -117,8 +117,8 @@ impl Keeper {
             if wanted == Some(server) {
                 lease.hold(&**leases, server).await;
             } else if lease.has_it() {
-                // What it has done so far is noted, so that the next one finds it at once.
-                owner::note(shared, &[lease.number]).await;
+                // Those that it keeps as well: servers that come and go often have no other time for it.
+                owner::note_all(shared).await;
                 lease.changes(false);
                 owner::let_go(shared, lease.number);
                 _ = timeout(EVERY, leases.release(&lease.name, server)).await;

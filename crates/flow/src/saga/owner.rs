@@ -386,7 +386,7 @@ pub(super) async fn note_all(shared: &Shared) {
 }
 
 /// Notes which sagas of some shards run. One that has ended meanwhile does no harm there.
-pub(super) async fn note(shared: &Shared, numbers: &[u8]) {
+async fn note(shared: &Shared, numbers: &[u8]) {
     let log = shared.store.log();
     for number in numbers {
         let of = BTreeSet::from([*number]);

@@ -354,7 +354,7 @@ fn all_are_there(acknowledged: &BTreeSet<u64>, ends: &Ends) -> Result<()> {
 
 /// Kills either of two servers on one PostgreSQL again and again, or lets it stand still until the other has taken over.
 fn two_servers() -> Result<()> {
-    let (rounds, rate, pauses) = if is_long() { (300, 100, 1_000..3_000) } else { (4, 25, 1_000..4_000) };
+    let (rounds, rate, pauses) = if is_long() { (300, 100, 1_000..4_000) } else { (4, 25, 1_000..4_000) };
     let mut rng = fastrand::Rng::with_seed(seed()?);
     let (world, begun) = (World::new(Some(tenon_backends::testing::shared().database()))?, Instant::now());
     let mut next = 0;
