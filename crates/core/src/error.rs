@@ -131,6 +131,8 @@ codes! {
     MeshTimeout = "mesh.timeout" => Timeout,
     /// The connection to the instance failed or broke.
     MeshNetwork = "mesh.network" => BadGateway,
+    /// The service could not be reached: the request certainly was not sent.
+    MeshUnreachable = "mesh.unreachable" => BadGateway,
     /// The caller has not shown who it is, and the service takes no calls from nobody.
     MeshIdentityRequired = "mesh.identity-required" => Forbidden,
     /// The caller has shown who it is, and is not let in.

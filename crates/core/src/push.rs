@@ -75,6 +75,7 @@ fn is_outage(code: Code) -> bool {
     matches!(
         code,
         Code::MeshServiceUnavailable
+            | Code::MeshUnreachable
             | Code::MeshCircuitOpen
             | Code::MeshOverloaded
             | Code::MeshRateLimited

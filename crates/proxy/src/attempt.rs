@@ -2,6 +2,7 @@
 //! head is withheld until the response is complete.
 
 use crate::cells::Contact;
+use crate::headers;
 use crate::outgoing::Outgoing;
 use crate::pool::{Lease, SendError, Way, chain};
 use crate::story::grpc_status;
@@ -84,7 +85,10 @@ async fn exchange(worker: &Worker, way: &Way, outgoing: &Outgoing, terms: Terms)
     let request = outgoing.attempt(terms.number, terms.most);
     let sent = worker.pool.send(way, outgoing.protocol(), request).await;
     let (response, mut lease) = sent.map_err(|error| failure(&error))?;
-    let (head, incoming) = response.into_parts();
+    let (mut head, incoming) = response.into_parts();
+    if way.ends.is_none() {
+        headers::strip_claim(&mut head.headers);
+    }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         lease.iter_mut().for_each(Lease::run_apart);
         return Ok(Answer { head, body: AnswerBody::Begun { incoming, lease } });

@@ -58,6 +58,8 @@ struct Call<'a> {
     /// Whether it is another try of a request that failed further up.
     repetition: bool,
     attempts: Attempts,
+    /// Whether nobody can have seen it so far.
+    unsent: bool,
     /// The retry that was granted and has not been sent.
     paid: Option<Paid>,
     tried: Vec<InstanceId>,
@@ -153,6 +155,7 @@ async fn try_carry(
         deadline,
         repetition: marks.repetition,
         attempts: Attempts::new(),
+        unsent: true,
         paid: None,
         tried: Vec::new(),
         patience,
@@ -175,7 +178,7 @@ async fn try_carry(
             // That nobody could be asked, or a limit was reached, says nothing of how the service does.
             match refused.code {
                 _ if outgoing.body.caller_failed().is_some() => {}
-                Code::MeshNetwork => service.record(breaker::Config::judge_network),
+                Code::MeshNetwork | Code::MeshUnreachable => service.record(breaker::Config::judge_network),
                 Code::MeshTimeout => service.record(breaker::Config::judge_timeout),
                 _ => {}
             }
@@ -217,6 +220,7 @@ impl Call<'_> {
             let Ended { mut chosen, began, result } = match &destination.traffic.hedge {
                 // On the heap, so that calls which are not hedged keep no room for it.
                 Some(policy) if self.may_be_hedged() => {
+                    self.unsent = false;
                     Box::pin(self.race(policy, &view, index, destination, target, chosen)).await
                 }
                 _ => {
@@ -230,6 +234,7 @@ impl Call<'_> {
                 // It says nothing about the instance.
                 return Err(refused);
             }
+            self.unsent &= result.as_ref().is_err_and(|failure| failure.outcome == Outcome::NeverProcessed);
             let mut ejected = None;
             let result = match result {
                 Ok(answer) => {
@@ -446,7 +451,11 @@ impl Call<'_> {
 
     fn failed(&self, service: &ServiceRef, failure: &Failure, reason: Reason) -> Refused {
         let late = self.deadline.has_passed(self.worker.now()) || failure.outcome == Outcome::TimedOut;
-        let code = if late { Code::MeshTimeout } else { Code::MeshNetwork };
+        let code = match (late, self.unsent) {
+            (true, _) => Code::MeshTimeout,
+            (false, true) => Code::MeshUnreachable,
+            (false, false) => Code::MeshNetwork,
+        };
         let policy = if late { "timeout" } else { "retry" };
         if failure.ours {
             let detail = format!("`{service}` could not be asked: {}", failure.why);

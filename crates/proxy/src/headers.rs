@@ -7,7 +7,9 @@ mod marks;
 
 pub(crate) use forwarded::{Trust, set_forwarded};
 pub(crate) use hop::{join_cookies, strip_request, strip_response, wants_upgrade};
-pub(crate) use marks::{Marks, pushback, says_no_retry, set_attempt, set_no_retry, set_priority};
+pub(crate) use marks::{
+    Marks, pushback, says_no_retry, set_attempt, set_no_retry, set_priority, strip_claim,
+};
 
 use http::{HeaderMap, Request, Version, header};
 

@@ -69,6 +69,10 @@ fn note(worker: &Worker, story: &mut Story, address: &Address, failure: &Failure
 }
 
 fn refusal(address: &Address, failure: &Failure) -> Refused {
-    let code = if failure.outcome == Outcome::TimedOut { Code::MeshTimeout } else { Code::MeshNetwork };
+    let code = match failure.outcome {
+        Outcome::TimedOut => Code::MeshTimeout,
+        Outcome::NeverProcessed => Code::MeshUnreachable,
+        _ => Code::MeshNetwork,
+    };
     Refused::new(code, format!("{address} did not answer: {}", failure.why))
 }

@@ -189,7 +189,7 @@ fn shown(caller: Option<&ServiceRef>) -> Source<'_> {
 
 async fn outside(worker: &Worker, authority: &Authority) -> Result<TcpStream, Refused> {
     let address = egress::address_of(authority, 443)?;
-    let failed = |error| Refused::new(Code::MeshNetwork, format!("no connection to {address}: {error}"));
+    let failed = |error| Refused::new(Code::MeshUnreachable, format!("no connection to {address}: {error}"));
     worker.pool.connect(&address).await.map_err(failed)
 }
 

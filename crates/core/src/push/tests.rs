@@ -33,7 +33,9 @@ fn an_outage_does_not_count_and_what_somebody_must_mend_does() {
     let answered =
         |refused| judge(Outcome::Answered(Answer { status: Status::Http(503), retry_after: None, refused }));
     assert_eq!(answered(None), Verdict::Refused(None), "the service's own word");
-    for code in [Code::MeshServiceUnavailable, Code::MeshCircuitOpen, Code::MeshNotReady] {
+    for code in
+        [Code::MeshServiceUnavailable, Code::MeshUnreachable, Code::MeshCircuitOpen, Code::MeshNotReady]
+    {
         assert_eq!(answered(Some(code)), Verdict::Unreached(None), "{code}");
     }
     for code in [Code::MeshPolicyDenied, Code::MeshIdentityDenied, Code::MeshNetwork, Code::MeshTimeout] {

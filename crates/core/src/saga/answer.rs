@@ -19,9 +19,9 @@ pub struct Answer {
 /// A refusal is final under its key, so only what a service says after it has looked at the request is one: a client
 /// error other than those by which it says that it has not (408, 425, 429), or that the same request is being worked on
 /// (409). What the mesh did not pass on was never sent. Of everything else nobody knows.
-pub const fn judge(answer: Answer) -> Result<(), Outcome> {
-    if let Some(code) = answer.of_mesh {
-        return Err(of_mesh(code));
+pub fn judge(answer: Answer) -> Result<(), Outcome> {
+    if let Some(outcome) = answer.of_mesh.and_then(of_mesh) {
+        return Err(outcome);
     }
     match answer.status {
         200..=299 => Ok(()),
@@ -49,9 +49,9 @@ pub struct GrpcAnswer {
 /// A server without the method has certainly not run it, and is perhaps being replaced by one that has it: that is not sent. What
 /// servers or their libraries also say when an answer was on its way, or may be about another call that the service made itself
 /// (aborted, exhausted, unavailable), says nothing, unless it comes with a time to come back at.
-pub const fn judge_grpc(answer: GrpcAnswer) -> Result<(), Outcome> {
-    if let Some(code) = answer.of_mesh {
-        return Err(of_mesh(code));
+pub fn judge_grpc(answer: GrpcAnswer) -> Result<(), Outcome> {
+    if let Some(outcome) = answer.of_mesh.and_then(of_mesh) {
+        return Err(outcome);
     }
     match answer.status {
         Some(grpc::OK) => Ok(()),
@@ -70,11 +70,13 @@ pub const fn judge_grpc(answer: GrpcAnswer) -> Result<(), Outcome> {
     }
 }
 
-/// What the mesh did not pass on was not sent.
-const fn of_mesh(code: Code) -> Outcome {
+/// What the mesh did not pass on was not sent. Any other code may be what the service itself was answered by somebody else, and
+/// passes on: that says nothing of the service's own work.
+fn of_mesh(code: Code) -> Option<Outcome> {
     match code {
-        Code::MeshTimeout | Code::MeshNetwork => Outcome::Unknown,
-        _ => Outcome::Unsent,
+        Code::MeshTimeout | Code::MeshNetwork => Some(Outcome::Unknown),
+        _ if code.as_str().starts_with("mesh.") => Some(Outcome::Unsent),
+        _ => None,
     }
 }
 

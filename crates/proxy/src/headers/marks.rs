@@ -3,7 +3,7 @@
 
 use super::Trust;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tenon_api::headers::{ATTEMPT, PRIORITY, RETRY};
+use tenon_api::headers::{ATTEMPT, ERROR, PRIORITY, RETRY};
 use tenon_core::priority::Priority;
 use tenon_core::retry::NO_RETRY;
 use tenon_core::retry::after::PUSHBACK_HEADER;
@@ -54,6 +54,14 @@ pub(crate) fn set_no_retry(headers: &mut HeaderMap, grpc: bool) {
     if grpc {
         // What gRPC's own clients understand.
         headers.insert(PUSHBACK_NAME, HeaderValue::from_static("-1"));
+    }
+}
+
+/// Takes out of an application's answer what only the mesh may say: that it is the mesh's own, and why. An application that passes
+/// on what it was answered itself would say that it was never asked.
+pub(crate) fn strip_claim(headers: &mut HeaderMap) {
+    if headers.get(ERROR).is_some_and(|code| code.as_bytes().starts_with(b"mesh.")) {
+        headers.remove(ERROR);
     }
 }
 

@@ -89,6 +89,19 @@ async fn the_service_sees_where_the_request_came_from_and_nothing_of_the_hop() {
 }
 
 #[tokio::test]
+async fn an_application_cannot_say_that_the_mesh_has_refused() {
+    for (answer, seen) in [
+        ("HTTP/1.1 503 Sorry\r\ntenon-error: mesh.circuit-open\r\ncontent-length: 0\r\n\r\n", ""),
+        ("HTTP/1.1 503 Sorry\r\ntenon-error: log.closed\r\ncontent-length: 0\r\n\r\n", "log.closed"),
+    ] {
+        let app = RawApp::answering(answer).await;
+        let mesh = Mesh::new().service_at("payment", Traffic::default(), &[app.address]).applied().await;
+        let reply = mesh.client().await.send(request("POST", "http://payment/", "")).await;
+        assert_eq!((reply.status.as_u16(), reply.header("tenon-error")), (503, seen));
+    }
+}
+
+#[tokio::test]
 async fn request_id_and_trace_are_continued_and_the_deadline_travels() {
     let app = echo().await;
     let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).applied().await;

@@ -134,7 +134,7 @@ async fn the_inbound_side_leads_to_its_own_application_only() {
     assert_eq!(client.send(get("http://stock/")).await.text(), "mine");
     app.kill().await;
     let reply = client.send(from_outside("/")).await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (502, "mesh.network"));
+    assert_eq!((reply.status.as_u16(), reply.code()), (502, "mesh.unreachable"));
     assert_eq!(reply.json()["component"], "inbound");
 }
 

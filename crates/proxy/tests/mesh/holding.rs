@@ -189,7 +189,7 @@ async fn an_instance_that_refuses_and_stays_is_asked_again_after_the_wait() {
     let traffic = Traffic { retry, ..Traffic::default() };
     let mesh = Mesh::with_limits(limits).service_at("payment", traffic, &[gone.address]).applied().await;
     let reply = mesh.get("http://payment/").await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (502, "mesh.network"));
+    assert_eq!((reply.status.as_u16(), reply.code()), (502, "mesh.unreachable"));
     // Once before the wait, and as often as the policy says after it.
     assert_eq!(reply.json()["attempts"], 1 + 3);
     assert_eq!(held(&mesh).await, 1);

@@ -245,7 +245,7 @@ async fn who_answers_as_somebody_else_is_not_spoken_to() {
     here.endpoints.services.get_mut(&service("payment")).unwrap()[0].inbound = Some(impostor.inbound.address);
     here.apply().await;
     let reply = here.get("http://payment/").await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (502, "mesh.network"));
+    assert_eq!((reply.status.as_u16(), reply.code()), (502, "mesh.unreachable"));
     let detail = reply.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("the other side is `inventory`, not `payment.default`"), "{detail}");
     assert_eq!(two.app.hits(), 0);

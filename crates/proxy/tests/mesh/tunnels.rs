@@ -126,7 +126,7 @@ async fn tunnels_are_refused_where_calls_are() {
     assert_eq!(client.send(plain("http://whatever/")).await.text(), "outside");
     let gone: SocketAddr = nobody().address;
     let (_, answer) = connect(&mesh, &gone.to_string(), &right).await;
-    assert!(answer.contains("tenon-error: mesh.network"), "{answer}");
+    assert!(answer.contains("tenon-error: mesh.unreachable"), "{answer}");
 }
 
 #[tokio::test]

@@ -28,6 +28,18 @@ fn what_the_mesh_did_not_pass_on_was_not_sent() {
     assert_eq!(of(Code::MeshServiceNotFound), Err(Outcome::Unsent));
     assert_eq!(of(Code::MeshTimeout), Err(Outcome::Unknown));
     assert_eq!(of(Code::MeshNetwork), Err(Outcome::Unknown));
+    assert_eq!(of(Code::MeshUnreachable), Err(Outcome::Unsent));
+}
+
+#[test]
+fn what_a_service_passes_on_says_nothing_of_its_own_work() {
+    let of_mesh = Some(Code::LogClosed);
+    assert_eq!(judge(Answer { status: 503, retry_after: false, of_mesh }), Err(Outcome::Unknown));
+    assert_eq!(judge(Answer { status: 200, retry_after: false, of_mesh }), Ok(()));
+    assert_eq!(
+        judge_grpc(GrpcAnswer { status: Some(14), retry_after: false, of_mesh }),
+        Err(Outcome::Unknown)
+    );
 }
 
 #[test]
