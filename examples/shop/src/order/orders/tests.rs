@@ -92,7 +92,7 @@ async fn an_order_and_the_sales_are_shown_as_they_were() {
     let sold = json!([{"sku": "saw", "quantity": 2, "revenue": "5.00"}]);
     assert_eq!(sales(At::Position(confirmed.position)).await, sold);
     let facts = orders.history(&id).await.unwrap();
-    assert_eq!((facts.len(), &facts[2].event), (7, &Event::Paid));
+    assert_eq!((facts.len(), &facts[2].event), (6, &Event::Paid));
 }
 
 #[tokio::test]
