@@ -1,7 +1,7 @@
 //! State that is the fold of one stream of Tenon's own, on every server alike: what subscriptions there are, what sagas.
 //!
 //! Life cycle: [`Folded::start`] reads the stream to its end, and from then on what is appended is folded as it comes, until it
-//! is told to stop. A change is decided on what was folded, and appended on condition that nothing else came to the stream
+//! is told to stop, or an event means nothing to this version; whoever waits for what comes after that is refused. A change is decided on what was folded, and appended on condition that nothing else came to the stream
 //! since; if something did, it is decided anew.
 //!
 //! Left out on purpose: what the events mean ([`Fold`]).
@@ -12,7 +12,7 @@ use crate::events::feed::Feed;
 use bytes::Bytes;
 use std::fmt::Display;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tenon_core::{Actor, Code, EventType, Namespace, Position, Refusal, StreamName};
 use tenon_store::log::Changed;
@@ -53,6 +53,15 @@ pub(crate) struct Folded<S> {
     store: EventStore,
     state: Arc<Mutex<State<S>>>,
     at: Arc<watch::Sender<Position>>,
+    over: Arc<Over>,
+}
+
+/// That nothing more is folded.
+#[derive(Default)]
+struct Over {
+    is_so: CancellationToken,
+    /// Why, unless the server is ending.
+    why: OnceLock<Refusal>,
 }
 
 #[derive(Default)]
@@ -75,7 +84,8 @@ impl<S> Deref for Guard<'_, S> {
 
 impl<S> Clone for Folded<S> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), state: Arc::clone(&self.state), at: Arc::clone(&self.at) }
+        let (state, at, over) = (Arc::clone(&self.state), Arc::clone(&self.at), Arc::clone(&self.over));
+        Self { store: self.store.clone(), state, at, over }
     }
 }
 
@@ -85,7 +95,8 @@ impl<S: Fold> Folded<S> {
     /// # Errors
     /// The log cannot be read, or was written by a later version.
     pub(crate) async fn start(store: EventStore, stop: CancellationToken) -> Result<Self, Refusal> {
-        let folded = Self { store, state: Arc::default(), at: Arc::new(watch::Sender::new(Position::START)) };
+        let at = Arc::new(watch::Sender::new(Position::START));
+        let folded = Self { store, state: Arc::default(), at, over: Arc::default() };
         let mut from = Position::START;
         loop {
             let reading = folded.store.log().read(query::<S>(), from, Direction::Forward, usize::MAX);
@@ -97,7 +108,11 @@ impl<S: Fold> Folded<S> {
             }
         }
         let following = folded.clone().follow(from);
-        tokio::spawn(async move { stop.run_until_cancelled(following).await });
+        let over = folded.over.is_so.clone().drop_guard();
+        tokio::spawn(async move {
+            let _over = over;
+            stop.run_until_cancelled(following).await
+        });
         Ok(folded)
     }
 
@@ -155,8 +170,15 @@ impl<S: Fold> Folded<S> {
     }
 
     async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
-        let ended = |_| Refusal::new(Code::LogClosed, "the server is ending");
-        self.at.subscribe().wait_for(|at| *at >= position).await.map(|_| ()).map_err(ended)
+        let mut at = self.at.subscribe();
+        tokio::select! {
+            biased;
+            Ok(_) = at.wait_for(|at| *at >= position) => Ok(()),
+            () = self.over.is_so.cancelled() => {
+                let ending = || Refusal::new(Code::LogClosed, "the server is ending");
+                Err(self.over.why.get().cloned().unwrap_or_else(ending))
+            }
+        }
     }
 
     async fn follow(self, mut from: Position) {
@@ -169,6 +191,7 @@ impl<S: Fold> Folded<S> {
                             if let Err(refusal) = self.take(event) {
                                 let about = S::ABOUT;
                                 tracing::error!(%refusal, at = %event.position, "{about} are followed no further");
+                                _ = self.over.why.set(refusal);
                                 return;
                             }
                         }

@@ -19,6 +19,7 @@ mod children;
 mod definitions;
 mod expressions;
 mod journal;
+mod later;
 mod leases;
 mod list;
 mod messages;
@@ -43,6 +44,7 @@ use crate::EventStore;
 use definitions::{Definitions, Known};
 use expressions::Scope;
 use journal::Loaded;
+use later::Later;
 use meters::Meters;
 use owner::Shards;
 use participants::Participants;
@@ -127,6 +129,9 @@ struct Shared {
     /// Of sagas whose tasks have panicked, how often.
     falls: Mutex<HashMap<SagaId, u32>>,
     shards: Shards,
+    later: Later,
+    /// The most sagas that run at once.
+    most: usize,
     room: Arc<Semaphore>,
     calls: Semaphore,
     /// How many calls wait for a place among them.
@@ -246,11 +251,21 @@ impl Sagas {
     /// Reads what sagas there are, and takes up those that run.
     ///
     /// # Errors
-    /// The log cannot be read, or was written by a later version.
+    /// The log cannot be read, or what sagas there are was written by a later version.
     pub async fn start(
         store: &EventStore,
         participants: Arc<dyn Participants>,
         options: SagaOptions,
+    ) -> Result<Self, Refusal> {
+        Self::start_most(store, participants, options, MAX_RUNNING).await
+    }
+
+    /// The same, of which so many run at once.
+    async fn start_most(
+        store: &EventStore,
+        participants: Arc<dyn Participants>,
+        options: SagaOptions,
+        most: usize,
     ) -> Result<Self, Refusal> {
         let stop = CancellationToken::new();
         let definitions = Definitions::start(store.clone(), stop.clone()).await?;
@@ -264,7 +279,9 @@ impl Sagas {
             turns: Mutex::default(),
             falls: Mutex::default(),
             shards: Shards::default(),
-            room: Arc::new(Semaphore::new(MAX_RUNNING)),
+            later: Later::default(),
+            most,
+            room: Arc::new(Semaphore::new(most)),
             calls: Semaphore::new(MAX_CALLS),
             waiting: AtomicUsize::default(),
             meters: Meters::default(),
@@ -279,7 +296,7 @@ impl Sagas {
     pub async fn stop(&self) {
         owner::note_all(&self.shared).await;
         self.shared.stop.cancel();
-        let all = u32::try_from(MAX_RUNNING).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.shared.most).unwrap_or(u32::MAX);
         // What does not let go in time is cut off.
         _ = tokio::time::timeout(STOP_WITHIN, self.shared.room.acquire_many(all)).await;
     }
@@ -437,7 +454,8 @@ impl Sagas {
     pub fn metrics(&self) -> String {
         let in_flight = MAX_CALLS - self.shared.calls.available_permits().min(MAX_CALLS);
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
-        self.shared.meters.shown(&self.shared.shards.own(), in_flight, waiting)
+        let put_off = self.shared.later.len();
+        self.shared.meters.shown(&self.shared.shards.own(), in_flight, waiting, put_off)
     }
 
     pub(crate) fn store(&self) -> &EventStore {

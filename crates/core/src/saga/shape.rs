@@ -18,7 +18,7 @@ pub struct StepIx(pub u8);
 #[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepSet(u64);
 
-/// A saga whose shape was checked. Clones share it.
+/// A saga whose shape was checked, unless it is only looked at. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Saga {
     definition: Arc<Definition>,
@@ -143,6 +143,11 @@ impl Saga {
         let needs = needs(steps, pivot);
         let behind = behind(steps, &needs)?;
         Ok(Self { definition: Arc::new(definition), needs: needs.into(), behind: behind.into(), pivot })
+    }
+
+    /// A definition that is not checked, nor fit to be run: by it, what was run before is looked at.
+    pub fn unchecked(definition: Definition) -> Self {
+        Self { definition: Arc::new(definition), needs: Arc::default(), behind: Arc::default(), pivot: None }
     }
 
     /// What it was made of.

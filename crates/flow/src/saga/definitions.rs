@@ -26,6 +26,40 @@ pub(super) struct Known {
     pub(super) expressions: Expressions,
     pub(super) methods: Methods,
     pub(super) declared: bool,
+    /// Why it cannot be run here, if it cannot: it was defined by what another version of Tenon accepts. Then it is not checked.
+    refused: Option<Refusal>,
+}
+
+impl Known {
+    fn of(version: Version, definition: Definition, declared: bool) -> Self {
+        let read = || {
+            let saga = Saga::new(definition.clone())?;
+            Ok((saga, Expressions::of(&definition)?, Methods::of(&definition)?))
+        };
+        match read() {
+            Ok((saga, expressions, methods)) => {
+                Self { version, saga, expressions, methods, declared, refused: None }
+            }
+            Err(refusal) => {
+                let (saga, refused) = (Saga::unchecked(definition), Some(not_here(version, &refusal)));
+                let (expressions, methods) = (Expressions::default(), Methods::default());
+                Self { version, saga, expressions, methods, declared, refused }
+            }
+        }
+    }
+
+    /// Whether it can be run here.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        self.refused.clone().map_or(Ok(()), Err)
+    }
+}
+
+fn not_here(version: Version, why: &Refusal) -> Refusal {
+    let detail = format!(
+        "version {version}, which another version of Tenon has accepted, cannot be run by this one; define it anew: {}",
+        why.detail
+    );
+    Refusal::new(Code::SagaInvalid, detail)
 }
 
 /// What sagas there are. Clones share it.
@@ -55,10 +89,11 @@ impl Fold for All {
         match record {
             Record::Defined { version, definition, declared } => {
                 let key = (definition.namespace.clone(), definition.name.clone());
-                let expressions = Expressions::of(&definition)?;
-                let methods = Methods::of(&definition)?;
-                let saga = Saga::new(*definition)?;
-                let known = Arc::new(Known { version, saga, expressions, methods, declared });
+                let known = Arc::new(Known::of(version, *definition, declared));
+                if let Some(refusal) = &known.refused {
+                    let (namespace, name) = &key;
+                    tracing::error!(%refusal, %namespace, saga = %name, "sagas of a version do not go on here");
+                }
                 self.versions.insert(version, Arc::clone(&known));
                 self.current.insert(key, known);
             }
@@ -84,7 +119,7 @@ impl Definitions {
         self.0.state().current.values().cloned().collect()
     }
 
-    /// A version. One that somebody else has just defined is waited for.
+    /// A version, be it that it can only be looked at. One that somebody else has just defined is waited for.
     pub(super) async fn version(&self, version: Version) -> Result<Arc<Known>, Refusal> {
         let find = || self.0.state().versions.get(&version).cloned();
         if let Some(known) = find() {

@@ -27,6 +27,7 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 const VARIABLES: [&str; 4] = ["input", "steps", "saga", "output"];
 
 /// The expressions of a definition, read.
+#[derive(Default)]
 pub(super) struct Expressions(HashMap<Expr, Read>);
 
 /// An expression that was read.

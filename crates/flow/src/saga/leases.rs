@@ -118,7 +118,7 @@ impl Keeper {
                 lease.hold(&**leases, server).await;
             } else if lease.has_it() {
                 // Those that it keeps as well: servers that come and go often have no other time for it.
-                owner::note_all(shared).await;
+                _ = timeout(EVERY, owner::note_all(shared)).await;
                 lease.changes(false);
                 owner::let_go(shared, lease.number);
                 _ = timeout(EVERY, leases.release(&lease.name, server)).await;

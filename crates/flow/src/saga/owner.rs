@@ -1,13 +1,14 @@
 //! Which sagas are this server's, and taking them up.
 //!
 //! Sagas are divided by their ids among a few leases. Who gets a lease takes up all its sagas that run: those that have
-//! begun and not ended, by the last snapshot of them and what came after. A server that is alone has all of them.
+//! begun and not ended, by the last snapshot of them and what came after. A server that is alone has all of them. One that cannot
+//! be taken up is tried again [`later`], and keeps no other from it.
 
 use super::journal::{Found, Loaded, load, load_all, may_pass};
 use super::names::{SHARDS, id_of, shard};
 use super::open::{self, Open, whatever_happens};
 use super::runner::{Ask, GoOn};
-use super::{Known, Shared, leases};
+use super::{Known, Shared, later, leases};
 use crate::bus::duty::OnDuty;
 use crate::events::error::Error;
 use crate::events::feed::Feed;
@@ -16,7 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenon_api::saga::{Beginning, ENDED, Progress};
-use tenon_core::{Position, Refusal, SagaId, ServerId};
+use tenon_core::{Code, Position, Refusal, SagaId, ServerId};
 use tenon_store::{Event, Leases, ReadError};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ const BATCH: usize = 64;
 const AT_ONCE: usize = 4;
 /// When to look again for what was on its way to the log.
 const ON_ITS_WAY: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+/// How long taking up one may take that could not be taken up before.
+const TRY_WITHIN: Duration = Duration::from_secs(10);
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Which shards are this server's.
@@ -135,6 +138,7 @@ pub(super) async fn start(shared: &Arc<Shared>, leases: Option<Arc<dyn Leases>>)
         }
     }
     tokio::spawn(until_stop(shared, note_now_and_then(Arc::clone(shared))));
+    tokio::spawn(until_stop(shared, later::try_again(Arc::clone(shared))));
     Ok(())
 }
 
@@ -146,6 +150,8 @@ fn until_stop<W: Future>(shared: &Shared, work: W) -> impl Future<Output = Optio
 async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: OnDuty) {
     loop {
         if *on_duty.borrow_and_update() {
+            // The lease may have come back before anybody looked.
+            let_go(&shared, number);
             let numbers = BTreeSet::from([number]);
             let taken = take_up(&shared, &numbers);
             tokio::pin!(taken);
@@ -163,6 +169,9 @@ async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: OnDuty) {
         }
         if !*on_duty.borrow() {
             let_go(&shared, number);
+        } else if !shared.shards.own().contains(&number) {
+            // It was let go, and has come back, while it was taken up.
+            continue;
         }
         if on_duty.changed().await.is_err() {
             return;
@@ -177,6 +186,7 @@ pub(super) fn let_go(shared: &Shared, number: u8) {
         State::Others => {}
     }
     shared.turns().forget(|id| shard(id) == number);
+    shared.later.forget(|id| shard(id) == number);
 }
 
 /// Takes up all sagas of these shards that run.
@@ -196,7 +206,7 @@ async fn take_up(shared: &Arc<Shared>, numbers: &BTreeSet<u8>) -> Result<(), Ref
             if loaded.beginning.turn.is_some() {
                 in_turn.push((id, (loaded, known)));
             } else {
-                adopt(shared, id, loaded, &known)?;
+                adopt(shared, id, loaded, &known);
             }
         }
     }
@@ -207,10 +217,13 @@ async fn take_up(shared: &Arc<Shared>, numbers: &BTreeSet<u8>) -> Result<(), Ref
     }
     let waiting: BTreeSet<SagaId> = numbers.iter().flat_map(|it| shared.shards.taken_up(*it)).collect();
     for (id, (loaded, known)) in in_turn {
-        adopt(shared, id, loaded, &known)?;
+        adopt(shared, id, loaded, &known);
     }
     for id in waiting {
-        take_up_one(shared, id).await?;
+        match take_up_one(shared, id).await {
+            Err(refusal) if !may_pass(&refusal) => shared.later.put_off(id, None, &refusal),
+            taken => _ = taken?,
+        }
     }
     if count > 0 {
         tracing::info!(sagas = count, "sagas that run are taken up");
@@ -225,13 +238,30 @@ async fn read(shared: &Shared, id: SagaId) -> Result<Option<Read>, Refusal> {
     known(shared, load(shared.store.log(), id).await?).await
 }
 
-/// Those of them that run.
+/// Those of them that run. One that cannot be read, nor ever could as it is, keeps no other from it.
 async fn read_all(shared: &Shared, ids: &[SagaId]) -> Result<Vec<(SagaId, Read)>, Refusal> {
-    let mut read = Vec::new();
-    for (id, found) in load_all(shared.store.log(), ids).await? {
-        read.extend(known(shared, found).await?.map(|read| (id, read)));
+    let mut all = Vec::new();
+    let mut add = |id: SagaId, one: Result<Option<Read>, Refusal>| -> Result<(), Refusal> {
+        match one {
+            Err(refusal) if !may_pass(&refusal) => shared.later.put_off(id, None, &refusal),
+            one => all.extend(one?.map(|read| (id, read))),
+        }
+        Ok(())
+    };
+    match load_all(shared.store.log(), ids).await {
+        Ok(found) => {
+            for (id, found) in found {
+                add(id, known(shared, found).await)?;
+            }
+        }
+        Err(refusal) if !may_pass(&refusal) => {
+            for id in ids {
+                add(*id, read(shared, *id).await)?;
+            }
+        }
+        Err(refusal) => return Err(refusal),
     }
-    Ok(read)
+    Ok(all)
 }
 
 async fn known(shared: &Shared, found: Found) -> Result<Option<Read>, Refusal> {
@@ -240,20 +270,22 @@ async fn known(shared: &Shared, found: Found) -> Result<Option<Read>, Refusal> {
         return Ok(None);
     }
     let known = shared.definitions.version(loaded.instance.version()).await?;
+    known.check()?;
     Ok(Some((*loaded, known)))
 }
 
-fn adopt(shared: &Arc<Shared>, id: SagaId, loaded: Loaded, known: &Arc<Known>) -> Result<(), Refusal> {
-    let Some(stop) = shared.shards.owned_soon(id) else { return Ok(()) };
-    let Some(inbox) = shared.reserve(id, &loaded.beginning)? else {
-        // Whoever has its place may be about to give it up.
-        hand_on_soon(shared, id, Arc::clone(&loaded.beginning));
-        return Ok(());
-    };
+fn adopt(shared: &Arc<Shared>, id: SagaId, loaded: Loaded, known: &Arc<Known>) {
+    let Some(stop) = shared.shards.owned_soon(id) else { return };
     let beginning = Arc::clone(&loaded.beginning);
-    shared.run(id, known, loaded, inbox, stop, GoOn::FromTheLog);
-    shared.admit_if_first(id, &beginning);
-    Ok(())
+    match shared.reserve(id, &beginning) {
+        Ok(Some(inbox)) => {
+            shared.run(id, known, loaded, inbox, stop, GoOn::FromTheLog);
+            shared.admit_if_first(id, &beginning);
+        }
+        // Whoever has its place may be about to give it up.
+        Ok(None) => hand_on_soon(shared, id, beginning),
+        Err(refusal) => shared.later.put_off(id, Some(beginning), &refusal),
+    }
 }
 
 /// Takes up one that somebody has begun, or let go, if it is this server's. If it does not run, it has no turn.
@@ -261,7 +293,7 @@ pub(super) async fn hand_on(shared: &Arc<Shared>, id: SagaId, of: Option<Arc<Beg
     while !shared.shards.waits(id) && shared.shards.owned(id).is_some() && !shared.stop.is_cancelled() {
         match take_up_one(shared, id).await {
             Err(refusal) if may_pass(&refusal) => tokio::time::sleep(AFTER_FAILURE).await,
-            Err(refusal) => return tracing::warn!(saga = %id, %refusal, "a saga is not taken up"),
+            Err(refusal) => return shared.later.put_off(id, of, &refusal),
             Ok(runs) => {
                 if let Some(of) = of.filter(|_| !runs) {
                     shared.leave(id, &of);
@@ -307,8 +339,27 @@ async fn take_up_one(shared: &Arc<Shared>, id: SagaId) -> Result<bool, Refusal> 
     }
     let Some((loaded, known)) = read(shared, id).await? else { return Ok(false) };
     shared.turns().enter(id, &loaded.beginning);
-    adopt(shared, id, loaded, &known)?;
+    adopt(shared, id, loaded, &known);
     Ok(true)
+}
+
+/// Takes up one, once, that could not be before.
+pub(super) async fn try_again(shared: &Arc<Shared>, id: SagaId) {
+    let failures = shared.later.failures(id);
+    if shared.shards.waits(id) || shared.shards.owned(id).is_none() {
+        shared.later.settled(id, failures);
+        return;
+    }
+    let late = || Refusal::new(Code::ServerTimeout, "it takes too long");
+    let taken = tokio::time::timeout(TRY_WITHIN, take_up_one(shared, id)).await;
+    match taken.unwrap_or_else(|_| Err(late())) {
+        Err(refusal) => shared.later.put_off(id, None, &refusal),
+        Ok(runs) => {
+            if let Some(of) = shared.later.settled(id, failures).filter(|_| !runs) {
+                shared.leave(id, &of);
+            }
+        }
+    }
 }
 
 /// The sagas of other servers that have begun and not ended; or a few more.

@@ -187,6 +187,10 @@ impl Runner {
             }
             Next::Asked(Ask::Tell(input, actor, reply)) => {
                 let told = self.happens(input, actor, under_way).await?;
+                if told == Err(Illegal::Ended) {
+                    // Somebody else has ended it. Who is not answered asks again, when it is gone, and goes by the log.
+                    return Ok(());
+                }
                 let told = told.map(|()| self.view()).map_err(|illegal| super::illegal(&illegal));
                 _ = reply.send(told);
                 Ok(())
@@ -269,7 +273,7 @@ impl Runner {
                     self.load().await?;
                     under_way.keep(&[]);
                     if self.at.instance.ended().is_some() {
-                        return Ok(Ok(()));
+                        return Ok(Err(Illegal::Ended));
                     }
                     // What it was about to take in may be late now, which does no harm; but first, what nobody knows of.
                     if input != Input::Recovered {

@@ -5,8 +5,8 @@ use super::journal::{Failed, Found, Loaded, Writing, append, in_turn, load, unch
 use super::runner::{self, Ask, GoOn, Runner};
 use super::turns::{self, Turn, Turns};
 use super::{
-    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MAX_RUNNING, MOST_ATTEMPTS, Over, Shared,
-    View, illegal, invalid, names, no_such, owner,
+    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MOST_ATTEMPTS, Over, Shared, View, illegal,
+    invalid, names, no_such, owner,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 const MOST_FALLS: u32 = 4;
 const AFTER_FALL: Duration = Duration::from_secs(1);
 
+/// How long to wait for what a saga that runs says of itself.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
+
 impl Shared {
     pub(super) async fn begin(
         self: &Arc<Self>,
@@ -32,6 +35,7 @@ impl Shared {
     ) -> Result<Begun, Refusal> {
         let Begin { namespace, name, input, key, trace, kept, actor } = begin;
         let known = self.definitions.get(&namespace, &name).ok_or_else(|| unknown(&namespace, &name))?;
+        known.check()?;
         if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
             return Err(invalid(format!("a key has 1 to {MAX_KEY} bytes")));
         }
@@ -140,7 +144,7 @@ impl Shared {
         of: &Arc<Beginning>,
     ) -> Result<Option<Inbox>, Refusal> {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-            let detail = format!("{MAX_RUNNING} sagas run, which is the most; start it again later");
+            let detail = format!("{} sagas run, which is the most; start it again later", self.most);
             return Err(Refusal::new(Code::ServerOverloaded, detail));
         };
         let mut running = self.running();
@@ -246,10 +250,13 @@ impl Shared {
 
     pub(super) async fn view(&self, id: SagaId) -> Result<View, Refusal> {
         if let Some(handle) = self.handle(id) {
-            let (reply, answer) = oneshot::channel();
-            if handle.asks.send(Ask::View(reply)).await.is_ok()
-                && let Ok(view) = answer.await
-            {
+            let asked = async {
+                let (reply, answer) = oneshot::channel();
+                handle.asks.send(Ask::View(reply)).await.ok()?;
+                answer.await.ok()
+            };
+            // One that waits until the log takes its events is as the log has it.
+            if let Ok(Some(view)) = tokio::time::timeout(ANSWERS_WITHIN, asked).await {
                 return Ok(view);
             }
         }
@@ -328,6 +335,7 @@ impl Shared {
         actor: Option<Actor>,
     ) -> Result<Option<View>, Refusal> {
         let (mut loaded, known) = self.load(id).await?;
+        known.check()?;
         // Who had it before made these calls, or did not.
         let uncertain = !loaded.instance.calls().is_empty();
         let decided = step(&known.saga, &loaded.instance, input.clone(), self.now());

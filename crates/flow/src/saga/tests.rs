@@ -13,6 +13,7 @@ use tenon_store::system_clock;
 
 mod crashes;
 mod falls;
+mod later;
 mod load;
 mod servers;
 

@@ -35,6 +35,7 @@ described! {
     RETRIED = "tenon_saga_retried_total" OF_STEP "Calls that failed and were to be tried again.";
     ENDED = "tenon_sagas_ended_total" OF_END "Sagas that have ended, by how.";
     PARKED = "tenon_sagas_parked" OF_SAGA "Sagas that run and wait for somebody.";
+    PUT_OFF = "tenon_sagas_put_off" OF_ALL "Sagas of this server that cannot run yet and are tried again: unreadable, or no room.";
     SHARD = "tenon_sagas_shard" OF_SHARD "Whether this server has a share of the sagas.";
     RUNNING = "tenon_sagas_running" OF_SAGA "Sagas that run on this server.";
     STARTED = "tenon_sagas_started_total" OF_SAGA "Sagas that were started.";
@@ -42,7 +43,13 @@ described! {
 
 impl Meters {
     /// What was counted, as Prometheus has it.
-    pub(in crate::saga) fn shown(&self, own: &BTreeSet<u8>, in_flight: usize, waiting: usize) -> String {
+    pub(in crate::saga) fn shown(
+        &self,
+        own: &BTreeSet<u8>,
+        in_flight: usize,
+        waiting: usize,
+        put_off: usize,
+    ) -> String {
         let sagas: Vec<(String, Arc<OfSaga>)> =
             self.all().of.iter().map(|(name, saga)| (name.clone(), Arc::clone(saga))).collect();
         render(&[
@@ -58,6 +65,7 @@ impl Meters {
             of_ends(&ENDED, &sagas, |took| Reading::Counter(took.count())),
             of_sagas(&PARKED, &sagas, |saga| gauge(&saga.parked)),
             of_sagas(&RUNNING, &sagas, |saga| gauge(&saga.running)),
+            of_all(&PUT_OFF, put_off),
             of_shards(own),
             of_sagas(&STARTED, &sagas, |saga| counter(&saga.started)),
         ])
