@@ -40,7 +40,7 @@ pub use event::{Cause, Direction, End, Event, Outcome, Token, Why};
 pub use input::{Beginning, Illegal, Input, Operator, Output};
 pub use instance::{At, Goal, Instance, Progress, Status};
 pub use rank::rank;
-pub use shape::{Saga, StepIx, StepSet};
+pub use shape::{Saga, StepIx, StepSet, runs};
 pub use step::{start, step};
 
 #[cfg(test)]

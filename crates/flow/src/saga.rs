@@ -89,7 +89,7 @@ const OPEN: [Status; 6] = [
     Status::Compensating,
     Status::Parked,
 ];
-/// How many sagas are looked at, for whether they run on another version than a new one.
+/// How many sagas are named that run on another version than a new one.
 const MOST_FORMER: usize = 1_000;
 
 /// How often something is decided anew because somebody else was faster.
@@ -145,6 +145,7 @@ struct Shared {
 /// A saga that runs, or is about to.
 #[derive(Clone)]
 struct Handle {
+    of: Arc<Beginning>,
     asks: mpsc::Sender<Ask>,
     over: Over,
 }
@@ -331,11 +332,7 @@ impl Sagas {
         name: &SagaName,
         than: Option<Version>,
     ) -> Result<(Vec<Former>, bool), Refusal> {
-        let (namespace, name) = (Some(namespace.clone()), Some(name.clone()));
-        let filter = Filter { namespace, name, states: OPEN.into(), limit: MOST_FORMER, ..Filter::default() };
-        let running = list::list(&self.shared, filter).await?.sagas;
-        let more = running.len() >= MOST_FORMER;
-        Ok((running.iter().filter_map(|view| former(view, than)).collect(), more))
+        list::running_of(&self.shared, namespace, name, MOST_FORMER, |view| former(view, than)).await
     }
 
     /// Lets no more sagas of a name begin. Those that run go on.

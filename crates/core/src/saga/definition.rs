@@ -263,6 +263,16 @@ impl Expr {
     }
 }
 
+impl Definition {
+    /// The steps that are sagas themselves, with which.
+    pub fn children(&self) -> impl Iterator<Item = (&Step, &SagaName)> {
+        self.steps.iter().filter_map(|step| match &step.work {
+            Work::Child(child) => Some((step, child)),
+            Work::Call { .. } | Work::Signal { .. } | Work::Timer(_) => None,
+        })
+    }
+}
+
 impl Step {
     /// What is called to do it, and to undo it.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {

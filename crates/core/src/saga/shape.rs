@@ -3,7 +3,7 @@
 use super::definition::{
     Definition, InputOf, Kind, Late, MAX_PROTOS, MAX_STEPS, MAX_TRIES, Step, StepName, UndoWork, Work,
 };
-use super::{Call, SignalName};
+use super::{Call, SagaName, SignalName};
 use crate::error::{Code, Refusal};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -288,6 +288,25 @@ fn needs(steps: &[Step], pivot: Option<StepIx>) -> Vec<StepSet> {
         false => step.after,
     };
     numbers(steps).zip(steps).map(needs).collect()
+}
+
+/// Whether running a saga runs another in the end, or is running it: by the sagas that are its steps. `of` is what a name stands
+/// for, if it does for anything.
+pub fn runs<'a>(
+    saga: &'a SagaName,
+    other: &SagaName,
+    of: impl Fn(&SagaName) -> Option<&'a Definition>,
+) -> bool {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![saga]);
+    while let Some(name) = next.pop() {
+        if name == other {
+            return true;
+        }
+        if seen.insert(name) {
+            next.extend(of(name).into_iter().flat_map(Definition::children).map(|(_, child)| child));
+        }
+    }
+    false
 }
 
 /// What depends on each step; a step that depends on itself in the end is refused.

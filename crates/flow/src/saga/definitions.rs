@@ -12,7 +12,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use tenon_api::saga::Record;
 use tenon_api::saga::protos::cut;
-use tenon_core::saga::{Definition, Saga, SagaName, Version};
+use tenon_core::saga::{Definition, Saga, SagaName, Version, runs};
 use tenon_core::{Actor, Code, Namespace, Refusal};
 use tokio_util::sync::CancellationToken;
 
@@ -103,6 +103,24 @@ impl Fold for All {
     }
 }
 
+impl All {
+    /// Refuses a saga that would run itself in the end.
+    fn without_circle(&self, of: &Definition) -> Result<(), Refusal> {
+        let current = |name: &SagaName| {
+            let known = self.current.get(&(of.namespace.clone(), name.clone()))?;
+            Some(known.saga.definition())
+        };
+        match of.children().find(|(_, child)| runs(child, &of.name, current)) {
+            None => Ok(()),
+            Some((step, child)) => {
+                let problem =
+                    format!("step `{}` runs saga `{child}`, which in the end runs `{}`", step.name, of.name);
+                Err(Refusal::new(Code::SagaInvalid, format!("{problem}; take one of the circle away")))
+            }
+        }
+    }
+}
+
 impl Definitions {
     /// Reads what there is, and follows it until `stop`.
     pub(super) async fn start(store: EventStore, stop: CancellationToken) -> Result<Self, Refusal> {
@@ -151,7 +169,14 @@ impl Definitions {
                 let detail = format!("there are {MAX_DEFINITIONS} versions of sagas, which is the most");
                 Err(Refusal::new(Code::SagaInvalid, detail))
             }
-            _ => Ok(Some(Record::Defined { version, definition: Box::new(definition.clone()), declared })),
+            _ => {
+                // Those of the manifest name each other only, and were checked together; while they are made one by one,
+                // former ones are among them.
+                if !declared {
+                    all.without_circle(&definition)?;
+                }
+                Ok(Some(Record::Defined { version, definition: Box::new(definition.clone()), declared }))
+            }
         };
         Ok((version, self.0.change(actor, decide).await?))
     }

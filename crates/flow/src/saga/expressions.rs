@@ -7,13 +7,13 @@
 //! there, are evaluated.
 //!
 //! Bounded: an expression is short and goes through lists at most [`Expr::MOST_LOOPS`] times, and what it makes has at most
-//! [`MAX_DATA`] bytes.
+//! [`MAX_DATA`] bytes, and [`MOST_LEVELS`] levels: it may be read again, by a saga that is a step.
 
 mod fields;
 
 use super::MAX_DATA;
 use cel::{Context, Env, Program, Value as Cel};
-use fields::{Field, Sources, size};
+use fields::{Field, MOST_LEVELS, Sources, is_too_deep, size};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,7 +132,9 @@ impl Expressions {
         };
         let Some(value) = value else { return Ok(None) };
         let size = size(&value);
-        if size > MAX_DATA {
+        if is_too_deep(&value) {
+            Err(format!("makes lists and objects in each other; {MOST_LEVELS} levels are the most"))
+        } else if size > MAX_DATA {
             Err(format!("makes {size} bytes; {MAX_DATA} is the most"))
         } else {
             Ok(Some(value))

@@ -2,8 +2,9 @@
 
 use super::journal::unread;
 use super::names::{event_type, id_of, ids_of, tag};
-use super::{Shared, View, owner};
-use std::collections::BTreeSet;
+use super::{Handle, OPEN, Shared, View, owner};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use tenon_api::saga::{ENDED, STARTED};
 use tenon_core::saga::{SagaName, Status};
 use tenon_core::{Code, Namespace, Position, Refusal, SagaId, Timestamp};
@@ -12,6 +13,11 @@ use tenon_store::{Direction, Query, QueryItem};
 
 /// How many sagas are looked at for one page.
 const LOOK_AT: usize = 1_000;
+
+/// How many are passed over for one page, of which it is known that they have ended.
+const PASS_OVER: usize = 100_000;
+/// How many sagas of other servers are looked at for those of a name that run.
+const LOOK_AT_ELSEWHERE: usize = 10_000;
 
 /// Which sagas are meant.
 #[derive(Debug, Default, Clone)]
@@ -55,16 +61,53 @@ pub(super) async fn list(shared: &Shared, filter: Filter) -> Result<Page, Refusa
     let has_ended =
         |state: &Status| matches!(state, Status::Completed | Status::Compensated | Status::Failed);
     let is_open = |state: &Status| !has_ended(state);
+    let mut only = None;
     if !filter.states.is_empty() && filter.states.iter().all(is_open) {
         let mut ids: BTreeSet<SagaId> = shared.running().keys().copied().collect();
         ids.extend(owner::running_elsewhere(shared).await?);
-        // Of more than that, those that began last are found in the log.
         if ids.len() <= LOOK_AT {
             return of_running(shared, &filter, ids).await;
         }
+        // Of more than that, those that began last are found in the log.
+        only = Some(ids);
     }
     let ended = !filter.states.is_empty() && filter.states.iter().all(has_ended);
-    by_log(shared, &filter, if ended { ENDED } else { STARTED }).await
+    by_log(shared, &filter, if ended { ENDED } else { STARTED }, only.as_ref()).await
+}
+
+/// What `of` makes of those of a name that run, on whichever server: of the `most` that began last; and whether there may be more.
+pub(super) async fn running_of<T>(
+    shared: &Shared,
+    namespace: &Namespace,
+    name: &SagaName,
+    most: usize,
+    of: impl Fn(&View) -> Option<T>,
+) -> Result<(Vec<T>, bool), Refusal> {
+    let filter = Filter {
+        namespace: Some(namespace.clone()),
+        name: Some(name.clone()),
+        states: OPEN.into(),
+        ..Filter::default()
+    };
+    let mut ids: Vec<SagaId> = {
+        let running = shared.running();
+        let is_one = |handle: &Handle| handle.of.namespace == *namespace && handle.of.name == *name;
+        running.iter().filter(|(_, handle)| is_one(handle)).map(|(id, _)| *id).collect()
+    };
+    let elsewhere = owner::running_elsewhere(shared).await?;
+    let mut more = elsewhere.len() > LOOK_AT_ELSEWHERE;
+    ids.extend(elsewhere.into_iter().take(LOOK_AT_ELSEWHERE));
+    let mut found = BTreeMap::new();
+    for id in ids {
+        let mut seen = Vec::new();
+        look(shared, id, &filter, &mut seen).await?;
+        found.extend(seen.iter().filter_map(|view| Some((Reverse(view.began), of(view)?))));
+        if found.len() > most {
+            found.pop_last();
+            more = true;
+        }
+    }
+    Ok((found.into_values().collect(), more))
 }
 
 /// Those that run: here, and at other servers. The rest of a long list is found in the log.
@@ -73,14 +116,20 @@ async fn of_running(shared: &Shared, filter: &Filter, ids: BTreeSet<SagaId>) -> 
     for id in ids {
         look(shared, id, filter, &mut sagas).await?;
     }
-    sagas.sort_by_key(|view: &View| std::cmp::Reverse(view.began));
+    sagas.sort_by_key(|view: &View| Reverse(view.began));
     let has_more = sagas.len() > filter.limit;
     sagas.truncate(filter.limit);
     let next = sagas.last().map(|view| view.began).filter(|_| has_more);
     Ok(Page { sagas, next })
 }
 
-async fn by_log(shared: &Shared, filter: &Filter, of: &'static str) -> Result<Page, Refusal> {
+/// Those that the log has begun or ended; of these only, if so many are stated.
+async fn by_log(
+    shared: &Shared,
+    filter: &Filter,
+    of: &'static str,
+    only: Option<&BTreeSet<SagaId>>,
+) -> Result<Page, Refusal> {
     let tags = match (&filter.namespace, &filter.name) {
         (Some(namespace), Some(name)) => [tag(namespace, name)].into(),
         _ => BTreeSet::new(),
@@ -88,20 +137,25 @@ async fn by_log(shared: &Shared, filter: &Filter, of: &'static str) -> Result<Pa
     let item = QueryItem { types: [event_type(of)].into(), tags, ..QueryItem::default() };
     let query = Query::reserved().within(Namespace::default()).or(item);
     let mut from = filter.before.unwrap_or(END);
-    let (mut sagas, mut looked_at) = (Vec::new(), 0);
+    let (mut sagas, mut looked_at, mut passed) = (Vec::new(), 0, 0);
+    // Where most are passed over, many are read at once.
+    let at_once = if only.is_some() { LOOK_AT } else { filter.limit.max(1) };
     loop {
-        let page = shared.store.log().read(query.clone(), from, Direction::Backward, filter.limit.max(1));
+        let page = shared.store.log().read(query.clone(), from, Direction::Backward, at_once);
         let page = page.await.map_err(unread)?;
         for event in &page.events {
-            looked_at += 1;
-            if let Some(id) = id_of(&event.stream) {
-                look(shared, id, filter, &mut sagas).await?;
+            match id_of(&event.stream).filter(|id| only.is_none_or(|only| only.contains(id))) {
+                Some(id) => {
+                    looked_at += 1;
+                    look(shared, id, filter, &mut sagas).await?;
+                }
+                None => passed += 1,
             }
             let too_old = filter.since.is_some_and(|since| event.time < since);
             if too_old && of == STARTED {
                 return Ok(Page { sagas, next: None });
             }
-            if sagas.len() >= filter.limit || looked_at >= LOOK_AT {
+            if sagas.len() >= filter.limit || looked_at >= LOOK_AT || passed >= PASS_OVER {
                 return Ok(Page { sagas, next: Some(event.position) });
             }
         }

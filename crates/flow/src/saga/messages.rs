@@ -159,6 +159,9 @@ impl Method {
         let mut text = Bounded(Vec::new());
         let written = serde_json::to_writer(&mut text, &Shown(&message));
         written.map_err(|error| format!("its answer cannot be told as JSON: {error}"))?;
+        // Messages may lie in each other deeper than JSON is read later.
+        serde_json::from_slice::<Value>(&text.0)
+            .map_err(|error| format!("the JSON of its answer cannot be read: {error}"))?;
         let text = String::from_utf8(text.0).map_err(|error| error.to_string())?;
         Ok(Data::new(&text))
     }

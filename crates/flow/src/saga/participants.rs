@@ -199,9 +199,32 @@ fn told(answer: &HttpAnswer, now: Timestamp) -> Called {
         let problem = format!("it answered more than {MAX_DATA} bytes");
         return Err(Failure::saying(Outcome::Unknown, &problem));
     }
-    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok();
-    let text = std::str::from_utf8(&answer.body).ok().filter(|_| is_json);
-    Ok(text.map(Data::new))
+    output_of(answer).map_err(|problem| Failure::saying(Outcome::Unknown, &problem))
+}
+
+/// The output, if the body is JSON. What is called JSON, or looks like it, and cannot be read later is no output, and not none:
+/// what the step answered would be lost, and what undoes it needs that.
+fn output_of(answer: &HttpAnswer) -> Result<Option<Data>, String> {
+    let body = answer.body.trim_ascii();
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let Err(error) = serde_json::from_slice::<Value>(body) else {
+        return Ok(std::str::from_utf8(body).ok().map(Data::new));
+    };
+    let is_called_json = answer.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
+    if is_called_json || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
+        Err(format!("it succeeded, and its JSON cannot be read: {error}"))
+    } else {
+        Ok(None)
+    }
+}
+
+/// Whether a content type is that of JSON: `application/json`, `application/problem+json; charset=utf-8`.
+fn is_json(content_type: &HeaderValue) -> bool {
+    let text = content_type.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json")
 }
 
 /// The answer's own words, if they are JSON and few enough; otherwise what it was.

@@ -153,7 +153,7 @@ impl Shared {
         }
         let (asks, inbox) = mpsc::channel(INBOX);
         let over = Over::default();
-        running.insert(id, Handle { asks, over: over.clone() });
+        running.insert(id, Handle { of: Arc::clone(of), asks, over: over.clone() });
         let place = Some(Place { inbox, over, room });
         Ok(Some(Inbox { shared: Arc::clone(self), id, of: Arc::clone(of), place, in_vain: false }))
     }

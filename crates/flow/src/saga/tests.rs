@@ -390,6 +390,40 @@ async fn a_definition_that_changes_leaves_what_runs_as_it_is() {
 }
 
 #[tokio::test]
+async fn one_that_runs_is_found_behind_many_that_began_later() {
+    let waits = |signal: &str| {
+        let wait = json!({"name": "wait", "work": {"signal": {"name": signal}}});
+        saga("order", json!({"steps": [wait]}))
+    };
+    let driven = Driven::with(vec![waits("old")]).await;
+    let old = driven.begin("order").await;
+    driven
+        .sagas
+        .define(saga("order", json!({"steps": [call("a", &[], "compensatable")]})), false, None)
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        end_of(&driven.sagas, driven.begin("order").await).await;
+    }
+    let version = driven.sagas.define(waits("new"), false, None).await.unwrap().version;
+    let mut all = vec![old];
+    for _ in 0..1_001 {
+        all.push(driven.begin("order").await);
+    }
+    all.reverse();
+    let name = SagaName::new("order").unwrap();
+    let (former, more) = driven.sagas.former(&Namespace::default(), &name, Some(version)).await.unwrap();
+    assert_eq!((former.iter().map(|it| it.id).collect::<Vec<_>>(), more), (vec![old], false));
+    let (former, more) = driven.sagas.former(&Namespace::default(), &name, None).await.unwrap();
+    assert_eq!((former.iter().map(|it| it.id).collect::<Vec<_>>(), more), (all[..1_000].to_vec(), true));
+    let filter = Filter { states: OPEN.into(), limit: 600, ..Filter::default() };
+    let page = driven.sagas.list(filter.clone()).await.unwrap();
+    let rest = driven.sagas.list(Filter { before: page.next, ..filter }).await.unwrap();
+    let found: Vec<SagaId> = page.sagas.iter().chain(&rest.sagas).map(|view| view.id).collect();
+    assert_eq!((found == all, rest.next), (true, None));
+}
+
+#[tokio::test]
 async fn what_cannot_be_made_or_called_is_refused_before_it_begins() {
     let driven = Driven::with(Vec::new()).await;
     let define = |step: Value| {
@@ -403,6 +437,24 @@ async fn what_cannot_be_made_or_called_is_refused_before_it_begins() {
     assert!(refusal.detail.starts_with("the input of step `order`: the expression `input.`"), "{refusal}");
     let grpc = json!({"name": "a", "work": {"call": {"action": {"service": "a", "grpc": "a.A/B"}, "timeout_ms": 1}}});
     assert!(define(grpc).await.unwrap_err().detail.contains("`protos` has nothing for `a`"));
+}
+
+#[tokio::test]
+async fn a_saga_that_would_run_itself_in_the_end_is_refused() {
+    let driven = Driven::with(Vec::new()).await;
+    let define = |name: &str, child: &str, declared: bool| {
+        let step = json!({"name": "child", "work": {"saga": {"name": child}}, "input": "input", "undo": {}});
+        driven.sagas.define(saga(name, json!({"steps": [step]})), declared, None)
+    };
+    assert_eq!(define("a", "a", false).await.unwrap_err().code, Code::SagaInvalid);
+    define("a", "b", false).await.unwrap();
+    define("b", "c", false).await.unwrap();
+    let refusal = define("c", "a", false).await.unwrap_err();
+    assert!(refusal.detail.contains("step `child` runs saga `a`, which in the end runs `c`"), "{refusal}");
+    define("a", "other", false).await.unwrap();
+    define("c", "a", false).await.unwrap();
+    // While a manifest is applied, former ones are among new ones.
+    define("other", "c", true).await.unwrap();
 }
 
 #[tokio::test]

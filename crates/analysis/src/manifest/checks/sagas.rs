@@ -12,10 +12,10 @@ use crate::manifest::protos::Compiled;
 use crate::manifest::source::{Span, shortened};
 use crate::manifest::suggest;
 use crate::manifest::tree::{Entry, Node};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tenon_core::group::Form;
 use tenon_core::manifest::System;
-use tenon_core::saga::{Call, Definition, Expr, Kind, Saga, SagaName, StepIx, StepSet, Work};
+use tenon_core::saga::{Call, Definition, Expr, Kind, Saga, SagaName, StepIx, StepSet, runs};
 
 pub(super) fn check(root: &Node, protos: &Compiled, problems: &mut Problems<'_>) {
     let entries = root.get("sagas").map(Node::entries).unwrap_or_default();
@@ -135,7 +135,9 @@ impl<'a> Check<'a, '_, '_> {
             let message = format!("`{name}` has a pivot, so it could not be reverted");
             self.add(Finding::SagaShape, node.span, &path, message, "expected a saga without a pivot");
         }
-        if self.reaches(name, &self.saga.key, &mut BTreeSet::new()) {
+        let known = |name: &SagaName| self.definitions.get(name.as_str());
+        let own: Option<SagaName> = self.saga.key.parse().ok();
+        if own.is_some_and(|own| runs(&child.name, &own, known)) {
             let message = format!("`{}` runs itself in the end", self.saga.key);
             self.add(
                 Finding::SagaShape,
@@ -145,20 +147,6 @@ impl<'a> Check<'a, '_, '_> {
                 "expected a saga that does not run this one",
             );
         }
-    }
-
-    fn reaches(&self, from: &str, to: &str, seen: &mut BTreeSet<String>) -> bool {
-        if from == to {
-            return true;
-        }
-        if !seen.insert(from.to_owned()) {
-            return false;
-        }
-        let steps = self.definitions.get(from).map(|it| it.steps.as_slice()).unwrap_or_default();
-        steps.iter().any(|step| match &step.work {
-            Work::Child(child) => self.reaches(child.as_str(), to, seen),
-            _ => false,
-        })
     }
 
     /// Whether something undoes a call must be said, lest it be forgotten.

@@ -73,3 +73,29 @@ fn the_pivot_waits_for_everything_that_can_be_undone() {
     assert_eq!(saga.needs(StepIx(2)), [StepIx(0), StepIx(1)].into_iter().collect());
     assert_eq!(saga.behind(StepIx(1)), StepSet::one(StepIx(2)));
 }
+
+#[test]
+fn a_saga_that_runs_itself_in_the_end_is_told_from_one_that_does_not() {
+    let name = |name: &str| SagaName::new(name).unwrap();
+    let of = |children: &[&str]| {
+        let child = |of: &&str| Step { work: Work::Child(name(of)), ..call(of, Kind::Compensatable, &[]) };
+        definition(children.iter().map(child).collect())
+    };
+    let all = [
+        ("a", of(&["b", "c"])),
+        ("b", of(&["d"])),
+        ("c", of(&["d", "gone"])),
+        ("d", of(&["e"])),
+        ("e", of(&["d"])),
+    ];
+    let runs = |from: &str, to: &str| {
+        let known = |wanted: &SagaName| all.iter().find(|(it, _)| *it == wanted.as_str()).map(|(_, it)| it);
+        super::runs(&name(from), &name(to), known)
+    };
+    for (from, to) in [("a", "a"), ("a", "d"), ("c", "e"), ("e", "d"), ("d", "d")] {
+        assert!(runs(from, to), "{from} {to}");
+    }
+    for (from, to) in [("b", "a"), ("e", "a"), ("c", "b"), ("gone", "a")] {
+        assert!(!runs(from, to), "{from} {to}");
+    }
+}

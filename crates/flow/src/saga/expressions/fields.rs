@@ -7,6 +7,9 @@ use serde_json::Value;
 use std::io::{self, Write};
 use tenon_core::saga::{Data, Definition, Expr, Instance, StepIx};
 
+/// How deep lists and objects may lie in each other, so that the JSON can be read again.
+pub(super) const MOST_LEVELS: usize = 127;
+
 /// A field, and where it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field {
@@ -86,6 +89,18 @@ impl<'a> Sources<'a> {
             Source::Output => output(self.undone?),
         }
     }
+}
+
+/// Whether values lie in each other deeper than JSON can be read.
+pub(super) fn is_too_deep(value: &Value) -> bool {
+    fn exceeds(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(items) => left == 0 || items.iter().any(|item| exceeds(item, left - 1)),
+            Value::Object(fields) => left == 0 || fields.values().any(|field| exceeds(field, left - 1)),
+            _ => false,
+        }
+    }
+    exceeds(value, MOST_LEVELS)
 }
 
 /// How many bytes a value has as JSON.

@@ -112,3 +112,13 @@ fn an_expression_that_fails_says_why() {
     let large = "x".repeat(MAX_DATA / 2);
     assert!(made("input + input + input", &json!(large)).unwrap_err().contains("bytes"));
 }
+
+#[test]
+fn what_is_made_can_be_read_again() {
+    let nested = |levels: usize| (0..levels).fold(json!(1), |value, _| json!([value]));
+    let deepest = nested(MOST_LEVELS);
+    assert_eq!(made("input", &deepest), Ok(deepest.clone()));
+    assert_eq!(serde_json::from_str::<Value>(&deepest.to_string()).ok(), Some(deepest.clone()));
+    assert!(serde_json::from_str::<Value>(&nested(MOST_LEVELS + 1).to_string()).is_err());
+    assert!(made("[input]", &deepest).unwrap_err().contains("127 levels are the most"));
+}

@@ -62,6 +62,28 @@ fn an_answer_that_is_json_is_an_output() {
 }
 
 #[test]
+fn json_that_cannot_be_read_later_is_no_output_and_not_none() {
+    let answer = |content_type: &'static str, body: &str| {
+        let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        told(&HttpAnswer { status: 200, headers, body }, Timestamp::ZERO)
+    };
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for body in ["{\"name\": \"cut \\ud83d\"}", "{\"total\": 1e999}", &deep, "[1"] {
+        for content_type in ["application/json", "application/hal+json; charset=utf-8"] {
+            let failure = answer(content_type, body).unwrap_err();
+            assert_eq!(failure.outcome, Outcome::Unknown, "{body}");
+            assert!(failure.problem.unwrap().as_str().contains("its JSON cannot be read"));
+        }
+        let is_json = body != "[1";
+        assert_eq!(answer("text/plain", body).is_err(), is_json, "{body}");
+    }
+    assert_eq!(answer("text/html", "<p>done</p>"), Ok(None));
+    assert_eq!(answer("application/json", ""), Ok(None));
+    assert_eq!(answer("application/json", " {\"id\": 1}\n"), Ok(Some(Data::new("{\"id\": 1}"))));
+}
+
+#[test]
 fn what_a_service_says_when_it_refuses_is_kept_if_it_is_short_enough() {
     let said = |body: String| {
         let answer = HttpAnswer { status: 402, headers: HeaderMap::new(), body: body.into() };

@@ -78,8 +78,14 @@ impl Reached {
         }
         match fate {
             Fate::CrashBefore => life.crash().await,
-            Fate::LostBefore => return Err(AppendError::Unknown("it was lost")),
-            Fate::Full => return Err(AppendError::Full),
+            Fate::LostBefore => {
+                world.note("append lost", &of);
+                return Err(AppendError::Unknown("it was lost"));
+            }
+            Fate::Full => {
+                world.note("log full", &of);
+                return Err(AppendError::Full);
+            }
             _ => {}
         }
         let appended = self.hand_over(events, condition, of).await;
@@ -89,7 +95,11 @@ impl Reached {
         }
         world.takes_time(5).await;
         life.gate().await;
-        if fate == Fate::LostAfter { Err(AppendError::Unknown("its answer was lost")) } else { appended }
+        if fate == Fate::LostAfter {
+            world.note("append unanswered", &life.number);
+            return Err(AppendError::Unknown("its answer was lost"));
+        }
+        appended
     }
 
     /// What was handed over arrives, whether or not somebody waits for the answer.
@@ -154,6 +164,7 @@ impl Log for Reached {
         Box::pin(async move {
             self.passes().await;
             if self.0.world.fails(3) {
+                self.0.world.note("read failed", &self.0.number);
                 return Err(ReadError::Io(Arc::new(io::Error::other("it could not be read"))));
             }
             let page = self.0.world.log.read(query, from, direction, limit).await;
@@ -196,6 +207,7 @@ impl Asked {
         life.world.takes_time(5).await;
         life.gate().await;
         if life.world.fails(10) {
+            life.world.note("lease unasked", &life.number);
             return Err(LeaseError(Arc::new(io::Error::other("nobody knows"))));
         }
         Ok(())
@@ -252,6 +264,7 @@ impl Participants for Services {
             if world.fails(30) {
                 world.takes_time(0).await;
                 life.gate().await;
+                world.note("call unsent", &request.key());
                 return Err(Outcome::Unsent.into());
             }
             world.note("called", &format_args!("by {}: {}#{}", life.number, request.key(), request.attempt));

@@ -244,6 +244,11 @@ impl World {
             () => 1,
         };
         let way = (request.saga, request.step.to_string());
+        match copies {
+            0 => self.note("call lost", &request.key()),
+            2 => self.note("call doubled", &request.key()),
+            _ => {}
+        }
         for _ in 0..copies {
             *self.state().on_the_way.entry(way.clone()).or_default() += 1;
             let (world, request, reply, way) =
@@ -277,7 +282,10 @@ impl World {
         self.takes_time(40).await;
         match lost {
             false => Some(called),
-            true => self.rng(Rng::bool).then_some(Err(Outcome::Unknown.into())),
+            true => {
+                self.note("answer lost", &"");
+                self.rng(Rng::bool).then_some(Err(Outcome::Unknown.into()))
+            }
         }
     }
 
@@ -305,6 +313,15 @@ impl World {
             Verdict::RepeatRefusal | Verdict::Hanging => false,
         };
         *record = settle(*record, ask, ok);
+        let kind = match verdict {
+            Verdict::Run if ok => "effect",
+            Verdict::Run => "step refused",
+            Verdict::Repeat => "call repeated",
+            Verdict::RepeatRefusal => "refusal repeated",
+            Verdict::NothingToUndo => "nothing to undo",
+            Verdict::Hanging => "call late",
+        };
+        *state.tally.entry(kind).or_default() += 1;
         if verdict == Verdict::Run && ok {
             state.effects.push(Effect { saga: request.saga, step, direction: request.direction });
         }

@@ -2,6 +2,10 @@
 
 use super::*;
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use tenon_store::LeaseError;
+use tenon_store::lease::Held;
+use tokio::time::Instant;
 
 fn server(number: u8, leases: &MemoryLeases) -> SagaOptions {
     SagaOptions {
@@ -153,4 +157,81 @@ async fn servers_have_as_many_shards_as_any_other_whoever_comes_and_goes() {
     three.stop().await;
     have(&[&two], &[4]).await;
     assert_eq!(two.running(), 32);
+}
+
+/// Leases as a server has them that may be cut off: then it renews none, and gives none back.
+struct CutOff {
+    leases: MemoryLeases,
+    cut: Arc<AtomicBool>,
+}
+
+impl CutOff {
+    fn reach(&self) -> Result<&MemoryLeases, LeaseError> {
+        match self.cut.load(Ordering::SeqCst) {
+            true => Err(LeaseError(Arc::new(std::io::Error::other("it is cut off")))),
+            false => Ok(&self.leases),
+        }
+    }
+}
+
+impl Leases for CutOff {
+    fn hold<'a>(
+        &'a self,
+        name: &'a str,
+        holder: ServerId,
+        span: Duration,
+    ) -> BoxFuture<'a, Result<bool, LeaseError>> {
+        Box::pin(async move { self.reach()?.hold(name, holder, span).await })
+    }
+
+    fn held<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Held>, LeaseError>> {
+        Box::pin(async move { self.reach()?.held(prefix).await })
+    }
+
+    fn release<'a>(&'a self, name: &'a str, holder: ServerId) -> BoxFuture<'a, Result<(), LeaseError>> {
+        Box::pin(async move { self.reach()?.release(name, holder).await })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sagas_of_a_server_that_is_cut_off_go_on_at_another_within_five_seconds() {
+    // At different moments since it renewed its leases.
+    for after in [0, 250, 500, 750, 999] {
+        let (fixture, shop, leases) = (Fixture::new(), Arc::new(Shop::default()), MemoryLeases::default());
+        let cut = Arc::new(AtomicBool::new(false));
+        let began = Instant::now();
+        let clock: Clock = Arc::new(move || Timestamp::from_millis(1_000_000).after(began.elapsed()));
+        let own: Arc<dyn Leases> = Arc::new(CutOff { leases: leases.clone(), cut: Arc::clone(&cut) });
+        let options = SagaOptions { leases: Some(own), clock: Arc::clone(&clock), ..server(1, &leases) };
+        let one = started(&fixture, &shop, options).await;
+        let two = started(&fixture, &shop, SagaOptions { clock, ..server(2, &leases) }).await;
+        have(&[&one, &two], &[2, 2]).await;
+        let mut step = call("order", &[], "compensatable");
+        step["work"]["call"]["timeout_ms"] = json!(600_000);
+        one.define(saga("order", json!({"steps": [step]})), false, None).await.unwrap();
+        let all = 16;
+        shop.order("order/do", &[Order::Swallow; 16]);
+        let mut ids = Vec::new();
+        for _ in 0..all {
+            ids.push(one.begin(begin("order", None)).await.unwrap().view.id);
+        }
+        while shop.calls().len() < all {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let had = one.running();
+        assert!(had > 0 && had < all, "{had}");
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        cut.store(true, Ordering::SeqCst);
+        let cut_off = Instant::now();
+        let mut ended = 0;
+        while ended < had {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let completed = Filter { states: [Status::Completed].into(), limit: 100, ..Filter::default() };
+            ended = two.list(completed).await.unwrap().sagas.len();
+            assert!(cut_off.elapsed() < Duration::from_secs(5), "{ended} of {had} have gone on");
+        }
+        // Those that the other had wait for their answers as before.
+        assert_eq!((ended, two.running()), (had, all - had));
+        two.stop().await;
+    }
 }
