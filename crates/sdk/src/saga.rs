@@ -153,17 +153,22 @@ impl<D: Records> Participant<D> {
         let kept = D::look(&mut transaction, call, now()).await?;
         let ask = call.ask();
         let (answer, succeeded) = match arrive(kept.record, ask) {
+            // What is known does not change; that the call came is kept.
+            verdict @ (Verdict::Repeat | Verdict::RepeatRefusal | Verdict::Hanging) => {
+                let answer = again(verdict, ask, kept.answer)?;
+                transaction.commit().await?;
+                return Ok(answer);
+            }
             Verdict::Run => match attempt(&mut transaction, kept.answer, effect).await {
                 Ok(output) => (Answer::Done(output), true),
                 // What undoes is owed: it comes again.
-                Err(Trouble::Refused(reason)) if ask == Ask::Undo => return Ok(Answer::Refused(reason)),
+                Err(Trouble::Refused(reason)) if ask == Ask::Undo => {
+                    transaction.commit().await?;
+                    return Ok(Answer::Refused(reason));
+                }
                 Err(Trouble::Refused(reason)) => (Answer::Refused(reason), false),
                 Err(failed) => return Err(failed),
             },
-            Verdict::Repeat if ask == Ask::Undo => return Ok(Answer::Done(Json::Null)),
-            Verdict::Repeat => return Ok(Answer::Done(parsed(kept.answer.as_deref())?)),
-            Verdict::RepeatRefusal => return Ok(Answer::Refused(kept.answer.unwrap_or_default())),
-            Verdict::Hanging => return Ok(Answer::Refused(TOO_LATE.to_owned())),
             Verdict::NothingToUndo => (Answer::Done(Json::Null), true),
         };
         let record = settle(kept.record, ask, succeeded);
@@ -186,6 +191,16 @@ impl<D: Records> Participant<D> {
         let before = now().saturating_sub(i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX));
         let mut connection = self.pool.acquire().await?;
         D::forget(&mut connection, before).await
+    }
+}
+
+/// What a call is answered with that is not carried out.
+fn again(verdict: Verdict, ask: Ask, answered: Option<String>) -> Result<Answer, Trouble> {
+    match verdict {
+        Verdict::RepeatRefusal => Ok(Answer::Refused(answered.unwrap_or_default())),
+        Verdict::Hanging => Ok(Answer::Refused(TOO_LATE.to_owned())),
+        _ if ask == Ask::Undo => Ok(Answer::Done(Json::Null)),
+        _ => parsed(answered.as_deref()).map(Answer::Done),
     }
 }
 

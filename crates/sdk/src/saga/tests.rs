@@ -157,6 +157,20 @@ macro_rules! on {
                 while till.forget(Duration::ZERO).await.unwrap() == 0 {}
                 assert_eq!(done(&till, &pay, 6).await, Answer::Done(json!({"put": 6})));
             }
+
+            #[tokio::test]
+            async fn a_repeat_is_a_call_that_came_last() {
+                let till = till().await;
+                let (pay, undo) = (call("pay", Direction::Do, 0), call("pay", Direction::Undo, 0));
+                let an_hour = Duration::from_secs(3_600);
+                let calls = [&pay, &pay, &undo, &undo, &pay];
+                for (number, call) in calls.into_iter().enumerate() {
+                    done(&till, call, 5).await;
+                    assert_eq!(till.forget(an_hour).await.unwrap(), 0, "call {number}");
+                    till.pool.execute("UPDATE tenon_barrier SET called_ms = 1").await.unwrap();
+                }
+                assert_eq!(till.forget(an_hour).await.unwrap(), 1);
+            }
         }
     };
 }
