@@ -45,6 +45,7 @@ pub(super) enum News {
     Recovered,
     Cancelled,
     Reverted,
+    Admitted,
     Signalled(StepIx),
     TimePassed,
     Decided(Decision),
@@ -160,6 +161,7 @@ impl Rules {
             News::Recovered => Input::Recovered,
             News::Cancelled => Input::Cancel { cause: Cause::Cancelled },
             News::Reverted => Input::Revert,
+            News::Admitted => Input::Admitted,
             News::Signalled(step) => match self.saga.get(step).map(|step| &step.work) {
                 Some(Work::Signal { name, .. }) => Input::Signal { name: name.clone(), data: Data::new("0") },
                 _ => return None,

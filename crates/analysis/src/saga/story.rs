@@ -121,6 +121,9 @@ impl Teller<'_> {
             Action::Reverted(by) => {
                 format!("the saga that it is a step of is turned back{}", server(", says ", by))
             }
+            Action::Admitted(by) => {
+                format!("its turn comes{}, as those before it have ended", server(" at ", by))
+            }
             Action::Signalled(by, step) => {
                 format!("the signal that {} waits for comes{}", self.name(step), server(" to ", by))
             }

@@ -89,6 +89,8 @@ pub(super) enum Action {
     Cancelled(By),
     /// The saga that it is a step of is turned back, after it has completed.
     Reverted(By),
+    /// Those before it with the same value of `serialize_by` have ended.
+    Admitted(By),
     /// A signal comes.
     Signalled(By, StepIx),
     /// The next signal is late, the next timer ends, or there is nothing to wait for any more but the deadline, and that passes.
@@ -149,8 +151,8 @@ impl Rules {
     }
 
     pub(super) fn begin(&self) -> World {
-        let beginning =
-            Beginning { version: Version::default(), input: Data::new("{}"), seed: 0, queued: false };
+        let queued = self.saga.definition().serialize_by.is_some();
+        let beginning = Beginning { version: Version::default(), input: Data::new("{}"), seed: 0, queued };
         let (instance, output) = saga::start(&self.saga, beginning, NOW);
         let made = output.calls.iter();
         let made =
@@ -224,6 +226,9 @@ impl Rules {
         // Also when it is too late; then the machine refuses.
         if view.goal() == Goal::Forward && view.doubt().is_none() {
             actions.push(Action::Cancelled(by));
+        }
+        if view.is_queued() {
+            actions.push(Action::Admitted(by));
         }
         let listens = |step: &StepIx| {
             matches!(view.at(*step), At::Idle | At::Waiting { .. })
@@ -302,6 +307,7 @@ impl Rules {
             }
             Action::Cancelled(by) => self.learn(&mut next, by, News::Cancelled),
             Action::Reverted(by) => self.learn(&mut next, by, News::Reverted),
+            Action::Admitted(by) => self.learn(&mut next, by, News::Admitted),
             Action::Signalled(by, step) => self.learn(&mut next, by, News::Signalled(step)),
             Action::TimePasses(by) => self.learn(&mut next, by, News::TimePassed),
             Action::Decided(by, decision) => {
@@ -337,6 +343,7 @@ impl Rules {
             | Action::Answered(_)
             | Action::Cancelled(_)
             | Action::Reverted(_)
+            | Action::Admitted(_)
             | Action::Signalled(..)
             | Action::TimePasses(_)
             | Action::Decided(..)

@@ -6,7 +6,7 @@ use super::super::world::{Action as Happens, Answer, Rules, World};
 use super::owners::{reached, rules};
 use super::*;
 use std::collections::BTreeSet;
-use tenon_core::saga::{At, Cause, Token};
+use tenon_core::saga::{At, Cause, Expr, Token};
 
 /// What happens in some state, in words.
 fn troubles(rules: &Rules) -> BTreeSet<&'static str> {
@@ -51,7 +51,10 @@ fn happens(world: &World, action: Happens, next: &World) -> Option<&'static str>
         Happens::TimesOut(..) => "a call is lost, or late",
         Happens::Unsent(_) => "a call is not sent",
         Happens::Cancelled(_) if !changed => return None,
+        Happens::Cancelled(_) if world.log.is_queued() => "the saga is cancelled before its turn",
         Happens::Cancelled(_) => "the saga is cancelled",
+        Happens::TimePasses(_) if changed && world.log.is_queued() => "the deadline passes before its turn",
+        Happens::Admitted(_) => "its turn comes",
         Happens::Reverted(_) => "it is reverted after it completed",
         Happens::TakenOver(_) if !world.log.calls().is_empty() => "a server crashes with calls under way",
         Happens::TakenOver(_) => "a server crashes",
@@ -160,4 +163,25 @@ fn signals_times_and_sagas_that_are_steps_are_explored() {
     ] {
         assert!(found.contains(expected), "{expected}: not among {found:?}");
     }
+}
+
+#[test]
+fn one_that_waits_for_its_turn_may_come_to_an_end_before() {
+    let steps = vec![call("order", Kind::Compensatable, &[]), call("payment", Kind::Pivot, &[])];
+    let definition = with_deadline(&saga(steps)).definition().clone();
+    let queued = Definition { serialize_by: Expr::new("input.customer"), ..definition };
+    let queued = Saga::new(queued).unwrap();
+    let scope = Scope { faults: 1, ..Scope::default() };
+    let found = troubles(&rules(&queued, &scope, Orchestrator::default(), false));
+    for expected in [
+        "its turn comes",
+        "the saga is cancelled before its turn",
+        "the deadline passes before its turn",
+        "the saga is cancelled",
+        "a server crashes",
+        "it ends completed",
+    ] {
+        assert!(found.contains(expected), "{expected}: {found:?}");
+    }
+    assert_verified(&check(&queued, &scope));
 }
