@@ -11,7 +11,7 @@ mod restate;
 use super::Figure;
 use super::log::{built, remove};
 use super::platform::mebibytes;
-use crate::shell::{Outcome, read, target};
+use crate::shell::{Outcome, programs, read, root, target};
 use crate::stats::Times;
 use crate::system::{self, Ports, System};
 use caller::Caller;
@@ -78,7 +78,17 @@ pub(super) async fn measure(options: &Options) -> Outcome<Vec<Figure>> {
     figures.extend(memory(&tenon, &restate)?);
     drop((tenon, restate));
     figures.extend(in_process(options.quick)?);
+    figures.push(verified()?);
     Ok(figures)
+}
+
+/// How long the checker takes for all sagas of the shop.
+fn verified() -> Outcome<Figure> {
+    let manifest = root().join("examples/shop/tenon.yaml");
+    let begin = Instant::now();
+    read(Command::new(programs(PROFILE)?.join("tenon")).args(["saga", "verify"]).arg(manifest))?;
+    let seconds = begin.elapsed().as_secs_f64();
+    Ok(Figure::at_most("`tenon saga verify` of the shop", seconds, "s", 10.0))
 }
 
 /// Steps that are functions in the server's process, and a server that starts among many sagas.
