@@ -88,14 +88,14 @@ fn a_saga_that_runs_itself_in_the_end_is_told_from_one_that_does_not() {
         ("d", of(&["e"])),
         ("e", of(&["d"])),
     ];
-    let runs = |from: &str, to: &str| {
+    let reaches = |from: &str, to: &str| {
         let known = |wanted: &SagaName| all.iter().find(|(it, _)| *it == wanted.as_str()).map(|(_, it)| it);
-        super::runs(&name(from), &name(to), known)
+        runs(&name(from), &name(to), known)
     };
     for (from, to) in [("a", "a"), ("a", "d"), ("c", "e"), ("e", "d"), ("d", "d")] {
-        assert!(runs(from, to), "{from} {to}");
+        assert!(reaches(from, to), "{from} {to}");
     }
     for (from, to) in [("b", "a"), ("e", "a"), ("c", "b"), ("gone", "a")] {
-        assert!(!runs(from, to), "{from} {to}");
+        assert!(!reaches(from, to), "{from} {to}");
     }
 }
