@@ -169,7 +169,7 @@ fn signals_times_and_sagas_that_are_steps_are_explored() {
 fn one_that_waits_for_its_turn_may_come_to_an_end_before() {
     let steps = vec![call("order", Kind::Compensatable, &[]), call("payment", Kind::Pivot, &[])];
     let definition = with_deadline(&saga(steps)).definition().clone();
-    let queued = Definition { serialize_by: Expr::new("input.customer"), ..definition };
+    let queued = Definition { serialize_by: Expr::new("input.customer").ok(), ..definition };
     let queued = Saga::new(queued).unwrap();
     let scope = Scope { faults: 1, ..Scope::default() };
     let found = troubles(&rules(&queued, &scope, Orchestrator::default(), false));
