@@ -269,6 +269,9 @@ pub(crate) struct Conformance {
     /// What is sent: JSON, or a text
     #[arg(long, value_name = "JSON")]
     pub(crate) input: Option<String>,
+    /// What is sent that the service refuses: then what it does after a refusal is tested as well
+    #[arg(long, value_name = "JSON")]
+    pub(crate) refused_input: Option<String>,
     /// What is called to undo it; the same, if left out
     #[arg(long, value_name = "URL")]
     pub(crate) undo_url: Option<String>,

@@ -1,7 +1,8 @@
 //! `tenon saga conformance`: whether a service keeps what is asked of those that take part in sagas.
 //!
 //! It is sent what a saga may send it at worst: repeats, repeats at the same time, an undo before the do, a do that comes after
-//! its undo. The rules are those of `core::saga::barrier`; the service's answers are judged as a saga's are.
+//! its undo; and, if an input is known that it refuses, what comes after a refusal. The rules are those of `core::saga::barrier`; the
+//! service's answers are judged as a saga's are.
 
 use super::check;
 use super::text::json_or_text;
@@ -59,6 +60,11 @@ pub(crate) async fn conformance(screen: Screen, options: &Conformance) -> Outcom
         vec![toned(word, tone), plain(finding.rule), plain(finding.found.clone().unwrap_or_default())]
     };
     screen.result(&findings, |all| (vec!["", "RULE", "FOUND"], all.iter().map(row).collect()))?;
+    if options.refused_input.is_none() {
+        screen.remark(
+            "what comes after a refusal was not tested: state what the service refuses by --refused-input",
+        );
+    }
     if findings.iter().all(|finding| finding.kept) {
         screen.remark("the service keeps what is asked of those that take part in sagas");
         return Ok(());
@@ -78,39 +84,56 @@ struct Tested<'a> {
 /// An answer: its body if the call succeeded, or how it failed.
 type Told = Result<String, CallOutcome>;
 
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    /// To do the step, under the key of this round.
+    Do(u32),
+    /// The same with what the service refuses.
+    DoRefused(u32),
+    /// To undo it.
+    Undo,
+}
+
+/// To do a step for the first time.
+const DO: Asked = Asked::Do(0);
+
 impl Tested<'_> {
     async fn run(mut self) -> Result<Vec<Finding>, Failure> {
         let before = self.probe().await?;
         let saga = new_saga();
-        let first = self.ask(saga, Direction::Do).await?;
+        let first = self.ask(saga, DO).await?;
         self.expect("a step is done", first.is_ok(), &first);
-        let again = self.ask(saga, Direction::Do).await?;
+        let again = self.ask(saga, DO).await?;
         self.expect("a repeat is answered as before", again == first, &again);
-        let many: Vec<_> = (0..AT_ONCE).map(|_| self.ask(saga, Direction::Do)).collect();
+        let many: Vec<_> = (0..AT_ONCE).map(|_| self.ask(saga, DO)).collect();
         let many = futures_util::future::try_join_all(many).await?;
         let odd = many.into_iter().find(|told| *told != first);
         self.expect("so are repeats at the same time", odd.is_none(), &odd.unwrap_or_else(|| first.clone()));
-        let undone = self.ask(saga, Direction::Undo).await?;
+        let undone = self.ask(saga, Asked::Undo).await?;
         self.expect("the step is undone", undone.is_ok(), &undone);
-        let undone = self.ask(saga, Direction::Undo).await?;
+        let undone = self.ask(saga, Asked::Undo).await?;
         self.expect("undoing it again succeeds", undone.is_ok(), &undone);
-        let late = self.ask(saga, Direction::Do).await?;
+        let late = self.ask(saga, DO).await?;
         self.expect("a call that comes after it was undone is refused", is_refused(&late), &late);
 
         let saga = new_saga();
-        let nothing = self.ask(saga, Direction::Undo).await?;
+        let nothing = self.ask(saga, Asked::Undo).await?;
         self.expect("undoing what never came succeeds", nothing.is_ok(), &nothing);
-        let hanging = self.ask(saga, Direction::Do).await?;
+        let hanging = self.ask(saga, DO).await?;
         self.expect("and what comes after that is refused", is_refused(&hanging), &hanging);
 
         let saga = new_saga();
-        let many: Vec<_> = (0..AT_ONCE).map(|_| self.ask(saga, Direction::Do)).collect();
+        let many: Vec<_> = (0..AT_ONCE).map(|_| self.ask(saga, DO)).collect();
         let many = futures_util::future::try_join_all(many).await?;
         let first = many.first().cloned().unwrap_or(Err(CallOutcome::Unknown));
         let same = first.is_ok() && many.iter().all(|told| *told == first);
         self.expect("many that come at once are one", same, &first);
-        let undone = self.ask(saga, Direction::Undo).await?;
+        let undone = self.ask(saga, Asked::Undo).await?;
         self.expect("and are undone as one", undone.is_ok(), &undone);
+        if self.options.refused_input.is_some() {
+            self.after_refusals().await?;
+        }
         let after = self.probe().await?;
         if before.is_some() {
             let found = Ok(format!(
@@ -121,6 +144,30 @@ impl Tested<'_> {
             self.expect("in the end everything is as before", before == after, &found);
         }
         Ok(self.findings)
+    }
+
+    /// What comes after a refusal.
+    async fn after_refusals(&mut self) -> Result<(), Failure> {
+        let saga = new_saga();
+        let refused = self.ask(saga, Asked::DoRefused(0)).await?;
+        self.expect("what is to be refused is", is_refused(&refused), &refused);
+        // The same key is the same call: what is sent with it makes no difference.
+        let again = self.ask(saga, Asked::Do(0)).await?;
+        self.expect("a call that was refused is refused again under its key", is_refused(&again), &again);
+        let later = self.ask(saga, Asked::Do(1)).await?;
+        self.expect("under the key of a later round it is done", later.is_ok(), &later);
+        let repeat = self.ask(saga, Asked::Do(1)).await?;
+        self.expect("and a repeat of that is answered as before", repeat == later, &repeat);
+        let undone = self.ask(saga, Asked::Undo).await?;
+        self.expect("and it is undone", undone.is_ok(), &undone);
+
+        let saga = new_saga();
+        let refused = self.ask(saga, Asked::DoRefused(0)).await?;
+        let undone = self.ask(saga, Asked::Undo).await?;
+        self.expect("undoing what was refused succeeds", is_refused(&refused) && undone.is_ok(), &undone);
+        let late = self.ask(saga, Asked::Do(1)).await?;
+        self.expect("and a later round that comes after that is refused", is_refused(&late), &late);
+        Ok(())
     }
 
     fn expect(&mut self, rule: &'static str, kept: bool, told: &Told) {
@@ -140,10 +187,10 @@ impl Tested<'_> {
     }
 
     /// Asks until it is known what became of it, as a saga does.
-    async fn ask(&self, saga: SagaId, direction: Direction) -> Result<Told, Failure> {
+    async fn ask(&self, saga: SagaId, asked: Asked) -> Result<Told, Failure> {
         let mut attempt = 1;
         loop {
-            let told = self.ask_once(saga, direction, attempt).await?;
+            let told = self.ask_once(saga, asked, attempt).await?;
             let unsure = matches!(told, Err(CallOutcome::Unknown | CallOutcome::Unsent));
             if !unsure || attempt >= TRIES {
                 return Ok(told);
@@ -153,14 +200,19 @@ impl Tested<'_> {
         }
     }
 
-    async fn ask_once(&self, saga: SagaId, direction: Direction, attempt: u32) -> Result<Told, Failure> {
+    async fn ask_once(&self, saga: SagaId, asked: Asked, attempt: u32) -> Result<Told, Failure> {
         let options = self.options;
-        let (url, method, input) = match direction {
-            Direction::Do => (&options.url, &options.method, &options.input),
-            Direction::Undo => {
+        let (url, method, input) = match asked {
+            Asked::Do(_) => (&options.url, &options.method, &options.input),
+            Asked::DoRefused(_) => (&options.url, &options.method, &options.refused_input),
+            Asked::Undo => {
                 let url = options.undo_url.as_ref().unwrap_or(&options.url);
                 (url, &options.undo_method, &options.undo_input)
             }
+        };
+        let (direction, round) = match asked {
+            Asked::Do(round) | Asked::DoRefused(round) => (Direction::Do, round),
+            Asked::Undo => (Direction::Undo, 0),
         };
         // Where a service names what it does by what it is sent, each saga is about another.
         let of = |text: &str| text.replace("{saga}", &saga.to_string());
@@ -180,11 +232,11 @@ impl Tested<'_> {
             }
         };
         let request = request
-            .header(headers::IDEMPOTENCY_KEY, format!("{saga}/conformance/{direction}/0"))
+            .header(headers::IDEMPOTENCY_KEY, format!("{saga}/conformance/{direction}/{round}"))
             .header(headers::SAGA, saga.to_string())
             .header(headers::SAGA_STEP, "conformance")
             .header(headers::SAGA_DIRECTION, direction.to_string())
-            .header(headers::SAGA_ROUND, "0")
+            .header(headers::SAGA_ROUND, round)
             .header(headers::SAGA_ATTEMPT, attempt.to_string());
         match (request.send().await, method_of_grpc) {
             (Ok(response), Some(method)) => {

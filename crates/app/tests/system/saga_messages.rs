@@ -138,8 +138,10 @@ async fn a_participant_over_grpc_keeps_the_contract() {
     let input = "{\"order_id\": \"{saga}\", \"cents\": 1}";
     let tested =
         ["saga", "conformance", &take, "--undo-url", &give_back, "--input", input, "--undo-input", input];
-    let tested = system.tenon().run(&[&tested[..], &described].concat()).await.succeeded();
+    let refused = ["--refused-input", "{\"order_id\": \"{saga}\", \"cents\": 1, \"card\": \"empty\"}"];
+    let tested = system.tenon().run(&[&tested[..], &refused, &described].concat()).await.succeeded();
     assert!(tested.out.contains("undoing what never came succeeds") && !tested.out.contains("broken"));
+    assert!(tested.out.contains("undoing what was refused succeeds"), "{}", tested.out);
     // And the checker is told nothing new by messages.
     let file = system.folder.manifest();
     let verified = system.tenon().run(&["saga", "verify", file.to_str().unwrap(), "--faults", "1"]).await;

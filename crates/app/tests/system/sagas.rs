@@ -340,6 +340,15 @@ async fn a_participant_in_python_keeps_the_contract() {
     let (work, probe) = (url("/do"), url("/ledger"));
     let tested = system.tenon().run(&["saga", "conformance", &work, "--probe", &probe]).await.succeeded();
     assert!(tested.out.contains("undoing what never came succeeds") && !tested.out.contains("broken"));
+    assert!(tested.err.contains("what comes after a refusal was not tested"), "{}", tested.err);
+    let refusing = r#"{"refuse": "conformance"}"#;
+    let tested = ["saga", "conformance", &work, "--probe", &probe, "--refused-input"];
+    let kept = system.tenon().run(&[&tested[..], &[refusing]].concat()).await.succeeded();
+    assert!(kept.out.contains("undoing what was refused succeeds") && !kept.out.contains("broken"));
+    let forgetting = r#"{"refuse": "conformance", "forget": true}"#;
+    let forgot = system.tenon().run(&[&tested[..], &[forgetting]].concat()).await.exited(3);
+    let broken: Vec<&str> = forgot.out.lines().filter(|line| line.contains("broken")).collect();
+    assert!(broken.len() == 1 && broken[0].contains("refused again under its key"), "{}", forgot.out);
     // Whoever answers everything with success keeps nothing.
     let (tenon, ledger) = (system.tenon(), url("/ledger"));
     let careless = ["saga", "conformance", &ledger, "--method", "GET", "--undo-method", "GET"];

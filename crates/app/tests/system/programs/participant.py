@@ -1,7 +1,7 @@
 """A service that takes part in sagas, with nothing but Python's standard library.
 
 It keeps the barrier of docs/sagas.md in a database of its own (LEDGER), in the same transaction as the effect, which here is
-a line in a ledger. What it is sent may ask it to `refuse` a step, or to `lose` the first answer to it.
+a line in a ledger. What it is sent may ask it to `refuse` a step, and to `forget` that it did, or to `lose` the first answer to it.
 """
 
 import json
@@ -45,6 +45,9 @@ def take_part(saga, step, direction, round_, work):
             answer = (422, {"detail": "it was undone before it came"})
         elif state == "refused" and round_ <= before:
             answer = (422, {"detail": "it was refused before"})
+        elif work.get("refuse") == step and work.get("forget"):
+            database.execute("ROLLBACK")
+            return 422, {"detail": "it is refused"}
         elif work.get("refuse") == step:
             state, answer = "refused", (422, {"detail": "it is refused"})
         else:

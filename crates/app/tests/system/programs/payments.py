@@ -12,7 +12,7 @@ import grpc
 
 SERVING = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse { status: SERVING }
 LOCK = threading.Lock()
-RECORDS = {}  # (saga, step): state, answer
+RECORDS = {}  # (saga, step): state, answer, round
 
 
 def decoded(message):
@@ -63,21 +63,21 @@ class Refused(Exception):
 def take_part(context, work):
     """Judges a call by what is known of its step, and does it if it is to be done."""
     header = dict(context.invocation_metadata())
-    record = header["tenon-saga"], header["tenon-saga-step"]
+    record, round_ = (header["tenon-saga"], header["tenon-saga-step"]), int(header["tenon-saga-round"])
     print("called", header["idempotency-key"], header["tenon-saga-attempt"], flush=True)
     with LOCK:
-        state, answer = RECORDS.get(record, ("nothing", b""))
+        state, answer, before = RECORDS.get(record, ("nothing", b"", 0))
         if header["tenon-saga-direction"] == "undo":
             if state == "done":
                 work()
-            RECORDS[record] = "undone", b""
+            RECORDS[record] = "undone", b"", 0
             return b""
-        if state == "nothing":
+        if state == "nothing" or state == "refused" and round_ > before:
             try:
                 state, answer = "done", work()
             except Refused as refused:
                 state, answer = "refused", str(refused)
-            RECORDS[record] = state, answer
+            RECORDS[record] = state, answer, round_
     if state != "done":
         context.abort(grpc.StatusCode.FAILED_PRECONDITION, answer or "it was undone before it came")
     return answer
