@@ -19,8 +19,8 @@ mod traffic;
 pub use balancing::{BalancingDoc, HashOnDoc};
 pub use policy::{ConditionDoc, HeaderEditsDoc, PoliciesDoc, PolicyActionDoc, PolicyDoc};
 pub use saga::{
-    OnUndoFailureDoc, SagaActionDoc, SagaDoc, SagaInputDoc, SagaKindDoc, SagaLateDoc, SagaRetryDoc,
-    SagaStepDoc, SagaUndoDoc, SagaWorkDoc,
+    OnUndoFailureDoc, SagaActionDoc, SagaDoc, SagaInputDoc, SagaKindDoc, SagaLateDoc, SagaNothingDoc,
+    SagaRetryDoc, SagaStepDoc, SagaUndoDoc, SagaUndoneDoc, SagaWorkDoc,
 };
 pub use security::{
     AuthorizationDoc, CertificateDoc, GatewayTlsDoc, MeshDoc, MtlsDoc, PlainListenerDoc, SecurityDoc,

@@ -27,6 +27,11 @@ impl Failure {
         Self { exit: code.exit_code(), message: String::new() }
     }
 
+    /// An exit code that says how something is, which has been printed already.
+    pub(crate) fn told(exit: u8) -> Self {
+        Self { exit, message: String::new() }
+    }
+
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit)

@@ -212,7 +212,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     });
     token.ok_or_else(|| {
         let detail =
-            "a token is needed: send `Authorization: Bearer TOKEN` with the token in .tenon/keys/api-token";
+            "a token is needed: send `Authorization: Bearer TOKEN` with the token in keys/api-token below the data folder \
+             (`--data`; .tenon beside the manifest unless stated)";
         Refusal::new(Code::AccessUnauthenticated, detail)
     })
 }

@@ -4,8 +4,10 @@
 //! `input.items.map(i, i.sku)`, are left out.
 
 use super::tree::Node;
-use cel::Program;
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
+use cel::{Context, Env, ExecutionError, Program};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock};
 
 /// A variable and the fields that are taken of it, one within the other: `steps.pay.id`.
 pub(super) type Path = Vec<String>;
@@ -28,6 +30,107 @@ pub(super) fn read(text: &str) -> Result<Vec<Path>, String> {
     let mut walk = Walk { bound: Vec::new(), paths: Vec::new() };
     walk.expression(program.expression());
     Ok(walk.paths)
+}
+
+/// The functions that there are: those of the language itself, as where sagas run.
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// One value of each type, as it is written.
+const SAMPLES: [&str; 9] = ["null", "true", "1", "1u", "1.5", "'a'", "b'a'", "[1]", "{'a': 1}"];
+
+/// The most arguments of a function, with what it is called on, of which every combination of types is tried.
+const MOST_TRIED: usize = 2;
+
+/// What an expression that can be read is bound to fail at: functions that are not there or do not take so many arguments, and parts
+/// without variables that fail.
+pub(super) fn faults(text: &str) -> Vec<String> {
+    let Ok(program) = ENV.compile(text) else { return Vec::new() };
+    let mut found = Vec::new();
+    calls(program.expression(), &mut found);
+    found
+}
+
+fn calls(it: &IdedExpr, found: &mut Vec<String>) {
+    if let Expr::Call(call) = &it.expr {
+        if let Some(fault) = no_such(call) {
+            return found.push(fault);
+        }
+        if is_constant(it) {
+            let context = Context::with_env(Arc::clone(&ENV));
+            // Whatever the interpreter does to itself is the expression's failure.
+            let value = catch_unwind(AssertUnwindSafe(|| context.resolve(it)));
+            match value {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => found.push(format!("fails whatever it is given: {error}")),
+                Err(_) => found.push("cannot be evaluated".to_owned()),
+            }
+            return;
+        }
+    }
+    parts(&it.expr).into_iter().for_each(|part| calls(part, found));
+}
+
+/// That there is no such function, if so.
+fn no_such(call: &CallExpr) -> Option<String> {
+    let name = &call.func_name;
+    // Operators have names that nobody could write.
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return None;
+    }
+    let given = call.args.len() + usize::from(call.target.is_some());
+    let try_with = |values: &[&str]| {
+        let text = match (&call.target, values.split_first()) {
+            (Some(_), Some((on, values))) => format!("{on}.{name}({})", values.join(", ")),
+            _ => format!("{name}({})", values.join(", ")),
+        };
+        let program = ENV.compile(&text).ok()?;
+        let context = Context::with_env(Arc::clone(&ENV));
+        catch_unwind(AssertUnwindSafe(|| program.execute(&context))).ok()?.err()
+    };
+    match try_with(&vec!["null"; given])? {
+        ExecutionError::UndeclaredReference(_) => Some(format!("uses a function `{name}` that is not there")),
+        ExecutionError::NoSuchOverload(_) if given <= MOST_TRIED => {
+            let refuses =
+                |values: &[&str]| matches!(try_with(values), Some(ExecutionError::NoSuchOverload(_)));
+            let is_refused = match given {
+                1 => SAMPLES.iter().all(|one| refuses(&[one])),
+                2 => SAMPLES.iter().all(|one| SAMPLES.iter().all(|two| refuses(&[one, two]))),
+                _ => refuses(&[]),
+            };
+            is_refused
+                .then(|| format!("gives `{name}` {} arguments, which it does not take", call.args.len()))
+        }
+        _ => None,
+    }
+}
+
+fn is_constant(it: &IdedExpr) -> bool {
+    match &it.expr {
+        Expr::Ident(_) | Expr::Comprehension(_) | Expr::Struct(_) | Expr::Unspecified => false,
+        other => parts(other).into_iter().all(is_constant),
+    }
+}
+
+/// What an expression is made of.
+fn parts(of: &Expr) -> Vec<&IdedExpr> {
+    match of {
+        Expr::Call(call) => call.target.iter().map(AsRef::as_ref).chain(&call.args).collect(),
+        Expr::Comprehension(it) => {
+            vec![&it.iter_range, &it.accu_init, &it.loop_cond, &it.loop_step, &it.result]
+        }
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),
+        Expr::Struct(it) => it.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),
+        Expr::Select(select) => vec![select.operand.as_ref()],
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    }
 }
 
 struct Walk {

@@ -86,15 +86,21 @@ findings! {
     SagaUnknown = "manifest.saga-unknown", Error, "There is no such step or saga",
         "`after` names steps of the same saga, and `saga` one of the sagas of the manifest.";
     SagaShape = "manifest.saga-shape", Error, "A saga's steps do not fit together",
-        "A saga is a graph without circles. Steps that can be undone are before the pivot, of which there is at most one, and          retriable ones behind it. What undoes a call must be stated, even if it is `nothing`. A saga that is run by          another has no pivot, and does not run that one. [docs/sagas.md](sagas.md) tells why.";
+        "A saga is a graph without circles. Steps that can be undone are before the pivot, of which there is at most one, and \
+         retriable ones behind it. What undoes a call must be stated, even if it is `nothing`. A saga that is run by \
+         another has no pivot, and does not run that one. [docs/sagas.md](sagas.md) tells why.";
     SagaExpression = "manifest.saga-expression", Error, "An expression cannot be read, or uses what is not there",
-        "Expressions use `input`, `steps.NAME` of steps that are done before, `saga.id`, and, in what undoes a step,          `output`. Fields are checked where they are declared: a saga's `input` and a step's `output`.";
-    SagaMethod = "manifest.saga-method", Error, "A step calls a gRPC method that is not known, or that no step can call",
-        "What a method is given and answers is read from the `.proto` files that a gRPC interface of its service names under          `protos`. It has to take one message and answer one, and to hold no `google.protobuf.Any`.";
+        "Expressions use `input`, `steps.NAME` of steps that are done before, `saga.id`, `saga.key`, and, in what undoes a step, \
+         `output` and `saga.problem`. They call the functions that CEL itself has. Fields are checked where they are declared: a saga's `input` and a step's `output`.";
+    SagaMethod = "manifest.saga-method", Error, "A step calls a gRPC method that is not known or that no step can call, or a service without HTTP over HTTP",
+        "What a method is given and answers is read from the `.proto` files that a gRPC interface of its service names under \
+         `protos`. It has to take one message and answer one, and to hold no `google.protobuf.Any`.";
     SagaNotAccepted = "manifest.saga-not-accepted", Warning, "A service does not accept what a step calls",
-        "No endpoint of the service's gRPC interfaces is the method that the step calls, so every call will be refused there.          Add the endpoint to the service's `interfaces`.";
+        "No endpoint of the service's input interfaces is what the step calls, a method and path or a gRPC method, so every call will be refused there. \
+         Add the endpoint to the service's `interfaces`.";
     ProtoInvalid = "manifest.proto-invalid", Error, "A `.proto` file cannot be used",
-        "It is not there, cannot be read, or does not fit together with what it imports. Files and their imports are looked up below          `proto_root`, and below the manifest's folder if that is not stated; those of `google/protobuf` are always there.";
+        "It is not there, cannot be read, or does not fit together with what it imports. Files and their imports are looked up below \
+         `proto_root`, and below the manifest's folder if that is not stated; those of `google/protobuf` are always there.";
     ConfigMismatch = "manifest.config-mismatch", Error, "An initial value does not satisfy its schema",
         "The JSON Schema (2020-12) of a configuration key holds for its first value too. A schema can refer \
          only to itself: nothing is fetched.";

@@ -9,8 +9,11 @@ use crate::text::millis::round_up;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 use tenon_core::retry::Backoff;
 use tenon_core::saga::{
@@ -63,9 +66,27 @@ pub struct SagaStepDoc {
     /// How often and how soon it is tried.
     #[serde(default)]
     pub retry: SagaRetryDoc,
-    /// What undoes it; nothing if null.
+    /// What undoes it. A call before the pivot has to state it, even if it is `"nothing"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undo: Option<SagaUndoDoc>,
+    pub undo: Option<SagaUndoneDoc>,
+}
+
+/// What undoes a step, or that nothing has to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SagaUndoneDoc {
+    /// It leaves nothing behind.
+    Nothing(SagaNothingDoc),
+    /// What undoes it.
+    By(Box<SagaUndoDoc>),
+}
+
+/// Nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SagaNothingDoc {
+    /// The word.
+    Nothing,
 }
 
 /// What a step does.
@@ -137,6 +158,31 @@ pub struct SagaRetryDoc {
     pub tries: u32,
     /// How long to wait between them.
     pub backoff: BackoffDoc,
+}
+
+impl<'de> Deserialize<'de> for SagaUndoneDoc {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = SagaUndoneDoc;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object that says what undoes the step, or the text `nothing`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text {
+                    "nothing" => Ok(SagaUndoneDoc::Nothing(SagaNothingDoc::Nothing)),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Box::deserialize(MapAccessDeserializer::new(map)).map(SagaUndoneDoc::By)
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
 }
 
 /// What undoes a step.
@@ -251,6 +297,28 @@ impl SagaDoc {
         let saga = Saga::new(definition).map_err(|refusal| InvalidMessage::new("steps", refusal.detail))?;
         Ok(saga.definition().clone())
     }
+
+    /// Whether something undoes a call must be said, lest it be forgotten. What is in the log is not asked again.
+    ///
+    /// # Errors
+    /// [`InvalidMessage`] names the step.
+    pub fn check_undo_is_stated(&self) -> Result<(), InvalidMessage> {
+        let is_bare = |step: &SagaStepDoc| {
+            let is_call = matches!(step.work, SagaWorkDoc::Call { .. });
+            is_call && step.kind == SagaKindDoc::Compensatable && step.undo.is_none()
+        };
+        match self.steps.iter().find(|step| is_bare(step)) {
+            None => Ok(()),
+            Some(step) => Err(InvalidMessage::new(
+                "steps",
+                format_args!(
+                    "nothing undoes the step `{}`; give it an `undo`. If it only reads, state `\"undo\": \"nothing\"`; if it is \
+                     the last that may fail, `\"kind\": \"pivot\"`",
+                    step.name
+                ),
+            )),
+        }
+    }
 }
 
 fn protos_doc((service, protos): (&ServiceRef, &Protos)) -> (String, String) {
@@ -288,8 +356,16 @@ fn step_doc(step: &Step, all: &[Step]) -> SagaStepDoc {
         },
         input: input_doc(&step.input),
         retry: step.retry.into(),
-        undo: step.undo.as_ref().map(undo_doc),
+        undo: match &step.undo {
+            Some(undo) => Some(SagaUndoneDoc::By(Box::new(undo_doc(undo)))),
+            None => is_bare(step).then_some(SagaUndoneDoc::Nothing(SagaNothingDoc::Nothing)),
+        },
     }
+}
+
+/// Whether it is one of those that have to state what undoes them.
+fn is_bare(step: &Step) -> bool {
+    step.kind == Kind::Compensatable && matches!(step.work, Work::Call { .. }) && step.undo.is_none()
 }
 
 fn undo_doc(undo: &Undo) -> SagaUndoDoc {
@@ -352,7 +428,10 @@ fn step(doc: &SagaStepDoc, all: &[SagaStepDoc]) -> Checked<Step> {
         work: work(&doc.work).map_err(|error| error.within("work"))?,
         input: input("input", doc.input.as_ref())?,
         retry: retry(&doc.retry).map_err(|error| error.within("retry"))?,
-        undo: doc.undo.as_ref().map(|it| undo(it).map_err(|error| error.within("undo"))).transpose()?,
+        undo: match &doc.undo {
+            Some(SagaUndoneDoc::By(it)) => Some(undo(it).map_err(|error| error.within("undo"))?),
+            Some(SagaUndoneDoc::Nothing(_)) | None => None,
+        },
     })
 }
 

@@ -7,7 +7,14 @@ use std::path::PathBuf;
 const START: &str = "\
 Examples:
   tenon saga start order '{\"customer\": \"ada\", \"total\": 25}'
-  tenon saga start order @order.json --key order-7 --wait 10     the same saga, however often it is sent";
+  tenon saga start order @order.json --key order-7 --wait 10     the same saga, however often it is sent
+
+With --wait the exit code says how it is then: 0 completed, 10 compensated, 11 failed (turned back, and something was left as it is),
+12 it still runs, 13 it is parked.";
+
+const SHOW: &str = "\
+With --wait the exit code says how it is then: 0 completed, 10 compensated, 11 failed (turned back, and something was left
+as it is), 12 it still runs, 13 it is parked.";
 
 const DECIDE: &str = "\
 Examples:
@@ -38,6 +45,7 @@ pub(crate) enum SagaCommand {
     #[command(after_help = START)]
     Start(StartSaga),
     /// A saga: its steps, and everything that happened to it
+    #[command(after_help = SHOW)]
     Show(ShowSaga),
     /// Tell a saga what it waits for
     Signal(Signal),

@@ -137,9 +137,10 @@ fn summary(file: &Path, system: &System, report: &Report) -> String {
         many => format!("; {many} warnings"),
     };
     format!(
-        "{} is well formed: {} services, {replicas} replicas, {routes} gateway routes{warnings}",
+        "{} is well formed: {} services, {replicas} replicas, {routes} gateway routes, {} sagas{warnings}",
         file.display(),
         system.services.len(),
+        system.sagas.len(),
     )
 }
 

@@ -10,7 +10,7 @@ use std::io::Write;
 use tenon_analysis::saga::{Lapse, Progress, Report, Scope, Verdict, end_told, verify, why_told};
 use tenon_core::Code;
 use tenon_core::manifest::System;
-use tenon_core::saga::{End, Saga, StepName};
+use tenon_core::saga::{End, Saga, Step, StepName, Work};
 
 /// How wide the bar of progress is.
 const WIDTH: usize = 30;
@@ -69,6 +69,12 @@ fn scope(options: &VerifySaga, sagas: &[Saga]) -> Result<Scope, Failure> {
             let known: Vec<&str> = Lapse::ALL.iter().map(|lapse| lapse.as_str()).collect();
             invalid(format!("{lapse:?} is none of {}", known.join(", ")))
         })?;
+        let named = sagas.iter().filter_map(|saga| saga.get(saga.named(step)?));
+        // It is enough that it does something in one of the sagas that have such a step.
+        let idle: Option<Vec<&str>> = named.map(|step| idle(step, lapse)).collect();
+        if let Some(why) = idle.as_ref().and_then(|all| all.first()) {
+            return Err(invalid(format!("`{step}={}` does nothing: {why}", lapse.as_str())));
+        }
         let step = StepName::new(step).map_err(|error| invalid(error.to_string()))?;
         lapses.insert(step, lapse);
     }
@@ -81,6 +87,18 @@ fn scope(options: &VerifySaga, sagas: &[Saga]) -> Result<Scope, Failure> {
         lapses,
         ..Scope::default()
     })
+}
+
+/// Why a lapse at a step could do nothing, if so.
+fn idle(step: &Step, lapse: Lapse) -> Option<&'static str> {
+    match (&step.work, lapse) {
+        (Work::Signal { .. } | Work::Timer(_), _) => Some("the step only waits, and calls no service"),
+        (Work::Child(_), _) => Some("the step runs a saga; state the lapse of one of that saga's steps"),
+        (Work::Call { .. }, Lapse::UndoesNothing | Lapse::Hangs) if step.undo.is_none() => {
+            Some("nothing undoes the step, so its service is never asked to")
+        }
+        (Work::Call { .. }, _) => None,
+    }
 }
 
 /// Explores, with a bar of progress where somebody looks.

@@ -1,7 +1,7 @@
 //! `tenon saga …`.
 
 use super::decide::{decide, steps};
-use super::text::{json_or_text, name};
+use super::text::{json_or_word, name};
 use crate::cli::{self, SagaCommand};
 use crate::failure::{Failure, Outcome};
 use crate::render::{Cell, Screen, Tone, plain, span, toned};
@@ -223,13 +223,34 @@ async fn tell(screen: Screen, client: &Client, id: SagaId, wait: Option<u64>) ->
         }
     };
     if screen.is_json() {
-        return Ok(screen.json(&view)?);
+        screen.json(&view)?;
+    } else {
+        let history = client.saga_history(id).await?;
+        facts(screen, &view)?;
+        table_of_steps(screen, &view)?;
+        timeline(screen, &view, &history.events)?;
+        ways_on(screen, &view)?;
     }
-    let history = client.saga_history(id).await?;
-    facts(screen, &view)?;
-    table_of_steps(screen, &view)?;
-    timeline(screen, &view, &history.events)?;
-    ways_on(screen, &view)
+    match wait {
+        Some(_) => waited(view.of.state),
+        None => Ok(()),
+    }
+}
+
+/// The exit code of whoever waited for a saga's end, lest a script take one that was undone as done.
+fn waited(state: SagaState) -> Outcome {
+    let exit = match state {
+        SagaState::Completed => return Ok(()),
+        SagaState::Compensated => 10,
+        SagaState::Failed => 11,
+        SagaState::Parked => 13,
+        SagaState::Started
+        | SagaState::StepExecuting
+        | SagaState::StepCompleted
+        | SagaState::StepFailed
+        | SagaState::Compensating => 12,
+    };
+    Err(Failure::told(exit))
 }
 
 /// What may be typed about each step that waits for somebody.
@@ -440,13 +461,13 @@ fn payload(text: Option<&str>) -> Result<Value, Failure> {
 
 /// What was typed: JSON, a text, or the content of a file.
 fn value(text: &str) -> Result<Value, Failure> {
-    let Some(file) = text.strip_prefix('@') else { return Ok(json_or_text(text)) };
+    let Some(file) = text.strip_prefix('@') else { return json_or_word("what was typed", text) };
     let read = match file {
         "-" => std::io::read_to_string(std::io::stdin()),
         _ => std::fs::read_to_string(file),
     };
     let content = read.map_err(|error| Failure::new(Code::RequestInvalid, format!("{file}: {error}")))?;
-    Ok(json_or_text(&content))
+    json_or_word(if file == "-" { "standard input" } else { file }, &content)
 }
 
 pub(super) fn done(screen: Screen, answer: &impl Serialize, remark: &str) -> Outcome {

@@ -334,6 +334,8 @@ async fn sagas_are_verified_and_what_breaks_them_is_told_as_a_story() {
 
     folder.tenon().run(&["saga", "verify", "--saga", "other"]).await.exited(4);
     folder.tenon().run(&["saga", "verify", "--lapse", "nothing"]).await.exited(3);
+    let idle = folder.tenon().run(&["saga", "verify", "--lapse", "confirm=undoes-nothing"]).await.exited(3);
+    assert!(idle.err.contains("nothing undoes the step"), "{}", idle.err);
     let without = Folder::with(&manifest());
     without.tenon().run(&["saga", "verify"]).await.exited(4);
 }

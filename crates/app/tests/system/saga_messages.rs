@@ -61,7 +61,9 @@ async fn start(step: &str) -> System {
 }
 
 async fn run(system: &System, input: Value) -> Value {
-    system.tenon().json(&["saga", "start", "order", &input.to_string(), "--wait", "20"]).await
+    let input = input.to_string();
+    let waits = ["saga", "start", "order", &input, "--wait", "20", "-o", "json"];
+    system.tenon().run(&waits).await.json()
 }
 
 /// What the participant says that it did.

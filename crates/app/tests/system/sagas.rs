@@ -135,13 +135,15 @@ async fn a_saga_is_started_shown_and_found_on_the_command_line() {
     let system = start().await;
     let tenon = system.tenon();
     let input = "{\"refuse\": \"confirm\"}";
-    let shown = tenon.run(&["saga", "start", "order", input, "--key", "7", "--wait", "10"]).await.succeeded();
+    let shown = tenon.run(&["saga", "start", "order", input, "--key", "7", "--wait", "10"]).await.exited(10);
     assert!(shown.out.contains("compensated"), "{}", shown.out);
     assert!(shown.out.contains("step `confirm` failed"), "{}", shown.out);
     assert!(shown.out.contains("undo payment"), "{}", shown.out);
     let list = tenon.json(&["saga", "list", "--state", "compensated"]).await;
     assert_eq!(list["sagas"][0]["key"], "7");
     let id = list["sagas"][0]["id"].as_str().unwrap();
+    let broken = tenon.run(&["saga", "start", "order", "{\"refuse\": "]).await.exited(3);
+    assert!(broken.err.contains("line 1 column"), "{}", broken.err);
     let followed = tenon.run(&["saga", "show", id, "--follow"]).await.succeeded().out;
     let lines: Vec<&str> = followed.lines().collect();
     assert!(lines[0].contains("the saga is started") && lines[lines.len() - 1].contains("the saga ends"));
@@ -203,7 +205,7 @@ async fn a_saga_is_a_trace_with_its_steps_and_the_calls_below_them() {
     let input = "{\"refuse\": \"confirm\"}";
     let started = tenon.json(&["saga", "start", "order", input]).await;
     let (id, trace) = (started["id"].as_str().unwrap(), started["trace"].as_str().unwrap());
-    let shown = tenon.run(&["saga", "show", id, "--wait", "10"]).await.succeeded();
+    let shown = tenon.run(&["saga", "show", id, "--wait", "10"]).await.exited(10);
     assert!(shown.out.contains(trace), "{}", shown.out);
     let told = tenon.run(&["trace", trace]).await.succeeded().out;
     let lines: Vec<&str> = told.lines().collect();
@@ -258,7 +260,8 @@ async fn the_spans_of_sagas_are_sent_to_a_collector_as_sampling_says() {
     tenon.run(&["saga", "define", "order", file.to_str().unwrap()]).await.succeeded();
     system.has_healthy("bank", 1).await;
     let run = async |input: &str| {
-        let ended = tenon.json(&["saga", "start", "order", input, "--wait", "20"]).await;
+        let waits = ["saga", "start", "order", input, "--wait", "20", "-o", "json"];
+        let ended = tenon.run(&waits).await.json();
         (ended["id"].as_str().unwrap().to_owned(), ended["trace"].as_str().unwrap().to_owned())
     };
     let (quiet, _) = run("{}").await;

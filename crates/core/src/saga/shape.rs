@@ -311,23 +311,32 @@ pub fn runs<'a>(
 
 /// What depends on each step; a step that depends on itself in the end is refused.
 fn behind(steps: &[Step], needs: &[StepSet]) -> Result<Vec<StepSet>, Refusal> {
-    let mut before = needs.to_vec();
+    let mut reached = needs.to_vec();
     for _ in 0..steps.len() {
-        let last = before.clone();
-        for set in &mut before {
+        let last = reached.clone();
+        for set in &mut reached {
             *set = set
                 .iter()
                 .fold(*set, |all, step| all.and(last.get(step.index()).copied().unwrap_or_default()));
         }
     }
-    for ((number, step), before) in numbers(steps).zip(steps).zip(&before) {
+    for ((number, step), before) in numbers(steps).zip(steps).zip(&reached) {
         if before.has(number) {
-            return Err(at(step, "depends on itself in the end; take one dependency of the circle away"));
+            let on_it =
+                |(other, of): (StepIx, &StepSet)| before.has(other) && of.has(number) && other != number;
+            let others = numbers(steps).zip(&reached).filter(|(other, of)| on_it((*other, of)));
+            let others = others.filter_map(|(other, _)| steps.get(other.index()));
+            let others: Vec<String> = others.map(|step| format!("`{}`", step.name)).collect();
+            let problem = format!(
+                "depends on itself in the end, by way of {}; take one dependency of the circle away",
+                others.join(", ")
+            );
+            return Err(at(step, &problem));
         }
     }
     let behind = |step: StepIx| {
         numbers(steps)
-            .filter(|other| before.get(other.index()).is_some_and(|before| before.has(step)))
+            .filter(|other| reached.get(other.index()).is_some_and(|before| before.has(step)))
             .collect()
     };
     Ok(numbers(steps).map(behind).collect())

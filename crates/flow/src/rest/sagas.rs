@@ -110,7 +110,15 @@ async fn start(State(paths): State<Paths>, asked: Asked, body: Body) -> Reply {
     let (namespace, name) = (served.namespace(wanted.namespace()?)?, asked.parameter("saga")?);
     let StartSaga { input, key } = reply::read(body).await?;
     let header = asked.text(&HeaderName::from_static("idempotency-key"))?;
-    let key = key.or_else(|| header.map(|text| text.trim_matches('"').to_owned()));
+    let header = header.map(|text| text.trim_matches('"').to_owned());
+    if let (Some(key), Some(header)) = (&key, &header)
+        && key != header
+    {
+        let detail =
+            format!("key: is {key:?}, but the header idempotency-key is {header:?}; state one of them");
+        return Err(reply::invalid(detail).into());
+    }
+    let key = key.or(header);
     let (traceparent, wait) = (asked.traceparent(), wanted.wait());
     reply::json(&served.start(Start { namespace, name, input, key, traceparent, wait }).await?)
 }

@@ -226,8 +226,9 @@ impl Served {
         self.rights.check_operator("defining sagas, which call services")?;
         let namespace = self.namespace(namespace)?;
         self.check_free(&namespace, &name)?;
-        let definition = document
-            .to_definition(namespace, name)
+        let stated = document.check_undo_is_stated();
+        let definition = stated
+            .and_then(|()| document.to_definition(namespace, name))
             .map_err(|error| Refusal::new(Code::SagaInvalid, error.to_string()))?;
         let defined = self.sagas.define(definition, false, Some(self.rights.actor())).await?;
         let former =

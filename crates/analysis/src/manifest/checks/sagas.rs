@@ -14,7 +14,7 @@ use crate::manifest::suggest;
 use crate::manifest::tree::{Entry, Node};
 use std::collections::BTreeMap;
 use tenon_core::group::Form;
-use tenon_core::manifest::System;
+use tenon_core::manifest::{Direction, Endpoint, Interface, Protocol, Service, System};
 use tenon_core::saga::{Call, Definition, Expr, Kind, Saga, SagaName, StepIx, StepSet, runs};
 
 pub(super) fn check(root: &Node, protos: &Compiled, problems: &mut Problems<'_>) {
@@ -59,21 +59,67 @@ pub(super) fn targets(system: &System, root: &Node, problems: &mut Problems<'_>)
     for (name, definition) in &system.sagas {
         for step in &definition.steps {
             let node = at(root, &["sagas", name.as_str(), "steps", step.name.as_str()]);
-            for (action, keys) in step.actions().zip([&["call", "grpc"][..], &["undo", "call", "grpc"]]) {
-                let Call::Grpc(method) = &action.call else { continue };
+            for (action, keys) in step.actions().zip([&["call"][..], &["undo", "call"]]) {
                 let own = system.services.get(&action.service.name);
-                let own = own.filter(|_| action.service.namespace == system.namespace);
-                let path = format!("/{method}");
-                if own.is_none_or(|own| accepts(own, &path, Form::Grpc)) {
+                // A service of another namespace is another system's.
+                let Some(own) = own.filter(|_| action.service.namespace == system.namespace) else {
                     continue;
-                }
-                let Some(node) = node.and_then(|node| at(node, keys)) else { continue };
-                let message =
-                    format!("no gRPC endpoint of `{}` accepts calls to {path}", action.service.name);
-                let draft = Draft::new(Finding::SagaNotAccepted, node.span, message);
-                let draft = draft.path(format!("sagas.{name}.steps.{}.{}", step.name, keys.join(".")));
-                problems.add(draft.label("expected a method that an input interface of the service has"));
+                };
+                let Some((finding, key, message)) = refused(own, &action.call) else { continue };
+                let Some(node) = node.and_then(|node| at(node, keys)?.get(key)) else { continue };
+                let path = format!("sagas.{name}.steps.{}.{}.{key}", step.name, keys.join("."));
+                let draft = Draft::new(finding, node.span, message).path(path);
+                problems.add(draft.label("expected what an input interface of the service has"));
             }
+        }
+    }
+}
+
+/// That a service does not take a call, if so: what is found, and at which key.
+fn refused(service: &Service, call: &Call) -> Option<(Finding, &'static str, String)> {
+    let name = &service.name;
+    match call {
+        Call::Grpc(method) => {
+            let path = format!("/{method}");
+            let message = format!("no gRPC endpoint of `{name}` accepts calls to {path}");
+            (!accepts(service, &path, Form::Grpc)).then_some((Finding::SagaNotAccepted, "grpc", message))
+        }
+        Call::Http { method, path } => {
+            let is_input =
+                |it: &&Interface| it.direction == Direction::Input && it.protocol == Protocol::Http;
+            let mut interfaces = service.interfaces.iter().filter(is_input).peekable();
+            if interfaces.peek().is_none() {
+                let message = format!("`{name}` has no HTTP interface");
+                return Some((Finding::SagaMethod, "service", message));
+            }
+            let takes = |endpoint: &Endpoint| {
+                endpoint.method.as_ref().is_none_or(|own| own == method)
+                    && may_match(endpoint.path.as_str(), path.as_str())
+            };
+            let message = format!("no endpoint of `{name}` accepts {} {path}", method.as_str());
+            let is_taken = interfaces.flat_map(|it| &it.endpoints).any(takes);
+            (!is_taken).then_some((Finding::SagaNotAccepted, "path", message))
+        }
+    }
+}
+
+/// Whether some path is of both forms.
+fn may_match(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    let takes_rest = |it: &str| it.starts_with('{') && it.ends_with("...}");
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(it), Some(_)) | (Some(_), Some(it)) if takes_rest(it) => return true,
+            (Some(one), Some(other)) => {
+                let fits = one == other
+                    || (one.starts_with('{') && !other.is_empty())
+                    || (other.starts_with('{') && !one.is_empty());
+                if !fits {
+                    return false;
+                }
+            }
+            _ => return false,
         }
     }
 }
@@ -225,7 +271,14 @@ impl<'a> Check<'a, '_, '_> {
                 self.add(Finding::SagaExpression, expression.span, path, message, &help);
             }
             match expression::read(text) {
-                Ok(paths) => paths.iter().for_each(|used| self.used(used, expression.span, path, scope)),
+                Ok(paths) => {
+                    paths.iter().for_each(|used| self.used(used, expression.span, path, scope));
+                    for fault in expression::faults(text) {
+                        let message = format!("`{}` {fault}", shortened(text));
+                        let label = "expected an expression that can be evaluated; only CEL's own functions are there";
+                        self.add(Finding::SagaExpression, expression.span, path, message, label);
+                    }
+                }
                 Err(problem) => {
                     let message = format!("`{}` is no expression", shortened(text));
                     self.add(Finding::SagaExpression, expression.span, path, message, &problem);
@@ -244,8 +297,17 @@ impl<'a> Check<'a, '_, '_> {
                 self.field("input", fields.first(), known, span, path);
             }
             "steps" => self.step(fields, span, path, scope),
+            "saga" if scope.own.is_none() && fields.first().is_some_and(|it| it == "problem") => {
+                let message = "`saga.problem` is only there where a step is undone".to_owned();
+                self.add(Finding::SagaExpression, span, path, message, "expected `saga.id` or `saga.key`");
+            }
+            "output" if scope.own.is_none() => {
+                let message = "`output` is only there where a step is undone".to_owned();
+                let label = "expected `input`, `steps` or `saga`; `steps.NAME` is the output of a step";
+                self.add(Finding::SagaExpression, span, path, message, label);
+            }
             "saga" => self.field("saga", fields.first(), Some(vec!["id", "key", "problem"]), span, path),
-            "output" if scope.own.is_some() => {
+            "output" => {
                 let known = declared(scope.own.and_then(|_| self.own_output(scope.of)));
                 self.field("output", fields.first(), known, span, path);
                 if let Some(message) = self.output_of(scope.of) {

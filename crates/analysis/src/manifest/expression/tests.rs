@@ -26,3 +26,36 @@ fn what_is_wrong_is_told_in_a_line() {
         assert!(!problem.is_empty() && !problem.contains('\n'), "{text:?}: {problem:?}");
     }
 }
+
+#[test]
+fn what_is_bound_to_fail_is_found() {
+    for (text, problem) in [
+        ("foo(input.id)", "uses a function `foo` that is not there"),
+        ("input.id.foo()", "uses a function `foo` that is not there"),
+        ("[1].map(i, foo(i))", "uses a function `foo` that is not there"),
+        ("size(input.a, input.b)", "gives `size` 2 arguments, which it does not take"),
+        ("input.a.startsWith()", "gives `startsWith` 0 arguments, which it does not take"),
+        ("timestamp(input.at)", "uses a function `timestamp` that is not there"),
+        ("size()", "gives `size` 0 arguments, which it does not take"),
+    ] {
+        assert_eq!(faults(text), [problem], "{text}");
+    }
+    for text in ["1 + 'a'", "input.a + string(1 / 0)", "size(1)", "int('x')"] {
+        let found = faults(text);
+        assert!(matches!(found.as_slice(), [it] if it.starts_with("fails whatever")), "{text}: {found:?}");
+    }
+    for text in [
+        "size(input.a) + size('a')",
+        "input.a.size()",
+        "has(input.a) ? string(input.a) : 'none'",
+        "input.a.startsWith(input.b) && 'a'.matches('[a-z]')",
+        "input.items.map(i, i.price * 2).exists(i, i > 3)",
+        "true || 1 / 0 == 1",
+        "int(input.a) + int('7') - -input.b",
+        "type(input.a) == type(1)",
+        "{'a': [1, 2][0], 'b': input.x[0]}",
+        "double(input.n) * 1.5 + double(uint(3))",
+    ] {
+        assert_eq!(faults(text), [""; 0], "{text}");
+    }
+}

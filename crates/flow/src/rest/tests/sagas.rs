@@ -63,6 +63,8 @@ async fn a_saga_is_defined_started_signalled_waited_for_and_told() {
     let again = send(start().header("idempotency-key", "7")).await.ok();
     assert_eq!((&first["existed"], &again["existed"]), (&json!(false), &json!(true)));
     assert_eq!((&first["id"], &first["key"]), (&again["id"], &json!("7")));
+    let two = api.post("/v1/sagas/order", &json!({"input": {}, "key": "8"})).header("idempotency-key", "7");
+    assert_eq!(send(two).await.code(), "request.invalid");
     let id = first["id"].as_str().unwrap();
     assert_eq!(api.approve(id).await.ok()["id"], id);
     let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
@@ -77,6 +79,30 @@ async fn a_saga_is_defined_started_signalled_waited_for_and_told() {
     let list = api.get("/v1/sagas?name=order&state=completed").await.ok();
     assert_eq!(list["sagas"][0]["id"], id);
     assert_eq!(api.get("/v1/sagas?state=done").await.code(), "request.invalid");
+}
+
+#[tokio::test]
+async fn what_undoes_a_call_is_stated_even_if_it_is_nothing() {
+    let api = Api::start().await;
+    let put = |undo: Option<Value>| {
+        let mut definition = definition();
+        let step = definition["steps"][0].as_object_mut().unwrap();
+        match undo {
+            Some(undo) => step.insert("undo".to_owned(), undo),
+            None => step.remove("undo"),
+        };
+        send(api.request(Method::PUT, "/v1/saga-definitions/order").json(&definition))
+    };
+    for forgotten in [None, Some(Value::Null)] {
+        let refused = put(forgotten).await;
+        assert_eq!(refused.code(), "saga.invalid");
+    }
+    assert_eq!(put(Some(json!("none"))).await.code(), "request.invalid");
+    put(Some(json!("nothing"))).await.ok();
+    let shown = api.get("/v1/saga-definitions").await.ok()["definitions"][0]["definition"].clone();
+    assert_eq!(shown["steps"][0]["undo"], "nothing");
+    let again = send(api.request(Method::PUT, "/v1/saga-definitions/order").json(&shown)).await.ok();
+    assert_eq!(again["changed"], false);
 }
 
 #[tokio::test]

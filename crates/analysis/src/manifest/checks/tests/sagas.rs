@@ -7,7 +7,8 @@ mod messages;
 const SERVICES: [(&str, &[&str]); 2] = [("order", &[]), ("payment", &[])];
 
 fn sagas(text: &str) -> String {
-    services(&SERVICES) + "sagas:\n" + text
+    let open = services(&SERVICES).replace("}]}]", "}, {path: \"/{anything...}\"}]}]");
+    open + "sagas:\n" + text
 }
 
 /// A saga of two steps, of which the second is as is told.
@@ -55,7 +56,9 @@ fn expressions_are_checked_against_what_is_there() {
         ("steps.create.nr", "`steps.create` has no field `nr`"),
         ("steps.creat.id", "there is no step `creat`"),
         ("order.id", "there is no variable `order`"),
-        ("output.id", "there is no variable `output`"),
+        ("output.id", "`output` is only there where a step is undone"),
+        ("saga.problem", "`saga.problem` is only there where a step is undone"),
+        ("pay(input.amount)", "`pay(input.amount)` uses a function `pay` that is not there"),
         ("1 +", "`1 +` is no expression"),
         (
             "input.amount.map(i, i.map(j, j.map(k, k)))",
@@ -130,4 +133,28 @@ fn a_saga_that_is_run_can_be_reverted_and_does_not_run_who_runs_it() {
     let messages: Vec<String> = found(&second("{saga: place-order}")).into_iter().map(|it| it.1).collect();
     assert_eq!(messages, ["`place-order` runs itself in the end"]);
     assert_eq!(found(&second("{saga: chld}")), [(path, "there is no saga `chld`".to_owned())]);
+}
+
+#[test]
+fn a_service_has_an_endpoint_for_what_a_step_calls() {
+    let step = |method: &str, path: &str| {
+        let call = format!(
+            "{{call: {{service: payment, method: {method}, path: {path}}}, kind: pivot, input: {{id: input.amount}}}}"
+        );
+        second(&call).replace(
+            "{path: /payment}, {path: \"/{anything...}\"}",
+            "{path: \"/payments/{payment}\", method: POST}, {path: \"/files/{rest...}\"}",
+        )
+    };
+    for (method, path) in
+        [("POST", "/payments/7"), ("POST", "\"/payments/{id}\""), ("GET", "\"/files/{id}/x\"")]
+    {
+        assert_eq!(found(&step(method, path)), [], "{method} {path}");
+    }
+    for (method, path) in [("PSOT", "/payments/7"), ("POST", "/payment/7"), ("POST", "\"/payments/{id}/x\"")]
+    {
+        let message = format!("no endpoint of `payment` accepts {method} {}", path.trim_matches('"'));
+        let place = "sagas.place-order.steps.pay.call.path".to_owned();
+        assert_eq!(found(&step(method, path)), [(place, message)]);
+    }
 }
