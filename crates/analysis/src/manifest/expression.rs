@@ -93,8 +93,8 @@ fn no_such(call: &CallExpr) -> Option<String> {
             let refuses =
                 |values: &[&str]| matches!(try_with(values), Some(ExecutionError::NoSuchOverload(_)));
             let is_refused = match given {
-                1 => SAMPLES.iter().all(|one| refuses(&[one])),
-                2 => SAMPLES.iter().all(|one| SAMPLES.iter().all(|two| refuses(&[one, two]))),
+                1 => SAMPLES.iter().all(|one| refuses(&[*one])),
+                2 => SAMPLES.iter().all(|one| SAMPLES.iter().all(|two| refuses(&[*one, *two]))),
                 _ => refuses(&[]),
             };
             is_refused

@@ -322,9 +322,9 @@ fn behind(steps: &[Step], needs: &[StepSet]) -> Result<Vec<StepSet>, Refusal> {
     }
     for ((number, step), before) in numbers(steps).zip(steps).zip(&reached) {
         if before.has(number) {
-            let on_it =
-                |(other, of): (StepIx, &StepSet)| before.has(other) && of.has(number) && other != number;
-            let others = numbers(steps).zip(&reached).filter(|(other, of)| on_it((*other, of)));
+            let is_on_it =
+                |other: StepIx, of: StepSet| other != number && before.has(other) && of.has(number);
+            let others = numbers(steps).zip(&reached).filter(|(other, of)| is_on_it(*other, **of));
             let others = others.filter_map(|(other, _)| steps.get(other.index()));
             let others: Vec<String> = others.map(|step| format!("`{}`", step.name)).collect();
             let problem = format!(
