@@ -33,6 +33,8 @@ pub struct Request {
 pub struct Queue {
     lines: Mutex<Lines>,
     most_events: usize,
+    /// How long a group that others are expected to join is waited for at most.
+    patience: Duration,
     /// For a thread that waits, and for a task.
     filled: Condvar,
     told: Notify,
@@ -79,6 +81,7 @@ impl Queue {
         Self {
             lines: Mutex::new(Lines::default()),
             most_events,
+            patience: MOST_WAIT,
             filled: Condvar::new(),
             told: Notify::new(),
             reserved_room: room(),
@@ -154,11 +157,13 @@ impl Queue {
     /// Whoever appends alone waits for nobody.
     pub fn take(&self) -> Option<Work> {
         let mut lines = self.lines();
+        let last = lines.last.filter(|(last, _)| *last > 1);
+        let last = last.map(|(last, taken)| (last, taken.elapsed().min(self.patience)));
         while lines.is_empty() && !lines.closed {
             lines = self.sleep(lines, 1, None);
         }
-        if let Some((last, taken)) = lines.last.filter(|(last, _)| *last > 1) {
-            let ends = Instant::now() + taken.elapsed().min(MOST_WAIT);
+        if let Some((last, took)) = last {
+            let ends = Instant::now() + took;
             while !lines.closed && lines.marks.is_empty() && lines.appends() < last && Instant::now() < ends {
                 lines = self.sleep(lines, last, Some(ends));
             }

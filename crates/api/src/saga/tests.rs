@@ -135,11 +135,12 @@ fn a_record_has_the_bytes_that_it_always_had() {
 #[test]
 fn a_definition_without_grpc_is_written_as_it_always_was() {
     let document = serde_json::json!({"steps": [
-        {"name": "order", "work": {"call": {"action": {"service": "order", "method": "POST", "path": "/"}, "timeout_ms": 5}}}
+        {"name": "order", "work": {"call": {"action": {"service": "order", "method": "POST", "path": "/"}, "timeout_ms": 5}},
+         "undo": {"action": {"service": "order", "method": "DELETE", "path": "/"}, "timeout_ms": 5}}
     ]});
     let document: SagaDoc = serde_json::from_value(document).unwrap();
     let name = SagaName::new("order").unwrap();
     let definition = document.to_definition(Namespace::default(), name).unwrap();
     assert!(!String::from_utf8_lossy(&written(&definition)).contains("protos"));
-    assert_eq!(version_of(&definition).to_string(), "2dcf4b6ae98d9fb2f4c6ee6febfd9471");
+    assert_eq!(version_of(&definition).to_string(), "2ed71c3a2f588a25fefbc5986638f52d");
 }

@@ -93,38 +93,52 @@ fn a_task_takes_groups_of_so_many_events_until_the_queue_is_closed() {
 }
 
 /// How long a thread that takes waits for others is bounded by how long it was away, so this one may be away for a minute.
-fn away(queue: &Queue) {
+fn away(queue: &mut Queue) {
+    queue.patience = Duration::from_mins(1);
     let mut lines = queue.lines();
     let (last, taken) = lines.last.unwrap();
     lines.last = Some((last, taken.checked_sub(Duration::from_mins(1)).unwrap()));
 }
 
 #[test]
-fn whoever_appends_alone_wakes_the_thread_at_once_and_many_wake_it_together() {
-    let queue = Queue::new(1 << 20, usize::MAX);
+fn a_group_is_waited_for_until_it_is_as_large_as_the_last_one() {
+    let mut queue = Queue::new(1 << 20, usize::MAX);
+    {
+        let (mut a, mut b) = (pin!(queue.append(request("a", 1))), pin!(queue.append(request("b", 1))));
+        assert!(poll(a.as_mut()).is_pending() && poll(b.as_mut()).is_pending());
+        assert_eq!(streams(queue.take()), ["a", "b"]);
+    }
+    away(&mut queue);
+    let (mut c, mut d) = (pin!(queue.append(request("c", 1))), pin!(queue.append(request("d", 1))));
+    assert!(poll(c.as_mut()).is_pending());
     std::thread::scope(|scope| {
-        let append = |name: &str| {
-            let (queue, request) = (&queue, request(name, 1));
-            scope.spawn(move || {
-                let mut append = pin!(queue.append(request));
-                // Whoever takes it never answers.
-                _ = poll(append.as_mut());
-            });
-        };
         let taking = scope.spawn(|| streams(queue.take()));
-        append("alone");
-        assert_eq!(taking.join().unwrap(), ["alone"]);
+        while queue.lines().wake_at != Some(2) {
+            std::thread::yield_now();
+        }
+        // It may have been taken, and dropped unanswered, by the time this looks.
+        _ = poll(d.as_mut());
+        assert_eq!(taking.join().unwrap(), ["c", "d"]);
     });
-    let mut both = [pin!(queue.append(request("a", 1))), pin!(queue.append(request("b", 1)))];
-    both.iter_mut().for_each(|append| assert!(poll(append.as_mut()).is_pending()));
+}
+
+#[test]
+fn a_group_that_nobody_joins_is_taken_and_whoever_appends_alone_waits_for_nobody() {
+    let queue = Queue::new(1 << 20, usize::MAX);
+    let (mut a, mut b) = (pin!(queue.append(request("a", 1))), pin!(queue.append(request("b", 1))));
+    assert!(poll(a.as_mut()).is_pending() && poll(b.as_mut()).is_pending());
     assert_eq!(streams(queue.take()), ["a", "b"]);
-    away(&queue);
-    let mut first = pin!(queue.append(request("c", 1)));
-    assert!(poll(first.as_mut()).is_pending());
-    // Nobody else comes: it is taken all the same.
+    let mut c = pin!(queue.append(request("c", 1)));
+    assert!(poll(c.as_mut()).is_pending());
     assert_eq!(streams(queue.take()), ["c"]);
-    let mut alone = pin!(queue.append(request("d", 1)));
-    assert!(poll(alone.as_mut()).is_pending());
-    assert!(queue.lines().wake_at.is_none(), "nobody sleeps");
-    assert_eq!(streams(queue.take()), ["d"]);
+    std::thread::scope(|scope| {
+        let taking = scope.spawn(|| streams(queue.take()));
+        while queue.lines().wake_at != Some(1) {
+            std::thread::yield_now();
+        }
+        let mut d = pin!(queue.append(request("d", 1)));
+        // It may have been taken, and dropped unanswered, by the time this looks.
+        _ = poll(d.as_mut());
+        assert_eq!(taking.join().unwrap(), ["d"]);
+    });
 }

@@ -342,7 +342,7 @@ impl Segments {
 
 impl View {
     /// Whether nothing has changed but the end of the log.
-    fn is(&self, other: &Self) -> bool {
+    pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.sealed, &other.sealed) && Arc::ptr_eq(&self.runs, &other.runs)
     }
 }
