@@ -103,34 +103,34 @@ impl Tested<'_> {
         let before = self.probe().await?;
         let saga = new_saga();
         let first = self.ask(saga, DO).await?;
-        self.expect("a step is done", first.is_ok(), &first);
+        self.see("a step is done", first.is_ok(), &first);
         let again = self.ask(saga, DO).await?;
-        self.expect("a repeat is answered as before", again == first, &again);
+        self.see("a repeat is answered as before", again == first, &again);
         let many: Vec<_> = (0..AT_ONCE).map(|_| self.ask(saga, DO)).collect();
         let many = futures_util::future::try_join_all(many).await?;
         let odd = many.into_iter().find(|told| *told != first);
-        self.expect("so are repeats at the same time", odd.is_none(), &odd.unwrap_or_else(|| first.clone()));
+        self.see("so are repeats at the same time", odd.is_none(), &odd.unwrap_or_else(|| first.clone()));
         let undone = self.ask(saga, Asked::Undo).await?;
-        self.expect("the step is undone", undone.is_ok(), &undone);
+        self.see("the step is undone", undone.is_ok(), &undone);
         let undone = self.ask(saga, Asked::Undo).await?;
-        self.expect("undoing it again succeeds", undone.is_ok(), &undone);
+        self.see("undoing it again succeeds", undone.is_ok(), &undone);
         let late = self.ask(saga, DO).await?;
-        self.expect("a call that comes after it was undone is refused", is_refused(&late), &late);
+        self.see("a call that comes after it was undone is refused", is_refused(&late), &late);
 
         let saga = new_saga();
         let nothing = self.ask(saga, Asked::Undo).await?;
-        self.expect("undoing what never came succeeds", nothing.is_ok(), &nothing);
+        self.see("undoing what never came succeeds", nothing.is_ok(), &nothing);
         let hanging = self.ask(saga, DO).await?;
-        self.expect("and what comes after that is refused", is_refused(&hanging), &hanging);
+        self.see("and what comes after that is refused", is_refused(&hanging), &hanging);
 
         let saga = new_saga();
         let many: Vec<_> = (0..AT_ONCE).map(|_| self.ask(saga, DO)).collect();
         let many = futures_util::future::try_join_all(many).await?;
         let first = many.first().cloned().unwrap_or(Err(CallOutcome::Unknown));
         let same = first.is_ok() && many.iter().all(|told| *told == first);
-        self.expect("many that come at once are one", same, &first);
+        self.see("many that come at once are one", same, &first);
         let undone = self.ask(saga, Asked::Undo).await?;
-        self.expect("and are undone as one", undone.is_ok(), &undone);
+        self.see("and are undone as one", undone.is_ok(), &undone);
         if self.options.refused_input.is_some() {
             self.after_refusals().await?;
         }
@@ -141,7 +141,7 @@ impl Tested<'_> {
                 before.as_deref().unwrap_or(""),
                 after.as_deref().unwrap_or("")
             ));
-            self.expect("in the end everything is as before", before == after, &found);
+            self.see("in the end everything is as before", before == after, &found);
         }
         Ok(self.findings)
     }
@@ -150,27 +150,27 @@ impl Tested<'_> {
     async fn after_refusals(&mut self) -> Result<(), Failure> {
         let saga = new_saga();
         let refused = self.ask(saga, Asked::DoRefused(0)).await?;
-        self.expect("what is to be refused is", is_refused(&refused), &refused);
+        self.see("what is to be refused is", is_refused(&refused), &refused);
         // The same key is the same call: what is sent with it makes no difference.
         let again = self.ask(saga, Asked::Do(0)).await?;
-        self.expect("a call that was refused is refused again under its key", is_refused(&again), &again);
+        self.see("a call that was refused is refused again under its key", is_refused(&again), &again);
         let later = self.ask(saga, Asked::Do(1)).await?;
-        self.expect("under the key of a later round it is done", later.is_ok(), &later);
+        self.see("under the key of a later round it is done", later.is_ok(), &later);
         let repeat = self.ask(saga, Asked::Do(1)).await?;
-        self.expect("and a repeat of that is answered as before", repeat == later, &repeat);
+        self.see("and a repeat of that is answered as before", repeat == later, &repeat);
         let undone = self.ask(saga, Asked::Undo).await?;
-        self.expect("and it is undone", undone.is_ok(), &undone);
+        self.see("and it is undone", undone.is_ok(), &undone);
 
         let saga = new_saga();
         let refused = self.ask(saga, Asked::DoRefused(0)).await?;
         let undone = self.ask(saga, Asked::Undo).await?;
-        self.expect("undoing what was refused succeeds", is_refused(&refused) && undone.is_ok(), &undone);
+        self.see("undoing what was refused succeeds", is_refused(&refused) && undone.is_ok(), &undone);
         let late = self.ask(saga, Asked::Do(1)).await?;
-        self.expect("and a later round that comes after that is refused", is_refused(&late), &late);
+        self.see("and a later round that comes after that is refused", is_refused(&late), &late);
         Ok(())
     }
 
-    fn expect(&mut self, rule: &'static str, kept: bool, told: &Told) {
+    fn see(&mut self, rule: &'static str, kept: bool, told: &Told) {
         let found = match told {
             Ok(body) => format!("a success: {}", body.chars().take(80).collect::<String>()),
             Err(CallOutcome::Refused) => "a refusal".to_owned(),
