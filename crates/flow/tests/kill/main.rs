@@ -1,6 +1,7 @@
 //! Servers of sagas are killed, and what they leave is judged by the ledger of the services, which are another process.
 //!
 //! - At each append to the log and at each call of a saga of five steps, before it and after it.
+//! - There, too, with PostgreSQL as the log: another server goes on, and the first is dead or stands still until the other is done.
 //! - At random under a load of sagas, three times (300 times with `TENON_TEST_LONG`); the services, too.
 //! - Two servers on one PostgreSQL, of which either is killed or stands still past its leases.
 //! - The same, where one is killed while the other is let alone: how long its sagas wait at most.
@@ -11,7 +12,7 @@ mod bank;
 mod server;
 
 use bank::Ledger;
-use server::{Death, Task};
+use server::{Death, STANDS_STILL, Task};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -50,6 +51,9 @@ fn main() -> Result<()> {
             let wanted = |name: &str| name.contains(&filter) || filter.starts_with('-');
             if wanted("kill_at_each_boundary") {
                 at_each_boundary()?;
+            }
+            if wanted("kill_at_each_boundary_of_two") {
+                at_each_boundary_of_two()?;
             }
             if wanted("kill_under_load") {
                 under_load()?;
@@ -224,6 +228,21 @@ impl Process {
         Err("a process does not say what it is to say".into())
     }
 
+    /// Waits until it dies or stands still where it is to. Otherwise it ends well.
+    fn is_struck(&mut self) -> Result<bool> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(!status.success());
+            }
+            if self.said().iter().any(|line| line == STANDS_STILL) {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err("a process neither ends nor stands still".into())
+    }
+
     /// The last that it said which begins so.
     fn last(&self, begins: &str) -> Option<String> {
         self.said().iter().rev().find_map(|line| line.strip_prefix(begins).map(str::to_owned))
@@ -268,12 +287,15 @@ impl Drop for Process {
     }
 }
 
+/// Before and after an append, before and after a call.
+const SIDES: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
+
 /// Dies before and after each append and each call of a saga that completes, of one that loses an answer, and of two that are undone.
 fn at_each_boundary() -> Result<()> {
     let (mut world, begun) = (World::new(None)?, Instant::now());
     let (mut boundaries, mut runs) = (0, 0);
     for number in if is_long() { 0..4 } else { 1..4 } {
-        for (append, before) in [(true, true), (true, false), (false, true), (false, false)] {
+        for (append, before) in SIDES {
             for at in 0.. {
                 // The next one has the same id, in another log.
                 world.bank = None;
@@ -282,7 +304,8 @@ fn at_each_boundary() -> Result<()> {
                 runs += 1;
                 let log = world.folder.path().join(format!("log-{runs}"));
                 world.log = log.display().to_string();
-                let mut dying = world.server(&format!("one {number}"), Some(Death { append, before, at }))?;
+                let death = Death { append, before, at, stands_still: false };
+                let mut dying = world.server(&format!("one {number}"), Some(death))?;
                 // Beyond the last one it does not die.
                 if dying.child.wait()?.success() {
                     break;
@@ -307,6 +330,73 @@ fn at_each_boundary() -> Result<()> {
     }
     eprintln!("{boundaries} boundaries in {:.1?}", begun.elapsed());
     Ok(())
+}
+
+/// At each boundary one server on PostgreSQL dies or stands still, and another one goes on as soon as the lease has ended.
+///
+/// Each takes as long as a lease, so that many are tried at once; if this is no long run, of one saga only, and every third.
+fn at_each_boundary_of_two() -> Result<()> {
+    let begun = Instant::now();
+    let (numbers, every) = if is_long() { (0..4, 1) } else { (1..2, 3) };
+    let mut rng = fastrand::Rng::with_seed(seed()?);
+    let mut waiting: Vec<(u64, Death)> = Vec::new();
+    for number in numbers {
+        for (append, before) in SIDES {
+            let death = |stands_still| Death { append, before, at: rng.usize(0..every), stands_still };
+            waiting.extend([false, true].map(death).map(|death| (number, death)));
+        }
+    }
+    let waiting = Mutex::new(waiting);
+    let work = || -> Result<usize> {
+        let mut boundaries = 0;
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some((number, mut death)) = next() {
+            while goes_on(number, death).map_err(|broken| format!("saga {number}, {death:?}: {broken}"))? {
+                boundaries += 1;
+                death.at += every;
+            }
+        }
+        Ok(boundaries)
+    };
+    let done = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
+        all.into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".into())))
+            .sum::<Result<usize>>()
+    });
+    let boundaries = done?;
+    if boundaries < if is_long() { 150 } else { 8 } {
+        return Err(format!("there were {boundaries} boundaries only").into());
+    }
+    eprintln!("{boundaries} boundaries of two servers in {:.1?}", begun.elapsed());
+    Ok(())
+}
+
+/// Another server brings a saga to its end, and the first one, if it only stood still, agrees. Whether the saga has such a boundary at all.
+fn goes_on(number: u64, death: Death) -> Result<bool> {
+    let world = World::new(Some(tenon_backends::testing::shared().database()))?;
+    let task = format!("one {number}");
+    let mut first = world.server(&task, Some(death))?;
+    if !first.is_struck()? {
+        return Ok(false);
+    }
+    let mut second = world.server(&task, None)?;
+    if !second.child.wait()?.success() {
+        return Err("the other server has ended by itself".into());
+    }
+    let ends = second.ends();
+    if ends.len() != 1 {
+        return Err("the saga did not end at the other server".into());
+    }
+    world.judge(&ends)?;
+    if death.stands_still {
+        first.signal(rustix::process::Signal::CONT)?;
+        if !first.child.wait()?.success() || first.ends() != ends {
+            return Err(format!("the other said {ends:?}, and the first {:?}", first.said()).into());
+        }
+        world.judge(&ends)?;
+    }
+    Ok(true)
 }
 
 fn seed() -> Result<u64> {

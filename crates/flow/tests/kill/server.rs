@@ -50,7 +50,12 @@ pub(crate) struct Death {
     pub(crate) before: bool,
     /// Which one, counted from 0.
     pub(crate) at: usize,
+    /// It does not die, but stands still there until it is told to continue.
+    pub(crate) stands_still: bool,
 }
+
+/// What a server says before it stands still.
+pub(crate) const STANDS_STILL: &str = "stands still";
 
 /// Serves, and tells on its output what it has begun and what has ended.
 pub(crate) async fn serve(log: &str, bank: &str, task: Task, death: Option<Death>) -> Result<()> {
@@ -251,9 +256,15 @@ impl<T> Dying<T> {
     }
 
     fn passes(&self, append: bool, before: bool, at: usize) {
-        if self.death == Some(Death { append, before, at }) {
+        let Some(death) = self.death else { return };
+        if (death.append, death.before, death.at) != (append, before, at) {
+            return;
+        }
+        if !death.stands_still || say(STANDS_STILL).is_err() {
             std::process::abort();
         }
+        // The whole process, as if the machine had paused it.
+        _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
     }
 }
 
@@ -376,11 +387,11 @@ impl OverReqwest {
 
 /// A death as text, for the environment of a process.
 pub(crate) fn written(death: Death) -> Value {
-    json!([death.append, death.before, death.at])
+    json!([death.append, death.before, death.at, death.stands_still])
 }
 
 /// What [`written`] wrote.
 pub(crate) fn read(text: &str) -> Result<Death> {
-    let (append, before, at) = serde_json::from_str(text)?;
-    Ok(Death { append, before, at })
+    let (append, before, at, stands_still) = serde_json::from_str(text)?;
+    Ok(Death { append, before, at, stands_still })
 }
