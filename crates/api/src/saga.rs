@@ -47,6 +47,19 @@ pub enum Record {
     },
 }
 
+/// What can be told of a definition that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its version.
+    pub version: Version,
+    /// Where it is.
+    pub namespace: Namespace,
+    /// Its name there.
+    pub name: SagaName,
+    /// Whether it is the manifest's.
+    pub declared: bool,
+}
+
 /// What happened to one saga.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
@@ -92,7 +105,7 @@ pub enum RecordError {
     #[error(transparent)]
     Invalid(#[from] InvalidMessage),
     /// A definition is no JSON document of the form.
-    #[error("the definition cannot be read")]
+    #[error("the definition cannot be read: {0}")]
     Definition(#[from] serde_json::Error),
 }
 
@@ -151,6 +164,19 @@ impl Record {
             }
             other => Err(RecordError::UnknownType(other.to_owned())),
         }
+    }
+}
+
+impl Unread {
+    /// What can be told of an event that [`Record::decode`] refuses; none if it may be about anything.
+    pub fn of(event_type: &str, payload: &[u8]) -> Option<Self> {
+        let message = v1::SagaDefined::decode(payload).ok().filter(|_| event_type == DEFINED)?;
+        Some(Self {
+            version: version("version", &message.version).ok()?,
+            namespace: message.namespace.parse().ok()?,
+            name: message.name.parse().ok()?,
+            declared: message.declared,
+        })
     }
 }
 

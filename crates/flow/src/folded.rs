@@ -1,8 +1,9 @@
 //! State that is the fold of one stream of Tenon's own, on every server alike: what subscriptions there are, what sagas.
 //!
 //! Life cycle: [`Folded::start`] reads the stream to its end, and from then on what is appended is folded as it comes, until it
-//! is told to stop, or an event means nothing to this version; whoever waits for what comes after that is refused. A change is decided on what was folded, and appended on condition that nothing else came to the stream
-//! since; if something did, it is decided anew.
+//! is told to stop, or an event means nothing to this version and cannot be passed over; whoever waits for what comes after that is
+//! refused. A change is decided on what was folded, and appended on condition that nothing else came to the stream since; if
+//! something did, it is decided anew.
 //!
 //! Left out on purpose: what the events mean ([`Fold`]).
 
@@ -46,6 +47,14 @@ pub(crate) trait Fold: Default + Send + 'static {
     /// # Errors
     /// It does not mean anything to this version; nothing after it is taken in.
     fn take(&mut self, record: Self::Record) -> Result<(), Refusal>;
+
+    /// Takes in what can be told of an event that cannot be read.
+    ///
+    /// # Errors
+    /// Why it cannot be read, if what comes after it would mean something else without it; nothing after it is taken in.
+    fn take_unread(&mut self, _event_type: &str, _payload: &[u8], why: Refusal) -> Result<(), Refusal> {
+        Err(why)
+    }
 }
 
 /// The fold of a stream. Clones share it.
@@ -208,12 +217,16 @@ impl<S: Fold> Folded<S> {
     }
 
     fn take(&self, event: &Event) -> Result<(), Refusal> {
-        let record = S::decode(event.event_type.as_str(), &event.data).map_err(|error| {
+        let (event_type, payload) = (event.event_type.as_str(), &event.data);
+        let record = S::decode(event_type, payload).map_err(|error| {
             let detail = format!("the event at position {} cannot be understood: {error}", event.position);
             Refusal::new(Code::DataNewerVersion, detail)
-        })?;
+        });
         let mut state = self.lock();
-        state.fold.take(record)?;
+        match record {
+            Ok(record) => state.fold.take(record)?,
+            Err(why) => state.fold.take_unread(event_type, payload, why)?,
+        }
         state.at = event.position;
         drop(state);
         self.at.send_replace(event.position);
@@ -244,3 +257,6 @@ fn stream<S: Fold>() -> StreamName {
 fn query<S: Fold>() -> Query {
     Query::stream(Namespace::default(), stream::<S>())
 }
+
+#[cfg(test)]
+mod tests;

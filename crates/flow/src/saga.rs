@@ -18,6 +18,7 @@
 mod children;
 mod definitions;
 mod expressions;
+mod hands;
 mod journal;
 mod later;
 mod leases;
@@ -43,6 +44,7 @@ pub use spans::Endings;
 use crate::EventStore;
 use definitions::{Definitions, Known};
 use expressions::Scope;
+use hands::Hands;
 use journal::Loaded;
 use later::Later;
 use meters::Meters;
@@ -126,9 +128,8 @@ struct Shared {
     clock: Clock,
     running: Mutex<HashMap<SagaId, Handle>>,
     turns: Mutex<Turns>,
-    /// Of sagas whose tasks have panicked, how often.
-    falls: Mutex<HashMap<SagaId, u32>>,
     shards: Shards,
+    hands: Hands,
     later: Later,
     /// The most sagas that run at once.
     most: usize,
@@ -206,6 +207,8 @@ pub struct View {
     pub began: Position,
     /// Where its last event is.
     pub position: Position,
+    /// Why this server, whose it is, has not taken it up; none if it has, or if it is another's.
+    pub put_off: Option<String>,
 }
 
 /// A saga that can be started.
@@ -278,8 +281,8 @@ impl Sagas {
             clock: options.clock,
             running: Mutex::default(),
             turns: Mutex::default(),
-            falls: Mutex::default(),
             shards: Shards::default(),
+            hands: Hands::default(),
             later: Later::default(),
             most,
             room: Arc::new(Semaphore::new(most)),
@@ -295,7 +298,7 @@ impl Sagas {
 
     /// Lets go of all sagas, in whatever state they are.
     pub async fn stop(&self) {
-        owner::note_all(&self.shared).await;
+        _ = tokio::time::timeout(STOP_WITHIN, owner::note_all(&self.shared)).await;
         self.shared.stop.cancel();
         let all = u32::try_from(self.shared.most).unwrap_or(u32::MAX);
         // What does not let go in time is cut off.
@@ -476,6 +479,7 @@ impl View {
             problems: at.problems.clone(),
             began: at.first,
             position: at.last,
+            put_off: None,
         }
     }
 }

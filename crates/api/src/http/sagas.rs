@@ -95,6 +95,9 @@ pub struct SagaSummary {
     /// Those of them that wait for somebody, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parked: Vec<ParkedStep>,
+    /// Why the server that answers, whose it is, has not taken it up, if that is so: it does not go on until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_off: Option<String>,
 }
 
 /// A step that waits for somebody.

@@ -129,9 +129,9 @@ impl TryFrom<v1::Saga> for SagaView {
 
 impl From<SagaSummary> for v1::Summary {
     fn from(summary: SagaSummary) -> Self {
-        let SagaSummary { id, namespace, saga, key, state, started_at, at, parked: waiting } = summary;
+        let SagaSummary { id, namespace, saga, key, state, started_at, at, parked: waiting, put_off } =
+            summary;
         let parked = |it: ParkedStep| v1::ParkedStep { step: it.step.to_string(), why: why(it.why).into() };
-
         Self {
             id: id.to_string(),
             namespace: namespace.to_string(),
@@ -141,6 +141,7 @@ impl From<SagaSummary> for v1::Summary {
             started_at_micros: started_at.as_micros(),
             at,
             parked: waiting.into_iter().map(parked).collect(),
+            put_off,
         }
     }
 }
@@ -158,6 +159,7 @@ impl TryFrom<v1::Summary> for SagaSummary {
             started_at: Timestamp::from_micros(message.started_at_micros),
             at: message.at,
             parked: each("parked", message.parked, ParkedStep::try_from)?,
+            put_off: message.put_off,
         })
     }
 }

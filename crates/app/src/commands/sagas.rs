@@ -145,7 +145,7 @@ async fn list(screen: Screen, client: &Client, options: &cli::ListSagas) -> Outc
             plain(it.key.clone().unwrap_or_default()),
             toned(it.state.to_string(), tone(it.state)),
             toned(it.started_at.to_string(), Tone::Faint),
-            plain(it.at.iter().map(|step| at(it, step)).collect::<Vec<_>>().join(", ")),
+            plain(it.at.iter().map(|step| at(it, step)).chain(put_off(it)).collect::<Vec<_>>().join(", ")),
         ]
     };
     screen.result(&list, |list| (head, list.sagas.iter().map(row).collect()))?;
@@ -161,6 +161,10 @@ fn at(of: &SagaSummary, step: &str) -> String {
         Some(parked) => format!("{step}: {}", parked.why),
         None => step.to_owned(),
     }
+}
+
+fn put_off(of: &SagaSummary) -> Option<String> {
+    of.put_off.as_ref().map(|why| format!("put off: {why}"))
 }
 
 async fn start(screen: Screen, client: &Client, options: &cli::StartSaga) -> Outcome {
@@ -253,7 +257,7 @@ fn waited(state: SagaState) -> Outcome {
     Err(Failure::told(exit))
 }
 
-/// What may be typed about each step that waits for somebody.
+/// What may be typed about each step that waits for somebody, or about a saga that was put off.
 fn ways_on(screen: Screen, view: &SagaView) -> Outcome {
     let id = view.of.id;
     let mut rows = Vec::new();
@@ -275,6 +279,11 @@ fn ways_on(screen: Screen, view: &SagaView) -> Outcome {
         };
         rows.push(of_step("done", if *why == ParkedWhy::UndoSpent { "" } else { " [OUTPUT]" }, done));
         rows.push(of_step("skip", "", skip));
+    }
+    let step = view.of.at.first().cloned().or_else(|| Some(view.steps.first()?.name.to_string()));
+    if let Some(step) = step.filter(|_| rows.is_empty() && view.of.put_off.is_some()) {
+        let retry = plain(format!("tenon saga retry {id} {step}"));
+        rows.push(vec![retry, toned("take it up again", Tone::Faint)]);
     }
     if rows.is_empty() {
         return Ok(());
@@ -298,6 +307,7 @@ fn facts(screen: Screen, view: &SagaView) -> Outcome {
     let more = [
         ("key", view.of.key.clone()),
         ("turned back", view.turned_back.clone()),
+        ("put off", view.of.put_off.clone()),
         ("queued", view.queued.then(|| "it waits for others with the same value".to_owned())),
         ("output", view.output.as_ref().map(Value::to_string)),
     ];

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::sync::Arc;
-use tenon_api::saga::Record;
 use tenon_api::saga::protos::cut;
-use tenon_core::saga::{Definition, Saga, SagaName, Version, runs};
+use tenon_api::saga::{Record, Unread};
+use tenon_core::priority::Priority;
+use tenon_core::saga::{Definition, InputOf, Saga, SagaName, Version, runs};
 use tenon_core::{Actor, Code, Namespace, Refusal};
 use tokio_util::sync::CancellationToken;
 
@@ -40,12 +41,30 @@ impl Known {
             Ok((saga, expressions, methods)) => {
                 Self { version, saga, expressions, methods, declared, refused: None }
             }
-            Err(refusal) => {
-                let (saga, refused) = (Saga::unchecked(definition), Some(not_here(version, &refusal)));
-                let (expressions, methods) = (Expressions::default(), Methods::default());
-                Self { version, saga, expressions, methods, declared, refused }
-            }
+            Err(refusal) => Self::refused(version, definition, declared, &refusal),
         }
+    }
+
+    /// One that cannot be read, so that nothing is known of its steps.
+    fn unread(of: Unread, why: &Refusal) -> Self {
+        let Unread { version, namespace, name, declared } = of;
+        let definition = Definition {
+            namespace,
+            name,
+            steps: Vec::new(),
+            deadline: None,
+            priority: Priority::default(),
+            serialize_by: None,
+            output: InputOf::Nothing,
+            protos: BTreeMap::new(),
+        };
+        Self::refused(version, definition, declared, why)
+    }
+
+    fn refused(version: Version, definition: Definition, declared: bool, why: &Refusal) -> Self {
+        let (saga, refused) = (Saga::unchecked(definition), Some(not_here(version, why)));
+        let (expressions, methods) = (Expressions::default(), Methods::default());
+        Self { version, saga, expressions, methods, declared, refused }
     }
 
     /// Whether it can be run here.
@@ -88,22 +107,35 @@ impl Fold for All {
     fn take(&mut self, record: Record) -> Result<(), Refusal> {
         match record {
             Record::Defined { version, definition, declared } => {
-                let key = (definition.namespace.clone(), definition.name.clone());
-                let known = Arc::new(Known::of(version, *definition, declared));
-                if let Some(refusal) = &known.refused {
-                    let (namespace, name) = &key;
-                    tracing::error!(%refusal, %namespace, saga = %name, "sagas of a version do not go on here");
-                }
-                self.versions.insert(version, Arc::clone(&known));
-                self.current.insert(key, known);
+                self.add(Known::of(version, *definition, declared));
             }
             Record::Retired { namespace, name } => _ = self.current.remove(&(namespace, name)),
+        }
+        Ok(())
+    }
+
+    /// One of which nothing can be told is passed over: what runs keeps its version, whatever it says, and of a version that it
+    /// alone has none can be taken up. All others would have to stand still for it.
+    fn take_unread(&mut self, event_type: &str, payload: &[u8], why: Refusal) -> Result<(), Refusal> {
+        match Unread::of(event_type, payload) {
+            Some(of) => self.add(Known::unread(of, &why)),
+            None => tracing::error!(refusal = %why, "an event about what sagas there are is passed over"),
         }
         Ok(())
     }
 }
 
 impl All {
+    fn add(&mut self, known: Known) {
+        let Definition { namespace, name, .. } = known.saga.definition();
+        if let Some(refusal) = &known.refused {
+            tracing::error!(%refusal, %namespace, saga = %name, "sagas of a version do not go on here");
+        }
+        let (key, known) = ((namespace.clone(), name.clone()), Arc::new(known));
+        self.versions.insert(known.version, Arc::clone(&known));
+        self.current.insert(key, known);
+    }
+
     /// Refuses a saga that would run itself in the end.
     fn without_circle(&self, of: &Definition) -> Result<(), Refusal> {
         let current = |name: &SagaName| {
@@ -145,7 +177,9 @@ impl Definitions {
         }
         self.0.catch_up().await?;
         find().ok_or_else(|| {
-            Refusal::new(Code::DataNewerVersion, format!("version {version} of a saga is not in the log"))
+            let detail =
+                format!("version {version} of a saga is not among those in the log that can be read");
+            Refusal::new(Code::DataNewerVersion, detail)
         })
     }
 
@@ -164,7 +198,11 @@ impl Definitions {
         let version = version_of(&definition);
         let key = (definition.namespace.clone(), definition.name.clone());
         let decide = |all: &All| match all.current.get(&key) {
-            Some(known) if known.version == version && known.declared == declared => Ok(None),
+            Some(known)
+                if known.version == version && known.declared == declared && known.check().is_ok() =>
+            {
+                Ok(None)
+            }
             _ if all.versions.len() >= MAX_DEFINITIONS && !all.versions.contains_key(&version) => {
                 let detail = format!("there are {MAX_DEFINITIONS} versions of sagas, which is the most");
                 Err(Refusal::new(Code::SagaInvalid, detail))

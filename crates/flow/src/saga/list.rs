@@ -1,22 +1,25 @@
 //! Finding sagas.
 
-use super::journal::unread;
+use super::journal::{may_pass, unread};
 use super::names::{event_type, id_of, ids_of, tag};
 use super::{Handle, OPEN, Shared, View, owner};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use tenon_api::saga::{ENDED, STARTED};
 use tenon_core::saga::{SagaName, Status};
-use tenon_core::{Code, Namespace, Position, Refusal, SagaId, Timestamp};
+use tenon_core::{Namespace, Position, Refusal, SagaId, Timestamp};
 use tenon_store::log::END;
-use tenon_store::{Direction, Query, QueryItem};
+use tenon_store::{Direction, Event, Query, QueryItem};
 
+/// How many sagas are looked at at once: each may keep whoever looks waiting.
+const AT_ONCE: usize = 128;
 /// How many sagas are looked at for one page.
 const LOOK_AT: usize = 1_000;
 
 /// How many are passed over for one page, of which it is known that they have ended.
 const PASS_OVER: usize = 100_000;
-/// How many sagas of other servers are looked at for those of a name that run.
+/// How many sagas of other servers, or that were put off, are looked at for those of a name that run.
 const LOOK_AT_ELSEWHERE: usize = 10_000;
 
 /// Which sagas are meant.
@@ -52,10 +55,7 @@ pub struct Page {
 /// Sagas, the last to have begun, or to have ended, first.
 pub(super) async fn list(shared: &Shared, filter: Filter) -> Result<Page, Refusal> {
     if let (Some(namespace), Some(name), Some(key)) = (&filter.namespace, &filter.name, &filter.key) {
-        let mut sagas = Vec::new();
-        for id in ids_of(namespace, name, key) {
-            look(shared, id, &filter, &mut sagas).await?;
-        }
+        let sagas = look_at(shared, &filter, ids_of(namespace, name, key)).try_collect().await?;
         return Ok(Page { sagas, next: None });
     }
     let has_ended =
@@ -64,6 +64,7 @@ pub(super) async fn list(shared: &Shared, filter: Filter) -> Result<Page, Refusa
     let mut only = None;
     if !filter.states.is_empty() && filter.states.iter().all(is_open) {
         let mut ids: BTreeSet<SagaId> = shared.running().keys().copied().collect();
+        ids.extend(shared.later.ids());
         ids.extend(owner::running_elsewhere(shared).await?);
         if ids.len() <= LOOK_AT {
             return of_running(shared, &filter, ids).await;
@@ -89,19 +90,19 @@ pub(super) async fn running_of<T>(
         states: OPEN.into(),
         ..Filter::default()
     };
-    let mut ids: Vec<SagaId> = {
+    let mut ids: BTreeSet<SagaId> = {
         let running = shared.running();
         let is_one = |handle: &Handle| handle.of.namespace == *namespace && handle.of.name == *name;
         running.iter().filter(|(_, handle)| is_one(handle)).map(|(id, _)| *id).collect()
     };
-    let elsewhere = owner::running_elsewhere(shared).await?;
+    let mut elsewhere = owner::running_elsewhere(shared).await?;
+    elsewhere.extend(shared.later.ids());
     let mut more = elsewhere.len() > LOOK_AT_ELSEWHERE;
     ids.extend(elsewhere.into_iter().take(LOOK_AT_ELSEWHERE));
     let mut found = BTreeMap::new();
-    for id in ids {
-        let mut seen = Vec::new();
-        look(shared, id, &filter, &mut seen).await?;
-        found.extend(seen.iter().filter_map(|view| Some((Reverse(view.began), of(view)?))));
+    let mut seen = look_at(shared, &filter, ids);
+    while let Some(view) = seen.try_next().await? {
+        found.extend(of(&view).map(|it| (Reverse(view.began), it)));
         if found.len() > most {
             found.pop_last();
             more = true;
@@ -110,12 +111,9 @@ pub(super) async fn running_of<T>(
     Ok((found.into_values().collect(), more))
 }
 
-/// Those that run: here, and at other servers. The rest of a long list is found in the log.
+/// Those that run: here, and at other servers, or that were put off. The rest of a long list is found in the log.
 async fn of_running(shared: &Shared, filter: &Filter, ids: BTreeSet<SagaId>) -> Result<Page, Refusal> {
-    let mut sagas = Vec::new();
-    for id in ids {
-        look(shared, id, filter, &mut sagas).await?;
-    }
+    let mut sagas: Vec<View> = look_at(shared, filter, ids).try_collect().await?;
     sagas.sort_by_key(|view: &View| Reverse(view.began));
     let has_more = sagas.len() > filter.limit;
     sagas.truncate(filter.limit);
@@ -143,11 +141,16 @@ async fn by_log(
     loop {
         let page = shared.store.log().read(query.clone(), from, Direction::Backward, at_once);
         let page = page.await.map_err(unread)?;
+        let meant =
+            |event: &Event| id_of(&event.stream).filter(|id| only.is_none_or(|only| only.contains(id)));
+        let ids: Vec<SagaId> = page.events.iter().filter_map(meant).collect();
+        let mut views = stream::iter(ids).map(|id| look(shared, id, filter)).buffered(AT_ONCE);
         for event in &page.events {
-            match id_of(&event.stream).filter(|id| only.is_none_or(|only| only.contains(id))) {
+            match meant(event) {
                 Some(id) => {
                     looked_at += 1;
-                    look(shared, id, filter, &mut sagas).await?;
+                    let view = views.try_next().await?.flatten();
+                    sagas.extend(view.filter(|_| sagas.iter().all(|other: &View| other.id != id)));
                 }
                 None => passed += 1,
             }
@@ -166,15 +169,23 @@ async fn by_log(
     }
 }
 
-async fn look(shared: &Shared, id: SagaId, filter: &Filter, found: &mut Vec<View>) -> Result<(), Refusal> {
+/// Those of them that fit, in whatever order.
+fn look_at(
+    shared: &Shared,
+    filter: &Filter,
+    ids: impl IntoIterator<Item = SagaId>,
+) -> impl Stream<Item = Result<View, Refusal>> {
+    let looks = stream::iter(ids).map(|id| look(shared, id, filter));
+    looks.buffer_unordered(AT_ONCE).try_filter_map(|view| std::future::ready(Ok(view)))
+}
+
+async fn look(shared: &Shared, id: SagaId, filter: &Filter) -> Result<Option<View>, Refusal> {
     match shared.view(id).await {
-        Ok(view) if filter.fits(&view) && found.iter().all(|other| other.id != id) => found.push(view),
-        Ok(_) => {}
-        // Of one that never began there is nothing to tell.
-        Err(refusal) if refusal.code == Code::SagaUnknown => {}
-        Err(refusal) => return Err(refusal),
+        Ok(view) => Ok(Some(view).filter(|view| filter.fits(view))),
+        Err(refusal) if may_pass(&refusal) => Err(refusal),
+        // Of one that never began, or cannot be read, there is nothing to tell.
+        Err(_) => Ok(None),
     }
-    Ok(())
 }
 
 impl Filter {

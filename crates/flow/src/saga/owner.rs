@@ -8,16 +8,17 @@ use super::journal::{Found, Loaded, load, load_all, may_pass};
 use super::names::{SHARDS, id_of, shard};
 use super::open::{self, Open, whatever_happens};
 use super::runner::{Ask, GoOn};
-use super::{Known, Shared, later, leases};
+use super::{Known, Shared, hands, later, leases};
 use crate::bus::duty::OnDuty;
 use crate::events::error::Error;
 use crate::events::feed::Feed;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tenon_api::saga::{Beginning, ENDED, Progress};
-use tenon_core::{Code, Position, Refusal, SagaId, ServerId};
+use tenon_api::saga::{Beginning, Progress};
+use tenon_core::{Code, Position, Refusal, SagaId};
 use tenon_store::{Event, Leases, ReadError};
 use tokio_util::sync::CancellationToken;
 
@@ -142,12 +143,15 @@ pub(super) async fn start(shared: &Arc<Shared>, leases: Option<Arc<dyn Leases>>)
     Ok(())
 }
 
-fn until_stop<W: Future>(shared: &Shared, work: W) -> impl Future<Output = Option<W::Output>> + use<W> {
+pub(super) fn until_stop<W: Future>(
+    shared: &Shared,
+    work: W,
+) -> impl Future<Output = Option<W::Output>> + use<W> {
     shared.stop.clone().run_until_cancelled_owned(work)
 }
 
 /// Takes a shard up and lets it go as the lease comes and goes.
-async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: OnDuty) {
+pub(super) async fn keep(shared: Arc<Shared>, number: u8, mut on_duty: OnDuty) {
     loop {
         if *on_duty.borrow_and_update() {
             // The lease may have come back before anybody looked.
@@ -343,19 +347,24 @@ async fn take_up_one(shared: &Arc<Shared>, id: SagaId) -> Result<bool, Refusal> 
     Ok(true)
 }
 
-/// Takes up one, once, that could not be before.
-pub(super) async fn try_again(shared: &Arc<Shared>, id: SagaId) {
+/// Takes up one, once: one that could not be before, or of which something was heard. If it does not run, it has no turn.
+pub(super) async fn try_once(shared: &Arc<Shared>, id: SagaId, of: Option<Arc<Beginning>>) {
     let failures = shared.later.failures(id);
     if shared.shards.waits(id) || shared.shards.owned(id).is_none() {
         shared.later.settled(id, failures);
         return;
     }
-    let late = || Refusal::new(Code::ServerTimeout, "it takes too long");
-    let taken = tokio::time::timeout(TRY_WITHIN, take_up_one(shared, id)).await;
-    match taken.unwrap_or_else(|_| Err(late())) {
-        Err(refusal) => shared.later.put_off(id, None, &refusal),
+    let taken = AssertUnwindSafe(take_up_one(shared, id)).catch_unwind();
+    let taken = match tokio::time::timeout(TRY_WITHIN, taken).await {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(_)) => Err(Refusal::new(Code::Internal, "taking it up has panicked; the log says where")),
+        Err(_) => Err(Refusal::new(Code::ServerTimeout, "it takes too long")),
+    };
+    match taken {
+        Err(refusal) => shared.later.put_off(id, of, &refusal),
         Ok(runs) => {
-            if let Some(of) = shared.later.settled(id, failures).filter(|_| !runs) {
+            let before = shared.later.settled(id, failures);
+            if let Some(of) = before.or(of).filter(|_| !runs) {
                 shared.leave(id, &of);
             }
         }
@@ -408,14 +417,23 @@ async fn follow(shared: Arc<Shared>, mut from: Position) {
     }
 }
 
+/// Something was heard of a saga: another server did it.
 async fn heard(shared: &Arc<Shared>, event: &Event) {
     let Some(id) = id_of(&event.stream) else { return };
-    let by: Option<ServerId> = Progress::decode(&event.data).ok().map(|progress| progress.server);
-    // One that was ended from elsewhere matters only to whoever runs it still.
-    let matters = event.event_type.as_str() != ENDED || shared.handle(id).is_some();
-    if matters && by != Some(shared.server) {
-        hand_on(shared, id, None).await;
+    let progress = Progress::decode(&event.data).ok();
+    let is_own = progress.as_ref().is_some_and(|progress| progress.server == shared.server);
+    if is_own || shared.shards.owned_soon(id).is_none() {
+        return;
     }
+    let of = progress.and_then(|progress| progress.beginning).map(Arc::new);
+    if let Some(of) = of.as_ref().filter(|_| shared.shards.owned(id).is_some()) {
+        // They have their turns in the order of the log, whichever of them is taken up first.
+        shared.turns().enter(id, of);
+        if shared.shards.owned_soon(id).is_none() {
+            shared.turns().leave(id, of);
+        }
+    }
+    hands::hear(shared, id, of).await;
 }
 
 async fn note_now_and_then(shared: Arc<Shared>) {

@@ -5,8 +5,8 @@ use super::journal::{Failed, Found, Loaded, Writing, append, in_turn, load, unch
 use super::runner::{self, Ask, GoOn, Runner};
 use super::turns::{self, Turn, Turns};
 use super::{
-    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MOST_ATTEMPTS, Over, Shared, View, illegal,
-    invalid, names, no_such, owner,
+    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MOST_ATTEMPTS, Over, Shared, View, hands,
+    illegal, invalid, names, no_such, owner,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,15 +14,11 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
 use tenon_core::manifest::Ratio;
-use tenon_core::saga::{Data, Input, start, step};
+use tenon_core::saga::{Data, Input, Operator, start, step};
 use tenon_core::{Actor, Code, Position, Refusal, SagaId, Timestamp, sampling};
 use tokio::sync::{SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// How often a saga is taken up again whose task has panicked, and after how long, the first time.
-const MOST_FALLS: u32 = 4;
-const AFTER_FALL: Duration = Duration::from_secs(1);
 
 /// How long to wait for what a saga that runs says of itself.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
@@ -182,6 +178,7 @@ impl Shared {
         let Some(Place { inbox, over, room }) = inbox.place.take() else { return };
         let (shared, known) = (Arc::clone(self), Arc::clone(known));
         let metered = self.meters.of(&known).run(&at.instance, at.turned_back);
+        self.later.runs(id);
         let runner = Runner { shared, id, known, at, inbox, over, metered, turn: None, stop, _room: room };
         tokio::spawn(Box::pin(runner.run(on)));
     }
@@ -189,7 +186,7 @@ impl Shared {
     /// A saga no longer runs here. One that goes on elsewhere keeps its turn.
     pub(super) fn let_go(self: &Arc<Self>, id: SagaId, of: &Beginning, has_ended: bool) {
         self.give_up(id);
-        self.falls.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.later.forgive(id);
         if has_ended {
             self.leave(id, of);
         }
@@ -202,26 +199,11 @@ impl Shared {
         }
     }
 
-    /// A saga's task has panicked. It is taken up again, a few times; then it waits until it is told something, or is taken up elsewhere.
-    pub(super) fn fell(self: &Arc<Self>, id: SagaId, of: &Arc<Beginning>) {
+    /// A saga's task has panicked.
+    pub(super) fn fell(&self, id: SagaId, of: &Arc<Beginning>) {
         self.give_up(id);
-        let falls = {
-            let mut falls = self.falls.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = falls.entry(id).or_default();
-            *count += 1;
-            *count
-        };
-        if falls > MOST_FALLS {
-            tracing::error!(saga = %id, falls, "a saga does not go on, as it panics each time; it waits until it is told something");
-            return;
-        }
-        let (shared, of) = (Arc::clone(self), Arc::clone(of));
-        // Without a runtime the server is ending.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                tokio::time::sleep(AFTER_FALL * falls).await;
-                owner::hand_on(&shared, id, Some(of)).await;
-            });
+        if self.shards.owned(id).is_some() {
+            self.later.fell(id, Arc::clone(of));
         }
     }
 
@@ -261,7 +243,8 @@ impl Shared {
             }
         }
         let (loaded, known) = self.load(id).await?;
-        Ok(View::of(id, &known, &loaded))
+        let put_off = self.later.why(id).filter(|_| loaded.instance.ended().is_none());
+        Ok(View { put_off: put_off.map(|why| why.detail), ..View::of(id, &known, &loaded) })
     }
 
     pub(super) async fn load(&self, id: SagaId) -> Result<(Loaded, Arc<Known>), Refusal> {
@@ -319,11 +302,32 @@ impl Shared {
                 }
                 // It has ended, or is about to begin.
                 handle.over.gone.cancelled().await;
-            } else if let Some(view) = self.tell_by_log(id, &input, actor.clone()).await? {
-                return Ok(view);
+                continue;
+            }
+            match self.tell_by_log(id, &input, actor.clone()).await {
+                Ok(Some(view)) => return Ok(view),
+                Ok(None) => {}
+                Err(refusal) if self.may_retry(id, &input, &refusal) => return self.retry(id).await,
+                Err(refusal) => return Err(refusal),
             }
         }
         Err(Refusal::new(Code::ServerTimeout, format!("saga {id} changes all the time; ask again")))
+    }
+
+    /// Whether it is to be tried again, and it is no step that waits for that but the saga, which was put off.
+    fn may_retry(&self, id: SagaId, input: &Input, refusal: &Refusal) -> bool {
+        let is_meant = matches!(input, Input::Operator(Operator::Retry(_)));
+        is_meant && refusal.code == Code::SagaIllegal && self.later.why(id).is_some()
+    }
+
+    /// Takes up one that was put off.
+    async fn retry(self: &Arc<Self>, id: SagaId) -> Result<View, Refusal> {
+        self.later.forgive(id);
+        hands::try_again(self, id).await;
+        match self.later.why(id) {
+            Some(why) => Err(why),
+            None => self.view(id).await,
+        }
     }
 
     /// Says it to one that does not run here: by appending what follows, which its owner takes up. None if somebody else was
@@ -376,6 +380,7 @@ impl Shared {
         let view = View::of(id, &known, &loaded);
         if let (Some(inbox), Some(stop)) = (inbox, owned) {
             let on = if uncertain { GoOn::FromTheLog } else { GoOn::With(output.calls) };
+            self.later.forgive(id);
             // It may be queued, and nobody has seen to its turn here.
             self.turns().enter(id, &beginning);
             self.run(id, &known, loaded, inbox, stop, on);

@@ -1,5 +1,6 @@
 use super::participants::{Called, Participants, Request};
 use super::*;
+use crate::EventStoreOptions;
 use crate::testing::Fixture;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -13,8 +14,10 @@ use tenon_store::system_clock;
 
 mod crashes;
 mod falls;
+mod held_up;
 mod later;
 mod load;
+mod log;
 mod servers;
 
 /// Services that keep the barrier, and a ledger of what they did.

@@ -48,6 +48,7 @@ pub(crate) fn summary(of: &View) -> SagaSummary {
         started_at: of.instance.started_at(),
         at: open.iter().filter_map(|step| name(&of.saga, step)).collect(),
         parked: open.iter().filter_map(|step| parked_step(of, step)).collect(),
+        put_off: of.put_off.clone(),
     }
 }
 

@@ -35,7 +35,7 @@ described! {
     RETRIED = "tenon_saga_retried_total" OF_STEP "Calls that failed and were to be tried again.";
     ENDED = "tenon_sagas_ended_total" OF_END "Sagas that have ended, by how.";
     PARKED = "tenon_sagas_parked" OF_SAGA "Sagas that run and wait for somebody.";
-    PUT_OFF = "tenon_sagas_put_off" OF_ALL "Sagas of this server that cannot run yet and are tried again: unreadable, or no room.";
+    PUT_OFF = "tenon_sagas_put_off" OF_ALL "Sagas of this server that it has not taken up yet: unreadable, no room, or their tasks panic.";
     SHARD = "tenon_sagas_shard" OF_SHARD "Whether this server has a share of the sagas.";
     RUNNING = "tenon_sagas_running" OF_SAGA "Sagas that run on this server.";
     STARTED = "tenon_sagas_started_total" OF_SAGA "Sagas that were started.";

@@ -50,6 +50,28 @@ async fn a_saga_whose_task_panics_each_time_waits_until_it_is_told_something() {
     assert_eq!(end_of(&sagas, id).await.instance.status(), Status::Compensated);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_saga_whose_task_panics_each_time_is_seen_and_taken_up_when_it_is_retried() {
+    let (sagas, left, id) = falling(with_a_timer(), 1_000).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let open = Filter { states: OPEN.into(), limit: 10, ..Filter::default() };
+    let listed = sagas.list(open).await.unwrap().sagas;
+    for view in [&listed[0], &sagas.view(id).await.unwrap()] {
+        let why = view.put_off.clone().unwrap();
+        assert!(view.id == id && why.contains("panicked (5 of 5)"), "{why}");
+    }
+    assert!(sagas.metrics().contains("tenon_sagas_put_off 1\n"), "{}", sagas.metrics());
+    let retry = || Input::Operator(Operator::Retry(StepIx(0)));
+    // It falls again, and is tried anew a few times.
+    left.store(3, Ordering::SeqCst);
+    sagas.tell(id, retry(), None).await.unwrap();
+    let view = end_of(&sagas, id).await;
+    assert_eq!((view.instance.status(), view.put_off), (Status::Completed, None));
+    assert!(sagas.metrics().contains("tenon_sagas_put_off 0\n"), "{}", sagas.metrics());
+    let late = sagas.tell(id, retry(), None).await.unwrap_err();
+    assert_eq!(late.code, Code::SagaIllegal);
+}
+
 #[tokio::test]
 async fn a_call_that_panics_may_have_been_made() {
     let driven = Driven::with(vec![five()]).await;

@@ -4,10 +4,17 @@ use super::super::journal::{Writing, append, unchanged};
 use super::super::names::{ids_of, stream_of, version_of};
 use super::*;
 use bytes::Bytes;
-use tenon_api::saga::{Beginning, Record};
+use prost::Message;
+use tenon_api::saga::{Beginning, Record, v1};
 use tenon_core::EventType;
 use tenon_core::saga::{Expr, InputOf, start};
 use tenon_store::{Log, NewEvent};
+
+async fn define(log: &Arc<dyn Log>, event_type: &str, data: Bytes) {
+    let stream = tenon_core::StreamName::new("$tenon/sagas/definitions").unwrap();
+    let event = NewEvent::new(Namespace::default(), stream, EventType::new(event_type).unwrap(), data);
+    log.append(vec![event], None).await.unwrap();
+}
 
 /// A definition as another version of Tenon may have taken it: of its expressions, one is none that this one reads.
 fn refused() -> Definition {
@@ -15,15 +22,17 @@ fn refused() -> Definition {
     Definition { name: SagaName::new("refused").unwrap(), output, ..five() }
 }
 
-/// Defines it, and begins one of it, as another server would.
-async fn by_hand(log: &Arc<dyn Log>, definition: Definition) -> SagaId {
+/// Defines it, as another version of Tenon may write it down, and begins one of it, as another server would.
+async fn by_hand(log: &Arc<dyn Log>, definition: Definition, write: fn(&mut Value)) -> SagaId {
     let version = version_of(&definition);
     let (namespace, name) = (definition.namespace.clone(), definition.name.clone());
     let record = Record::Defined { version, definition: Box::new(definition), declared: false };
     let (event_type, data) = record.encode();
-    let stream = tenon_core::StreamName::new("$tenon/sagas/definitions").unwrap();
-    let event = NewEvent::new(Namespace::default(), stream, EventType::new(event_type).unwrap(), data);
-    log.append(vec![event], None).await.unwrap();
+    let mut message = v1::SagaDefined::decode(data).unwrap();
+    let mut document = serde_json::from_slice(&message.definition).unwrap();
+    write(&mut document);
+    message.definition = document.to_string().into();
+    define(log, event_type, message.encode_to_vec().into()).await;
     let [id, _] = ids_of(&namespace, &name, "1");
     let begins = tenon_core::saga::Beginning { version, input: Data::new("{}"), seed: 1, queued: false };
     let (_, output) = start(&Saga::new(five()).unwrap(), begins, system_clock()());
@@ -45,10 +54,21 @@ async fn by_hand(log: &Arc<dyn Log>, definition: Definition) -> SagaId {
 
 #[tokio::test]
 async fn a_version_that_is_refused_by_now_is_told_and_keeps_no_other_from_running() {
+    only_its_own_sagas_wait(refused(), |_| {}, "input.total +").await;
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_even_be_read_is_told_and_keeps_no_other_from_running() {
+    let named = || Definition { name: SagaName::new("refused").unwrap(), ..five() };
+    only_its_own_sagas_wait(named(), |document| document["deadline_ms"] = json!(0), "deadline").await;
+    only_its_own_sagas_wait(named(), |document| document["of_tomorrow"] = json!(1), "of_tomorrow").await;
+}
+
+async fn only_its_own_sagas_wait(definition: Definition, write: fn(&mut Value), why: &str) {
     let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
     let early = driven(&fixture, &shop).await;
     early.define(five(), false, None).await.unwrap();
-    let id = by_hand(fixture.store.log(), refused()).await;
+    let id = by_hand(fixture.store.log(), definition, write).await;
     let late = driven(&fixture, &shop).await;
     // Both where it comes while the server runs, and where it is there before.
     for sagas in [&early, &late] {
@@ -58,26 +78,36 @@ async fn a_version_that_is_refused_by_now_is_told_and_keeps_no_other_from_runnin
         assert_eq!(end_of(sagas, run).await.instance.status(), Status::Completed);
         let refusal = sagas.begin(begin("refused", None)).await.unwrap_err();
         assert_eq!(refusal.code, Code::SagaInvalid);
-        assert!(refusal.detail.contains("input.total +"), "{refusal}");
+        assert!(refusal.detail.contains(why), "{refusal}");
         let told = sagas.tell(id, Input::Cancel { cause: Cause::Cancelled }, None).await.unwrap_err();
         assert_eq!(told.code, Code::SagaInvalid);
     }
     assert!(shop.done(id).is_empty());
     assert!(late.metrics().contains("tenon_sagas_put_off 1\n"), "{}", late.metrics());
+    let open = Filter { states: OPEN.into(), limit: 10, ..Filter::default() };
+    let listed = late.list(open).await.unwrap().sagas;
+    assert!(listed.iter().any(|it| it.id == id && it.put_off.as_ref().is_some_and(|it| it.contains(why))));
+    // What is defined anew can be run.
+    let anew = Definition { name: SagaName::new("refused").unwrap(), ..five() };
+    late.define(anew, false, None).await.unwrap();
+    let run = late.begin(begin("refused", None)).await.unwrap().view.id;
+    assert_eq!(end_of(&late, run).await.instance.status(), Status::Completed);
 }
 
 #[tokio::test]
-async fn nobody_waits_for_definitions_that_are_followed_no_further() {
+async fn what_tells_nothing_of_definitions_is_passed_over() {
     let driven = Driven::with(vec![five()]).await;
-    let stream = tenon_core::StreamName::new("$tenon/sagas/definitions").unwrap();
-    let event_type = EventType::new("tenon.saga.Later.v9").unwrap();
-    let unknown = NewEvent::new(Namespace::default(), stream, event_type, Bytes::new());
-    driven.fixture.log.append(vec![unknown], None).await.unwrap();
-    let name = SagaName::new("order").unwrap();
-    let refusal = driven.sagas.retire(&Namespace::default(), &name, None).await.unwrap_err();
-    assert_eq!(refusal.code, Code::DataNewerVersion);
-    let id = driven.begin("order").await;
-    assert_eq!(end_of(&driven.sagas, id).await.instance.status(), Status::Completed);
+    let log = driven.fixture.store.log();
+    define(log, "tenon.saga.Later.v9", Bytes::new()).await;
+    define(log, "tenon.saga.SagaDefined.v1", Bytes::from_static(b"\xff")).await;
+    define(log, "tenon.saga.SagaRetired.v1", Bytes::new()).await;
+    driven.sagas.define(with_an_approval(), false, None).await.unwrap();
+    driven.sagas.define(five(), false, None).await.unwrap();
+    let late = self::driven(&driven.fixture, &driven.shop).await;
+    for sagas in [&driven.sagas, &late] {
+        let id = sagas.begin(begin("order", None)).await.unwrap().view.id;
+        assert_eq!(end_of(sagas, id).await.instance.status(), Status::Completed);
+    }
 }
 
 fn with_an_approval() -> Definition {

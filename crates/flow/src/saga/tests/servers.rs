@@ -7,7 +7,7 @@ use tenon_store::LeaseError;
 use tenon_store::lease::Held;
 use tokio::time::Instant;
 
-fn server(number: u8, leases: &MemoryLeases) -> SagaOptions {
+pub(super) fn server(number: u8, leases: &MemoryLeases) -> SagaOptions {
     SagaOptions {
         leases: Some(Arc::new(leases.clone())),
         server: ServerId::from_bytes([number; 16]),
@@ -15,21 +15,27 @@ fn server(number: u8, leases: &MemoryLeases) -> SagaOptions {
     }
 }
 
-async fn started(fixture: &Fixture, shop: &Arc<Shop>, options: SagaOptions) -> Sagas {
+/// A server that starts and changes sagas, and has none.
+pub(super) fn bystander(number: u8) -> SagaOptions {
+    let own = CutOff { leases: MemoryLeases::default(), cut: Arc::new(AtomicBool::new(true)) };
+    SagaOptions { leases: Some(Arc::new(own)), server: ServerId::from_bytes([number; 16]), ..alone() }
+}
+
+pub(super) async fn started(store: &EventStore, shop: &Arc<Shop>, options: SagaOptions) -> Sagas {
     let participants: Arc<dyn Participants> = Arc::clone(shop) as _;
-    Sagas::start(&fixture.store, participants, options).await.unwrap()
+    Sagas::start(store, participants, options).await.unwrap()
 }
 
 #[tokio::test]
 async fn any_server_starts_and_changes_sagas_and_one_runs_them() {
     let (fixture, shop, leases) = (Fixture::new(), Arc::new(Shop::default()), MemoryLeases::default());
-    let owner = started(&fixture, &shop, server(1, &leases)).await;
+    let owner = started(&fixture.store, &shop, server(1, &leases)).await;
     let steps = json!({"steps": [
         call("order", &[], "compensatable"),
         {"name": "approval", "after": ["order"], "work": {"signal": {"name": "approved"}}},
     ]});
     owner.define(saga("order", steps), false, None).await.unwrap();
-    let other = started(&fixture, &shop, server(2, &leases)).await;
+    let other = started(&fixture.store, &shop, server(2, &leases)).await;
     let name = SagaName::new("order").unwrap();
     while other.shared.definitions.get(&Namespace::default(), &name).is_none() {
         tokio::task::yield_now().await;
@@ -52,12 +58,12 @@ async fn any_server_starts_and_changes_sagas_and_one_runs_them() {
 #[tokio::test]
 async fn the_sagas_of_a_server_that_is_gone_go_on_at_another() {
     let (fixture, shop, leases) = (Fixture::new(), Arc::new(Shop::default()), MemoryLeases::default());
-    let owner = started(&fixture, &shop, server(1, &leases)).await;
+    let owner = started(&fixture.store, &shop, server(1, &leases)).await;
     owner.define(five(), false, None).await.unwrap();
     shop.order("stock/do", &[Order::Swallow]);
     let id = owner.begin(begin("order", None)).await.unwrap().view.id;
     shop.called("stock", Direction::Do).await;
-    let other = started(&fixture, &shop, server(2, &leases)).await;
+    let other = started(&fixture.store, &shop, server(2, &leases)).await;
     owner.stop().await;
     assert_eq!(end_of(&other, id).await.instance.status(), Status::Completed);
     assert_eq!(shop.done(id).len(), 5);
@@ -67,13 +73,13 @@ async fn the_sagas_of_a_server_that_is_gone_go_on_at_another() {
 async fn of_two_servers_that_both_believe_to_own_a_saga_one_is_refused_each_time() {
     let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
     // Neither asks for a lease, so both take everything.
-    let one = started(&fixture, &shop, alone()).await;
+    let one = started(&fixture.store, &shop, alone()).await;
     one.define(five(), false, None).await.unwrap();
     for number in 0..20_u8 {
         shop.order(["order/do", "payment/do", "mail/do"][usize::from(number) % 3], &[Order::Swallow]);
         let id = one.begin(begin("order", None)).await.unwrap().view.id;
         let options = SagaOptions { server: ServerId::from_bytes([number + 2; 16]), ..alone() };
-        let two = started(&fixture, &shop, options).await;
+        let two = started(&fixture.store, &shop, options).await;
         if number % 2 == 0 {
             // Refused, as the other has appended since, it reads again and repeats what it does not know of.
             _ = one.tell(id, Input::Cancel { cause: Cause::Cancelled }, None).await;
@@ -88,7 +94,7 @@ async fn of_two_servers_that_both_believe_to_own_a_saga_one_is_refused_each_time
 #[tokio::test]
 async fn of_two_servers_that_both_believe_to_own_sagas_of_one_key_neither_lets_one_begin_during_the_other() {
     let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
-    let one = started(&fixture, &shop, alone()).await;
+    let one = started(&fixture.store, &shop, alone()).await;
     let steps = json!({"serialize_by": "input.customer", "steps": [
         {"name": "approval", "work": {"signal": {"name": "approved"}}},
         call("order", &["approval"], "compensatable"),
@@ -96,7 +102,8 @@ async fn of_two_servers_that_both_believe_to_own_sagas_of_one_key_neither_lets_o
     one.define(saga("order", steps), false, None).await.unwrap();
     // It takes up what there is now, and hears nothing of what the other one does.
     let two =
-        started(&fixture, &shop, SagaOptions { server: ServerId::from_bytes([2; 16]), ..alone() }).await;
+        started(&fixture.store, &shop, SagaOptions { server: ServerId::from_bytes([2; 16]), ..alone() })
+            .await;
     let first = one.begin(begin("order", None)).await.unwrap().view;
     let second = two.begin(begin("order", None)).await.unwrap().view;
     assert_eq!((first.instance.is_queued(), second.instance.is_queued()), (false, true));
@@ -113,7 +120,7 @@ async fn of_two_servers_that_both_believe_to_own_sagas_of_one_key_neither_lets_o
 }
 
 /// Waits until the servers have so many shards each, in whatever order.
-async fn have(servers: &[&Sagas], counts: &[usize]) {
+pub(super) async fn have(servers: &[&Sagas], counts: &[usize]) {
     let shards = || -> Vec<BTreeSet<u8>> { servers.iter().map(|it| it.shared.shards.own()).collect() };
     let even = async {
         loop {
@@ -137,19 +144,19 @@ async fn have(servers: &[&Sagas], counts: &[usize]) {
 #[tokio::test(start_paused = true)]
 async fn servers_have_as_many_shards_as_any_other_whoever_comes_and_goes() {
     let (fixture, shop, leases) = (Fixture::new(), Arc::new(Shop::default()), MemoryLeases::default());
-    let one = started(&fixture, &shop, server(1, &leases)).await;
+    let one = started(&fixture.store, &shop, server(1, &leases)).await;
     have(&[&one], &[4]).await;
     let steps = json!({"steps": [{"name": "approval", "work": {"signal": {"name": "approved"}}}]});
     one.define(saga("order", steps), false, None).await.unwrap();
     for _ in 0..32 {
         one.begin(begin("order", None)).await.unwrap();
     }
-    let two = started(&fixture, &shop, server(2, &leases)).await;
+    let two = started(&fixture.store, &shop, server(2, &leases)).await;
     have(&[&one, &two], &[2, 2]).await;
     assert_eq!(one.running() + two.running(), 32);
     assert!(one.running() > 0 && two.running() > 0);
     assert!(two.metrics().contains("tenon_sagas_shard{shard=\"0\"} "), "{}", two.metrics());
-    let three = started(&fixture, &shop, server(3, &leases)).await;
+    let three = started(&fixture.store, &shop, server(3, &leases)).await;
     have(&[&one, &two, &three], &[1, 1, 2]).await;
     one.stop().await;
     have(&[&two, &three], &[2, 2]).await;
@@ -203,8 +210,8 @@ async fn the_sagas_of_a_server_that_is_cut_off_go_on_at_another_within_five_seco
         let clock: Clock = Arc::new(move || Timestamp::from_millis(1_000_000).after(began.elapsed()));
         let own: Arc<dyn Leases> = Arc::new(CutOff { leases: leases.clone(), cut: Arc::clone(&cut) });
         let options = SagaOptions { leases: Some(own), clock: Arc::clone(&clock), ..server(1, &leases) };
-        let one = started(&fixture, &shop, options).await;
-        let two = started(&fixture, &shop, SagaOptions { clock, ..server(2, &leases) }).await;
+        let one = started(&fixture.store, &shop, options).await;
+        let two = started(&fixture.store, &shop, SagaOptions { clock, ..server(2, &leases) }).await;
         have(&[&one, &two], &[2, 2]).await;
         let mut step = call("order", &[], "compensatable");
         step["work"]["call"]["timeout_ms"] = json!(600_000);
