@@ -15,7 +15,7 @@
 
 mod build;
 mod checks;
-mod expression;
+pub(crate) mod expression;
 mod finding;
 mod form;
 mod format;
@@ -25,8 +25,8 @@ mod protos;
 mod reference;
 mod report;
 mod schema;
-mod source;
-mod suggest;
+pub(crate) mod source;
+pub(crate) mod suggest;
 mod tree;
 
 pub use finding::Finding;

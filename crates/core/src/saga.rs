@@ -25,6 +25,7 @@ pub mod answer;
 pub mod barrier;
 mod definition;
 mod event;
+mod fields;
 mod input;
 mod instance;
 pub mod invariants;
@@ -37,6 +38,7 @@ pub use definition::{
     OnUndoFailure, Protos, Retry, SagaName, SignalName, Step, StepName, Undo, UndoWork, Version, Work,
 };
 pub use event::{Cause, Direction, End, Event, Outcome, Token, Why};
+pub use fields::{Fields, Misfit};
 pub use input::{Beginning, Illegal, Input, Operator, Output};
 pub use instance::{At, Goal, Instance, Progress, Status};
 pub use rank::rank;

@@ -18,6 +18,7 @@
 mod children;
 mod definitions;
 mod expressions;
+mod given;
 mod hands;
 mod journal;
 mod later;
@@ -61,7 +62,7 @@ use tenon_api::otlp::TracesData;
 use tenon_api::saga::Beginning;
 use tenon_core::manifest::Ratio;
 use tenon_core::saga::{
-    Data, Definition, End, Illegal, Input, Instance, Saga, SagaName, Status, StepIx, Version,
+    Data, Definition, End, Illegal, Input, Instance, Operator, Saga, SagaName, Status, StepIx, Version,
 };
 use tenon_core::{Actor, Code, Namespace, Position, Refusal, SagaId, ServerId};
 use tenon_store::{Clock, Leases};
@@ -114,6 +115,9 @@ pub struct SagaOptions {
     pub clock: Clock,
 }
 
+/// What refuses a definition that cannot be what is meant.
+pub type Check = fn(&Definition) -> Result<(), Refusal>;
+
 /// Sagas on an event store. Clones share them.
 #[derive(Clone)]
 pub struct Sagas {
@@ -140,6 +144,8 @@ struct Shared {
     meters: Meters,
     /// How many millionths of the traces that begin here are kept.
     sampling: AtomicU32,
+    /// What else is asked of definitions that are not the manifest's.
+    check: OnceLock<Check>,
     stop: CancellationToken,
 }
 
@@ -290,6 +296,7 @@ impl Sagas {
             waiting: AtomicUsize::default(),
             meters: Meters::default(),
             sampling: AtomicU32::new(Ratio::ALL.millionths()),
+            check: OnceLock::new(),
             stop,
         });
         owner::start(&shared, options.leases).await?;
@@ -305,6 +312,12 @@ impl Sagas {
         _ = tokio::time::timeout(STOP_WITHIN, self.shared.room.acquire_many(all)).await;
     }
 
+    /// Has definitions that are not the manifest's, which was checked as a whole, checked from now on.
+    pub fn check_definitions(&self, check: Check) {
+        // Whoever comes second has the same.
+        _ = self.shared.check.set(check);
+    }
+
     /// Makes a saga, or changes how those that begin from now on are.
     ///
     /// # Errors
@@ -315,6 +328,9 @@ impl Sagas {
         declared: bool,
         actor: Option<Actor>,
     ) -> Result<Redefined, Refusal> {
+        if let Some(check) = self.shared.check.get().filter(|_| !declared) {
+            check(&definition)?;
+        }
         let (namespace, name) = (definition.namespace.clone(), definition.name.clone());
         let (version, changed) = self.shared.definitions.define(definition, declared, actor).await?;
         let (former, more) = match changed {
@@ -397,8 +413,12 @@ impl Sagas {
     /// Says what happened to a saga from outside: a signal, a cancellation, somebody's decision.
     ///
     /// # Errors
-    /// `saga.unknown`, `saga.illegal` if it does not fit how the saga is, or what the log says.
+    /// `saga.unknown`, `saga.illegal` if it does not fit how the saga is, `request.invalid` if what a step is to be sent cannot be, or what
+    /// the log says.
     pub async fn tell(&self, id: SagaId, input: Input, actor: Option<Actor>) -> Result<View, Refusal> {
+        if let Input::Operator(Operator::Edit(step, data)) = &input {
+            self.shared.can_send(id, *step, data).await?;
+        }
         self.shared.tell(id, input, actor).await
     }
 

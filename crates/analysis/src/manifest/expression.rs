@@ -5,12 +5,14 @@
 
 use super::tree::Node;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
-use cel::{Context, Env, ExecutionError, Program};
+use cel::{Context, Env, ExecutionError, ParseErrors, Program};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
+use tenon_core::saga::Expr as Written;
 
 /// A variable and the fields that are taken of it, one within the other: `steps.pay.id`.
-pub(super) type Path = Vec<String>;
+pub(crate) type Path = Vec<String>;
 
 /// The text of an expression, as it was written; a number or a boolean is one, too.
 pub(super) fn written(node: &Node) -> Option<&str> {
@@ -21,15 +23,18 @@ pub(super) fn written(node: &Node) -> Option<&str> {
 ///
 /// # Errors
 /// What is wrong with it, in one line.
-pub(super) fn read(text: &str) -> Result<Vec<Path>, String> {
-    let program = Program::compile(text).map_err(|errors| {
-        let all = errors.to_string();
-        let lines = all.lines().map(str::trim).filter(|line| !line.is_empty());
-        lines.take(1).collect::<String>()
-    })?;
+pub(crate) fn read(text: &str) -> Result<Vec<Path>, String> {
+    // Whatever the parser does to itself is the expression's failure.
+    let program = catch_unwind(|| Program::compile(text)).map_err(|_| "it cannot be read".to_owned())?;
+    let program = program.map_err(|errors| stopped(text, &errors))?;
     let mut walk = Walk { bound: Vec::new(), paths: Vec::new() };
     walk.expression(program.expression());
     Ok(walk.paths)
+}
+
+/// Where reading an expression stopped. The parser's own words are about its grammar.
+fn stopped(text: &str, errors: &ParseErrors) -> String {
+    errors.errors.first().map_or_else(|| "it cannot be read".to_owned(), |it| Written::stopped(text, it.pos))
 }
 
 /// The functions that there are: those of the language itself, as where sagas run.
@@ -43,16 +48,29 @@ const MOST_TRIED: usize = 2;
 
 /// What an expression that can be read is bound to fail at: functions that are not there or do not take so many arguments, and parts
 /// without variables that fail.
-pub(super) fn faults(text: &str) -> Vec<String> {
-    let Ok(program) = ENV.compile(text) else { return Vec::new() };
+pub(crate) fn faults(text: &str, functions: &mut Functions) -> Vec<String> {
+    let Ok(Ok(program)) = catch_unwind(|| ENV.compile(text)) else { return Vec::new() };
     let mut found = Vec::new();
-    calls(program.expression(), &mut found);
+    calls(program.expression(), functions, &mut found);
     found
 }
 
-fn calls(it: &IdedExpr, found: &mut Vec<String>) {
+/// What was found out about functions, of which each is tried once: by its name, whether it is called on something, and how many
+/// arguments it is given.
+#[derive(Default)]
+pub(crate) struct Functions(BTreeMap<(String, bool, usize), Option<String>>);
+
+impl Functions {
+    /// That there is no such function, if so.
+    fn no_such(&mut self, call: &CallExpr) -> Option<String> {
+        let key = (call.func_name.clone(), call.target.is_some(), call.args.len());
+        self.0.entry(key).or_insert_with(|| no_such(call)).clone()
+    }
+}
+
+fn calls(it: &IdedExpr, functions: &mut Functions, found: &mut Vec<String>) {
     if let Expr::Call(call) = &it.expr {
-        if let Some(fault) = no_such(call) {
+        if let Some(fault) = functions.no_such(call) {
             return found.push(fault);
         }
         if is_constant(it) {
@@ -67,7 +85,7 @@ fn calls(it: &IdedExpr, found: &mut Vec<String>) {
             return;
         }
     }
-    parts(&it.expr).into_iter().for_each(|part| calls(part, found));
+    parts(&it.expr).into_iter().for_each(|part| calls(part, functions, found));
 }
 
 /// That there is no such function, if so.

@@ -85,7 +85,7 @@ const LONGEST_DRAWN: usize = 1_000;
 const MOST_REPEATED: usize = 80;
 
 /// A text as messages quote it: at most 80 characters, without control characters.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     let plain = |character: char| if character.is_control() { ' ' } else { character };
     let mut short: String = text.chars().take(MOST_REPEATED).map(plain).collect();
     if short.len() < text.len() {

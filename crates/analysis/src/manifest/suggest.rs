@@ -2,7 +2,7 @@
 
 /// The candidate that is nearest to what was written, if one is near: the same but for case, `-` and `_`,
 /// or at most a third of its letters away (at least one).
-pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = folded(written);
     let most = (written.chars().count() / 3).max(1);
     candidates

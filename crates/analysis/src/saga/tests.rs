@@ -30,6 +30,7 @@ fn call(name: &str, kind: Kind, after: &[u8]) -> Step {
         kind,
         work: Work::Call { action: action(), timeout: Duration::from_secs(1) },
         input: InputOf::Nothing,
+        output: None,
         retry: Retry::default(),
         undo: (kind == Kind::Compensatable).then_some(undo),
     }
@@ -40,6 +41,7 @@ fn saga(steps: Vec<Step>) -> Saga {
         namespace: Namespace::default(),
         name: SagaName::new("order").unwrap(),
         steps,
+        input: None,
         deadline: None,
         priority: Priority::Default,
         serialize_by: None,

@@ -17,8 +17,8 @@ use std::fmt;
 use std::time::Duration;
 use tenon_core::retry::Backoff;
 use tenon_core::saga::{
-    Action, Call, Definition, Expr, InputOf, Kind, Late, MAX_PROTOS, OnUndoFailure, Protos, Retry, Saga,
-    SagaName, Step, StepIx, StepSet, Undo, UndoWork, Work,
+    Action, Call, Definition, Expr, Fields, InputOf, Kind, Late, MAX_PROTOS, OnUndoFailure, Protos, Retry,
+    Saga, SagaName, Step, StepIx, StepSet, Undo, UndoWork, Work,
 };
 use tenon_core::{Namespace, ServiceRef};
 
@@ -28,6 +28,9 @@ use tenon_core::{Namespace, ServiceRef};
 pub struct SagaDoc {
     /// Its steps.
     pub steps: Vec<SagaStepDoc>,
+    /// The fields that it is given, and no others; `name?` may be absent. Anything is, if they are not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Vec<String>>,
     /// How long the whole may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
@@ -63,6 +66,9 @@ pub struct SagaStepDoc {
     /// What is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<SagaInputDoc>,
+    /// The fields that are answered, and no others; `name?` may be absent. Expressions that use others are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Vec<String>>,
     /// How often and how soon it is tried.
     #[serde(default)]
     pub retry: SagaRetryDoc,
@@ -266,6 +272,7 @@ impl From<&Definition> for SagaDoc {
     fn from(definition: &Definition) -> Self {
         Self {
             steps: definition.steps.iter().map(|it| step_doc(it, &definition.steps)).collect(),
+            input: fields_doc(definition.input.as_ref()),
             deadline_ms: definition.deadline.map(round_up),
             priority: definition.priority.into(),
             serialize_by: definition.serialize_by.as_ref().map(|it| it.as_str().to_owned()),
@@ -285,6 +292,7 @@ impl SagaDoc {
             namespace,
             name,
             steps: each("steps", &self.steps, |it| step(it, &self.steps))?,
+            input: fields("input", self.input.as_deref())?,
             deadline: self.deadline_ms.map(Duration::from_millis),
             priority: self.priority.into(),
             serialize_by: self.serialize_by.as_deref().map(|text| expr("serialize_by", text)).transpose()?,
@@ -355,6 +363,7 @@ fn step_doc(step: &Step, all: &[Step]) -> SagaStepDoc {
             Work::Child(name) => SagaWorkDoc::Saga { name: name.to_string() },
         },
         input: input_doc(&step.input),
+        output: fields_doc(step.output.as_ref()),
         retry: step.retry.into(),
         undo: match &step.undo {
             Some(undo) => Some(SagaUndoneDoc::By(Box::new(undo_doc(undo)))),
@@ -380,6 +389,10 @@ fn undo_doc(undo: &Undo) -> SagaUndoDoc {
         retry: undo.retry.into(),
         on_failure: undo.on_failure.into(),
     }
+}
+
+fn fields_doc(fields: Option<&Fields>) -> Option<Vec<String>> {
+    fields.map(|fields| fields.written().collect())
 }
 
 fn input_doc(input: &InputOf) -> Option<SagaInputDoc> {
@@ -427,6 +440,7 @@ fn step(doc: &SagaStepDoc, all: &[SagaStepDoc]) -> Checked<Step> {
         kind: doc.kind.into(),
         work: work(&doc.work).map_err(|error| error.within("work"))?,
         input: input("input", doc.input.as_ref())?,
+        output: fields("output", doc.output.as_deref())?,
         retry: retry(&doc.retry).map_err(|error| error.within("retry"))?,
         undo: match &doc.undo {
             Some(SagaUndoneDoc::By(it)) => Some(undo(it).map_err(|error| error.within("undo"))?),
@@ -495,6 +509,11 @@ fn input(field: &str, doc: Option<&SagaInputDoc>) -> Checked<InputOf> {
             InputOf::Fields(fields.iter().map(read).collect::<Checked<_>>()?)
         }
     })
+}
+
+fn fields(field: &str, doc: Option<&[String]>) -> Checked<Option<Fields>> {
+    let read = |names: &[String]| Fields::new(names.iter().map(String::as_str));
+    doc.map(read).transpose().map_err(|error| InvalidMessage::new(field, error))
 }
 
 fn expr(field: &str, text: &str) -> Checked<Expr> {

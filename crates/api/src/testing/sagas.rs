@@ -9,8 +9,8 @@ use std::time::Duration;
 use tenon_core::Namespace;
 use tenon_core::priority::Priority;
 use tenon_core::saga::{
-    Action, Call, Definition, Expr, InputOf, Kind, Late, OnUndoFailure, Protos, Retry, SagaName, SignalName,
-    Step, StepIx, StepName, StepSet, Undo, UndoWork, Work,
+    Action, Call, Definition, Expr, Fields, InputOf, Kind, Late, OnUndoFailure, Protos, Retry, SagaName,
+    SignalName, Step, StepIx, StepName, StepSet, Undo, UndoWork, Work,
 };
 
 /// Two sagas that use everything, of which one runs the other.
@@ -43,6 +43,7 @@ fn saga(namespace: &Namespace, name: &str, steps: Vec<Step>) -> Definition {
         namespace: namespace.clone(),
         name: SagaName::new(name).unwrap(),
         steps,
+        input: Fields::new(["customer", "note?"]).ok(),
         deadline: Some(Duration::from_secs(60)),
         priority: Priority::Critical,
         serialize_by: Some(expr("input.customer")),
@@ -101,6 +102,7 @@ fn call(name: &str, after: &[u8]) -> Step {
         kind: Kind::Compensatable,
         work: Work::Call { action: action(), timeout: Duration::from_secs(1) },
         input: InputOf::Fields([("id".to_owned(), expr("input.id"))].into()),
+        output: Fields::new(["id"]).ok(),
         retry: Retry::default(),
         undo: Some(undo()),
     }

@@ -13,7 +13,7 @@ With --wait the exit code says how it is then: 0 completed, 10 compensated, 11 f
 12 it still runs, 13 it is parked.";
 
 const SHOW: &str = "\
-With --wait the exit code says how it is then: 0 completed, 10 compensated, 11 failed (turned back, and something was left
+With --wait and --follow the exit code says how it is then: 0 completed, 10 compensated, 11 failed (turned back, and something was left
 as it is), 12 it still runs, 13 it is parked.";
 
 const DECIDE: &str = "\

@@ -5,7 +5,7 @@
 //! service's answers are judged as a saga's are.
 
 use super::check;
-use super::text::json_or_text;
+use super::text::json_or_word;
 use crate::bus::grpc_answer;
 use crate::cli::Conformance;
 use crate::failure::{Failure, Outcome};
@@ -27,6 +27,10 @@ const AT_ONCE: usize = 8;
 /// How often a call is repeated of which nobody knows what became of it.
 const TRIES: u32 = 5;
 const WITHIN: Duration = Duration::from_secs(10);
+/// The options that say what is sent.
+const INPUT: &str = "--input";
+const REFUSED_INPUT: &str = "--refused-input";
+const UNDO_INPUT: &str = "--undo-input";
 /// How a URL of a gRPC method begins.
 const GRPC: &str = "grpc://";
 
@@ -44,6 +48,11 @@ struct Finding {
 
 /// Carries the command out.
 pub(crate) async fn conformance(screen: Screen, options: &Conformance) -> Outcome {
+    let sent = [&options.input, &options.refused_input, &options.undo_input];
+    for (option, text) in [INPUT, REFUSED_INPUT, UNDO_INPUT].into_iter().zip(sent) {
+        // Before anything is sent.
+        body(option, text.as_deref(), new_saga())?;
+    }
     let http =
         Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(WITHIN).build();
     let http = http.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
@@ -202,22 +211,20 @@ impl Tested<'_> {
 
     async fn ask_once(&self, saga: SagaId, asked: Asked, attempt: u32) -> Result<Told, Failure> {
         let options = self.options;
-        let (url, method, input) = match asked {
-            Asked::Do(_) => (&options.url, &options.method, &options.input),
-            Asked::DoRefused(_) => (&options.url, &options.method, &options.refused_input),
+        let (url, method, (option, input)) = match asked {
+            Asked::Do(_) => (&options.url, &options.method, (INPUT, &options.input)),
+            Asked::DoRefused(_) => (&options.url, &options.method, (REFUSED_INPUT, &options.refused_input)),
             Asked::Undo => {
                 let url = options.undo_url.as_ref().unwrap_or(&options.url);
-                (url, &options.undo_method, &options.undo_input)
+                (url, &options.undo_method, (UNDO_INPUT, &options.undo_input))
             }
         };
         let (direction, round) = match asked {
             Asked::Do(round) | Asked::DoRefused(round) => (Direction::Do, round),
             Asked::Undo => (Direction::Undo, 0),
         };
-        // Where a service names what it does by what it is sent, each saga is about another.
-        let of = |text: &str| text.replace("{saga}", &saga.to_string());
-        let url = &of(url);
-        let body: Value = input.as_deref().map_or(Value::Null, |input| json_or_text(&of(input)));
+        let url = &about(url, saga);
+        let body = body(option, input.as_deref(), saga)?;
         let method_of_grpc = self.method(url)?;
         let request = match (&method_of_grpc, url.strip_prefix(GRPC)) {
             (Some(method), Some(rest)) => {
@@ -266,6 +273,16 @@ impl Tested<'_> {
         let method = GrpcMethod::of(protos, named);
         method.map(Some).map_err(|problem| invalid(format!("{named}: {problem}")))
     }
+}
+
+/// What is sent, of an option.
+fn body(option: &str, text: Option<&str>, saga: SagaId) -> Result<Value, Failure> {
+    text.map_or(Ok(Value::Null), |text| json_or_word(option, &about(text, saga)))
+}
+
+/// Where a service names what it does by what it is sent, each saga is about another.
+fn about(text: &str, saga: SagaId) -> String {
+    text.replace("{saga}", &saga.to_string())
 }
 
 fn invalid(problem: String) -> Failure {

@@ -53,6 +53,7 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
     let sagas = Sagas::start(&events, Arc::new(OverHttp(reached)), driving)
         .await
         .map_err(|refusal| Failure::new(refusal.code, refusal.detail))?;
+    sagas.check_definitions(tenon_analysis::definition::check);
     let config = ServerConfig {
         listen: options.listen,
         hosts: options.api_host.iter().cloned().collect(),

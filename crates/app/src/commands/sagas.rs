@@ -209,7 +209,7 @@ async fn follow(screen: Screen, client: &Client, id: SagaId) -> Outcome {
         }
         shown = events.len();
         if has_ended(view.of.state) {
-            return Ok(());
+            return waited(view.of.state);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -415,7 +415,12 @@ fn said(event: &SagaEvent) -> Option<String> {
         "Started" | "Succeeded" => return None,
         "Deferred" | "GaveUp" | "Parked" | "LeftBehind" => {
             let known: Vec<&str> = [field("code"), field("detail")].into_iter().flatten().collect();
-            if known.is_empty() { data.to_string() } else { known.join(": ") }
+            match data.as_object() {
+                _ if !known.is_empty() => known.join(": "),
+                // What was answered stands beside it.
+                Some(own) if own.keys().all(|name| name == "status") => return None,
+                _ => data.to_string(),
+            }
         }
         _ => data.to_string(),
     };

@@ -144,7 +144,7 @@ async fn a_saga_is_started_shown_and_found_on_the_command_line() {
     let id = list["sagas"][0]["id"].as_str().unwrap();
     let broken = tenon.run(&["saga", "start", "order", "{\"refuse\": "]).await.exited(3);
     assert!(broken.err.contains("line 1 column"), "{}", broken.err);
-    let followed = tenon.run(&["saga", "show", id, "--follow"]).await.succeeded().out;
+    let followed = tenon.run(&["saga", "show", id, "--follow"]).await.exited(10).out;
     let lines: Vec<&str> = followed.lines().collect();
     assert!(lines[0].contains("the saga is started") && lines[lines.len() - 1].contains("the saga ends"));
     let unknown = tenon.run(&["saga", "start", "nothing"]).await.exited(4);
@@ -352,6 +352,10 @@ async fn a_participant_in_python_keeps_the_contract() {
     let forgot = system.tenon().run(&[&tested[..], &[forgetting]].concat()).await.exited(3);
     let broken: Vec<&str> = forgot.out.lines().filter(|line| line.contains("broken")).collect();
     assert!(broken.len() == 1 && broken[0].contains("refused again under its key"), "{}", forgot.out);
+    // What is no JSON is refused, and nothing is sent.
+    let broken = ["saga", "conformance", "http://127.0.0.1:1/do", "--undo-input", "{\"saga\": \"{saga}\""];
+    let broken = system.tenon().run(&broken).await.exited(3);
+    assert!(broken.err.contains("--undo-input begins as JSON does"), "{}", broken.err);
     // Whoever answers everything with success keeps nothing.
     let (tenon, ledger) = (system.tenon(), url("/ledger"));
     let careless = ["saga", "conformance", &ledger, "--method", "GET", "--undo-method", "GET"];

@@ -34,6 +34,7 @@ pub(super) fn call(name: &str, kind: Kind, after: &[u8]) -> Step {
         kind,
         work: Work::Call { action: action(), timeout: Duration::from_secs(1) },
         input: InputOf::Nothing,
+        output: None,
         retry: retry(2),
         undo: (kind == Kind::Compensatable).then(|| undo(2, OnUndoFailure::Park)),
     }
@@ -44,6 +45,7 @@ pub(super) fn definition(steps: Vec<Step>) -> Definition {
         namespace: Namespace::default(),
         name: SagaName::new("order").unwrap(),
         steps,
+        input: None,
         deadline: None,
         priority: Priority::Default,
         serialize_by: None,

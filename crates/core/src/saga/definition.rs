@@ -1,5 +1,6 @@
 //! What a saga is, as data.
 
+use super::fields::Fields;
 use super::shape::StepSet;
 use crate::Text;
 use crate::id::{InvalidName, Namespace, ServiceRef, text_id};
@@ -30,6 +31,8 @@ pub struct Definition {
     pub name: SagaName,
     /// Its steps; their numbers are their places here.
     pub steps: Vec<Step>,
+    /// The fields that it is given, if they are stated.
+    pub input: Option<Fields>,
     /// How long the whole may take until it is turned back.
     pub deadline: Option<Duration>,
     /// How much its calls matter.
@@ -55,6 +58,8 @@ pub struct Step {
     pub work: Work,
     /// What is sent.
     pub input: InputOf,
+    /// The fields that are answered, if they are stated. The machine does not look at answers.
+    pub output: Option<Fields>,
     /// How often and how soon it is tried.
     pub retry: Retry,
     /// What undoes it; nothing if it leaves nothing behind.
@@ -254,6 +259,33 @@ impl Expr {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What is wrong where reading it stopped, in words: at a line and a character, counted from 1, or nobody knows where.
+    pub fn stopped(text: &str, (line, character): (isize, isize)) -> String {
+        let (line, character) = (usize::try_from(line).unwrap_or(0), usize::try_from(character).unwrap_or(0));
+        let found = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let rest = found.char_indices().nth(character.saturating_sub(1)).map(|(at, _)| &found[at..]);
+        let rest = rest.unwrap_or_default().trim();
+        match (rest, text.lines().nth(line)) {
+            ("", Some(_)) if line > 0 => {
+                return format!("something is missing at the end of its line {line}");
+            }
+            ("", None) => return "something is missing at its end".to_owned(),
+            _ if line == 0 => return "something is missing at its end".to_owned(),
+            _ => {}
+        }
+        let is_word = |it: char| it.is_alphanumeric() || it == '_';
+        let word = rest
+            .find(|it| !is_word(it))
+            .unwrap_or(rest.len())
+            .max(rest.chars().next().map_or(0, char::len_utf8));
+        let (what, _) = rest.split_at(word);
+        let what = what.escape_debug();
+        match text.lines().nth(1) {
+            None => format!("`{what}` cannot stand at its character {character}"),
+            Some(_) => format!("`{what}` cannot stand in its line {line}, character {character}"),
+        }
     }
 
     /// How often it goes through lists, by the macros that do; a text that looks like one counts as well.

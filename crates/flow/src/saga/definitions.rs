@@ -52,6 +52,7 @@ impl Known {
             namespace,
             name,
             steps: Vec::new(),
+            input: None,
             deadline: None,
             priority: Priority::default(),
             serialize_by: None,

@@ -56,7 +56,9 @@ impl Expressions {
         let mut add = |place: &str, input: &InputOf| -> Result<(), Refusal> {
             each(input).try_for_each(|expr| {
                 let program = compile(expr).map_err(|problem| {
-                    let detail = format!("{place}: the expression `{}` {problem}", expr.as_str());
+                    let field =
+                        field_of(input, expr).map(|name| format!(", field `{name}`")).unwrap_or_default();
+                    let detail = format!("{place}{field}: the expression `{}` {problem}", expr.as_str());
                     Refusal::new(Code::SagaInvalid, detail)
                 })?;
                 let used = program.references();
@@ -225,7 +227,11 @@ fn compile(expr: &Expr) -> Result<Program, String> {
     }
     match catch_unwind(|| ENV.compile(expr.as_str())) {
         Ok(Ok(program)) => Ok(program),
-        Ok(Err(errors)) => Err(format!("cannot be read: {}", errors.to_string().replace('\n', " "))),
+        // The parser's own words are about its grammar.
+        Ok(Err(errors)) => Err(match errors.errors.first() {
+            Some(error) => format!("cannot be read: {}", Expr::stopped(expr.as_str(), error.pos)),
+            None => "cannot be read".to_owned(),
+        }),
         Err(_) => Err("cannot be read".to_owned()),
     }
 }
@@ -237,6 +243,12 @@ fn each(input: &InputOf) -> impl Iterator<Item = &Expr> {
         InputOf::Fields(fields) => (None, Some(fields.values())),
     };
     whole.into_iter().chain(fields.into_iter().flatten())
+}
+
+/// The field that an expression makes.
+fn field_of<'a>(input: &'a InputOf, of: &Expr) -> Option<&'a str> {
+    let InputOf::Fields(fields) = input else { return None };
+    fields.iter().find(|(_, expr)| *expr == of).map(|(name, _)| name.as_str())
 }
 
 fn parsed(data: &Data) -> Cel {

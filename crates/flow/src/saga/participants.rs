@@ -250,7 +250,7 @@ fn http_call(request: Request) -> Result<HttpCall, String> {
         other => (None, other),
     };
     let mut target = filled(path.as_str(), fields.as_mut())?;
-    let without_body = matches!(method, Method::GET | Method::HEAD);
+    let without_body = is_without_body(method.as_str());
     let body = match fields {
         Some(fields) if without_body => {
             target.push_str(&query(&fields));
@@ -271,6 +271,35 @@ fn http_call(request: Request) -> Result<HttpCall, String> {
         body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
         within: request.within,
     })
+}
+
+/// Whether an input can be sent by a call, as it is.
+pub(super) fn sendable(action: &Action, grpc: Option<&GrpcMethod>, input: &Value) -> Result<(), String> {
+    let (method, path) = match (&action.call, grpc) {
+        (Call::Http { method, path }, _) => (method.as_str(), path),
+        (Call::Grpc(_), Some(method)) => return method.message(Some(input)).map(drop),
+        (Call::Grpc(_), None) => return Err("what its gRPC method is given is not known".to_owned()),
+    };
+    let mut fields = match input {
+        Value::Object(fields) => Some(fields.clone()),
+        _ => None,
+    };
+    filled(path.as_str(), fields.as_mut())?;
+    let is_nested = |(_, value): &(&String, &Value)| value.is_array() || value.is_object();
+    match fields {
+        _ if !is_without_body(method) => Ok(()),
+        None if input.is_null() => Ok(()),
+        None => Err(format!("{method} has no body; give an object, whose fields are the query")),
+        Some(fields) => match fields.iter().find(is_nested) {
+            Some((name, _)) => Err(format!("{method} has no body, and `{name}` is no value of a query")),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Whether all that is sent is the path and the query.
+fn is_without_body(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
 }
 
 fn headers_of(request: &Request) -> HeaderMap {

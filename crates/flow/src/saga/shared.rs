@@ -5,8 +5,8 @@ use super::journal::{Failed, Found, Loaded, Writing, append, in_turn, load, unch
 use super::runner::{self, Ask, GoOn, Runner};
 use super::turns::{self, Turn, Turns};
 use super::{
-    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MOST_ATTEMPTS, Over, Shared, View, hands,
-    illegal, invalid, names, no_such, owner,
+    Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MOST_ATTEMPTS, Over, Shared, View, given,
+    hands, illegal, invalid, names, no_such, owner,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +35,11 @@ impl Shared {
         if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
             return Err(invalid(format!("a key has 1 to {MAX_KEY} bytes")));
         }
+        if let Err(refusal) = given::fits(known.saga.definition(), &input) {
+            // Whoever starts it again under its key finds it, whatever new ones are given.
+            let ids = key.iter().flat_map(|key| names::ids_of(&namespace, &name, key));
+            return self.begun_before(&ids.collect::<Vec<_>>()).await?.ok_or(refusal);
+        }
         let by = known.saga.definition().serialize_by.as_ref();
         let turn = by.map(|by| known.expressions.turn(by, &input)).transpose();
         let turn = turn.map_err(|problem| invalid(format!("serialize_by {problem}")))?;
@@ -55,12 +60,8 @@ impl Shared {
                 Ok(None) => {}
                 Err(refusal) => return Err(refusal),
             }
-            for id in ids {
-                match self.view(id).await {
-                    Ok(view) => return Ok(Begun { view, existed: true }),
-                    Err(refusal) if refusal.code == Code::SagaUnknown => {}
-                    Err(refusal) => return Err(refusal),
-                }
+            if let Some(begun) = self.begun_before(&ids).await? {
+                return Ok(begun);
             }
             if let Found::Never = load(self.store.log(), id).await? {
                 let detail = format!("saga {id} was reverted before it began, and never will");
@@ -68,6 +69,18 @@ impl Shared {
             }
         }
         Err(Refusal::new(Code::ServerTimeout, format!("saga {id} is being started; ask again")))
+    }
+
+    /// The saga that was started with one of these ids.
+    async fn begun_before(&self, ids: &[SagaId]) -> Result<Option<Begun>, Refusal> {
+        for id in ids {
+            match self.view(*id).await {
+                Ok(view) => return Ok(Some(Begun { view, existed: true })),
+                Err(refusal) if refusal.code == Code::SagaUnknown => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(None)
     }
 
     /// Starts a saga, if there is none yet.

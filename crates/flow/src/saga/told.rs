@@ -85,7 +85,8 @@ fn step_view(step: &Step, progress: &Progress, problem: Option<Value>) -> SagaSt
 /// What happened, as it is told.
 pub(crate) fn event(saga: &Saga, entry: Entry) -> SagaEvent {
     let Entry { time, position, actor, event, problem } = entry;
-    let of = Told::of(saga, &event);
+    let problem = problem.as_ref().map(json);
+    let of = Told::of(saga, &event, problem.as_ref());
     SagaEvent {
         time,
         position: position.0,
@@ -95,7 +96,7 @@ pub(crate) fn event(saga: &Saga, entry: Entry) -> SagaEvent {
         attempt: of.token.map(|token| token.attempt),
         undo: of.token.is_some_and(|token| token.direction == Direction::Undo),
         detail: of.detail,
-        data: of.data.or(problem.as_ref().map(json)),
+        data: of.data.or(problem),
     }
 }
 
@@ -109,10 +110,10 @@ struct Told {
 }
 
 impl Told {
-    fn of(saga: &Saga, event: &Event) -> Self {
+    fn of(saga: &Saga, event: &Event, problem: Option<&Value>) -> Self {
         let token = |token: &Token| Self { step: Some(token.step), token: Some(*token), ..Self::default() };
-        let because =
-            |of: &Token, outcome: &Outcome| Self { detail: Some(failed(*outcome).to_owned()), ..token(of) };
+        let failed = |outcome: &Outcome| failed_saying(*outcome, problem);
+        let because = |of: &Token, outcome: &Outcome| Self { detail: Some(failed(outcome)), ..token(of) };
         let detail = |detail: String| Self { detail: Some(detail), ..Self::default() };
         let step = |step: &StepIx| Self { step: Some(*step), ..Self::default() };
         match event {
@@ -123,11 +124,11 @@ impl Told {
             }
             Event::Succeeded { token: of, output } => Self { data: output.as_ref().map(json), ..token(of) },
             Event::Deferred { token: of, outcome, until } => {
-                Self { detail: Some(format!("{}; again at {until}", failed(*outcome))), ..token(of) }
+                Self { detail: Some(format!("{}; again at {until}", failed(outcome))), ..token(of) }
             }
             Event::GaveUp { token: of, outcome, may_have_run } => {
                 let more = if *may_have_run { "; it may have run" } else { "" };
-                Self { detail: Some(format!("{}{more}", failed(*outcome))), ..token(of) }
+                Self { detail: Some(format!("{}{more}", failed(outcome))), ..token(of) }
             }
             Event::Parked { token: of, outcome, .. } | Event::LeftBehind { token: of, outcome } => {
                 because(of, outcome)
@@ -162,6 +163,40 @@ pub(super) fn failed(outcome: Outcome) -> &'static str {
     }
 }
 
+/// The same, with what was answered, if anything was.
+fn failed_saying(outcome: Outcome, problem: Option<&Value>) -> String {
+    match (outcome, problem, problem.and_then(answered)) {
+        (Outcome::Unknown, _, Some(Answered::By(status))) => {
+            format!("answered {status}, which does not tell whether it was done")
+        }
+        (Outcome::Unsent, _, Some(Answered::By(status))) => {
+            format!("answered {status}, before it was looked at")
+        }
+        // What is known of that stands beside it.
+        (Outcome::Unknown, Some(_), None) => "nobody knows whether it was done".to_owned(),
+        (outcome, ..) => failed(outcome).to_owned(),
+    }
+}
+
+/// Who answered.
+enum Answered {
+    /// The service: the status of HTTP, or the name of gRPC's.
+    By(String),
+    /// The mesh, in its place.
+    Mesh,
+}
+
+/// Who answered, as what is kept of a failure tells: an answer over HTTP has its status there, one over gRPC a code.
+fn answered(problem: &Value) -> Option<Answered> {
+    let code = problem.get("code").and_then(Value::as_str);
+    match (code, problem.get("status").and_then(Value::as_u64)) {
+        (Some(code), _) if code.starts_with("mesh.") => Some(Answered::Mesh),
+        (_, Some(status)) => Some(Answered::By(status.to_string())),
+        (Some(code), None) => Some(Answered::By(code.to_owned())),
+        (None, None) => None,
+    }
+}
+
 pub(super) fn cause(saga: &Saga, cause: Cause) -> String {
     match cause {
         Cause::Failed(step) => format!("step `{}` failed", name(saga, step).unwrap_or_default()),
@@ -179,3 +214,6 @@ fn name(saga: &Saga, step: StepIx) -> Option<String> {
 fn json(data: &Data) -> Value {
     serde_json::from_str(data.as_str()).unwrap_or(Value::Null)
 }
+
+#[cfg(test)]
+mod tests;

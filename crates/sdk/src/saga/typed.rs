@@ -191,6 +191,7 @@ impl<I: Shape, O: Shape> Head<I, O> {
             namespace: self.namespace,
             name: self.name.parse().map_err(invalid)?,
             steps: written.steps,
+            input: None,
             deadline: self.deadline,
             priority: self.priority,
             serialize_by: self.serialize_by.as_deref().map(Expr::new).transpose().map_err(invalid)?,

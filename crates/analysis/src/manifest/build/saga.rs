@@ -11,8 +11,8 @@ use tenon_api::saga::protos::cut;
 use tenon_core::manifest::{HttpMethod, PathPattern};
 use tenon_core::priority::Priority;
 use tenon_core::saga::{
-    Action, Call, Definition, Expr, InputOf, Kind, Late, OnUndoFailure, Retry, SagaName, Step, StepIx,
-    StepSet, Undo, UndoWork, Work,
+    Action, Call, Definition, Expr, Fields, InputOf, Kind, Late, OnUndoFailure, Retry, SagaName, Step,
+    StepIx, StepSet, Undo, UndoWork, Work,
 };
 use tenon_core::{Namespace, ServiceRef};
 
@@ -45,6 +45,7 @@ pub(in crate::manifest) fn saga(
         namespace: namespace.clone(),
         name,
         steps: steps.iter().map(|entry| step(entry, steps, namespace)).collect::<Option<_>>()?,
+        input: fields(node.get("input")),
         deadline: duration(node.get("deadline")),
         priority: node.get("priority").and_then(Node::text).and_then(Priority::parse).unwrap_or_default(),
         serialize_by: node.get("serialize_by").and_then(expr),
@@ -85,6 +86,7 @@ fn step(entry: &Entry, all: &[Entry], namespace: &Namespace) -> Option<Step> {
         },
         work,
         input: input(node.get("input")),
+        output: fields(node.get("output")),
         retry: retry(node.get("retry")),
         undo,
     })
@@ -185,6 +187,11 @@ fn input(node: Option<&Node>) -> InputOf {
         }
         Some(node) => expr(node).map_or(InputOf::Nothing, InputOf::Whole),
     }
+}
+
+/// The fields that are stated, if any are.
+fn fields(node: Option<&Node>) -> Option<Fields> {
+    Fields::new(node?.items().iter().filter_map(Node::text)).ok()
 }
 
 fn expr(node: &Node) -> Option<Expr> {

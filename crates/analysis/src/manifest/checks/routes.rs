@@ -1,6 +1,6 @@
 //! Routes that no request reaches, that lead nowhere, or whose backends accept nothing of what they get.
 
-use super::at;
+use super::{MOST_COMPARISONS, at};
 use crate::manifest::finding::Finding;
 use crate::manifest::problems::{Draft, Problems};
 use crate::manifest::source::Span;
@@ -25,10 +25,6 @@ pub(super) fn check(system: &System, root: &Node, problems: &mut Problems<'_>) {
         }
     }
 }
-
-/// How often a match is compared with an endpoint, all in all; what remains then is taken as accepted. Enough
-/// for 1,000 routes to a service of 20,000 endpoints.
-const MOST_COMPARISONS: usize = 20_000_000;
 
 fn shadows(gateway: &Gateway, nodes: &[Node], problems: &mut Problems<'_>) {
     let name =

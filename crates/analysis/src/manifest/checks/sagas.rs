@@ -2,10 +2,11 @@
 
 mod messages;
 
-use super::at;
 use super::subscriptions::accepts;
+use super::{MOST_COMPARISONS, at};
+use crate::expressions::{Fault, Known, KnownStep, Scope};
 use crate::manifest::build::saga::{expressions, saga};
-use crate::manifest::expression;
+use crate::manifest::expression::{self, Functions};
 use crate::manifest::finding::Finding;
 use crate::manifest::problems::{Draft, Problems};
 use crate::manifest::protos::Compiled;
@@ -15,7 +16,7 @@ use crate::manifest::tree::{Entry, Node};
 use std::collections::BTreeMap;
 use tenon_core::group::Form;
 use tenon_core::manifest::{Direction, Endpoint, Interface, Protocol, Service, System};
-use tenon_core::saga::{Call, Definition, Expr, Kind, Saga, SagaName, StepIx, StepSet, runs};
+use tenon_core::saga::{Call, Definition, Fields, Kind, Misfit, Saga, SagaName, StepIx, StepSet, runs};
 
 pub(super) fn check(root: &Node, protos: &Compiled, problems: &mut Problems<'_>) {
     let entries = root.get("sagas").map(Node::entries).unwrap_or_default();
@@ -56,6 +57,7 @@ pub(super) fn targets(system: &System, root: &Node, problems: &mut Problems<'_>)
         let draft = Draft::new(Finding::TooLarge, entry.key_span, message).path("sagas");
         problems.add(draft.label(format!("expected at most {MOST_PROTOS}, all sagas together")));
     }
+    let mut comparisons = MOST_COMPARISONS;
     for (name, definition) in &system.sagas {
         for step in &definition.steps {
             let node = at(root, &["sagas", name.as_str(), "steps", step.name.as_str()]);
@@ -65,6 +67,9 @@ pub(super) fn targets(system: &System, root: &Node, problems: &mut Problems<'_>)
                 let Some(own) = own.filter(|_| action.service.namespace == system.namespace) else {
                     continue;
                 };
+                let endpoints: usize = own.interfaces.iter().map(|it| it.endpoints.len()).sum();
+                let Some(left) = comparisons.checked_sub(endpoints) else { return };
+                comparisons = left;
                 let Some((finding, key, message)) = refused(own, &action.call) else { continue };
                 let Some(node) = node.and_then(|node| at(node, keys)?.get(key)) else { continue };
                 let path = format!("sagas.{name}.steps.{}.{}.{key}", step.name, keys.join("."));
@@ -122,16 +127,6 @@ fn may_match(one: &str, other: &str) -> bool {
             _ => return false,
         }
     }
-}
-
-/// What an expression may use.
-struct Scope<'a> {
-    /// Of the steps, those that are done by then.
-    before: Option<StepSet>,
-    /// Whose own output it may use.
-    own: Option<&'a Entry>,
-    /// Where the expression belongs to, for people.
-    of: &'a str,
 }
 
 impl<'a> Check<'a, '_, '_> {
@@ -192,7 +187,34 @@ impl<'a> Check<'a, '_, '_> {
                 message,
                 "expected a saga that does not run this one",
             );
+        } else if let Some(stated) = &child.input {
+            self.given_to_child(step, name, stated);
         }
+    }
+
+    /// What a saga that is a step is given has the fields that it states, so far as they are known before it is made.
+    fn given_to_child(&mut self, step: &Entry, child: &str, stated: &Fields) {
+        let input = step.value.get("input");
+        if input.is_some_and(|input| !input.is_map()) {
+            return;
+        }
+        let entries = input.map(Node::entries).unwrap_or_default();
+        let names: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        let Some(misfit) = stated.misfit(&names) else { return };
+        let (span, message) = match misfit {
+            Misfit::Missing(name) => {
+                let span = input.map_or(step.key_span, |input| input.span);
+                (span, format!("the saga `{child}` is not given `{name}`"))
+            }
+            Misfit::Unknown(name) => {
+                let entry = entries.iter().find(|entry| entry.key == name);
+                let span = entry.map_or(step.key_span, |entry| entry.key_span);
+                (span, format!("the saga `{child}` has no field `{}` in its input", shortened(name)))
+            }
+        };
+        let path = format!("steps.{}.input", step.key);
+        let expected = "expected the fields that its `input` states";
+        self.add(Finding::SagaExpression, span, &path, message, expected);
     }
 
     /// Whether something undoes a call must be said, lest it be forgotten.
@@ -235,130 +257,54 @@ impl<'a> Check<'a, '_, '_> {
     }
 
     fn expressions(&mut self, before: Option<&[StepSet]>) {
+        let mut known = self.known();
         let all: StepSet = (0..self.steps().len() as u8).map(StepIx).collect();
         for (number, step) in self.steps().iter().enumerate() {
-            let done = before.and_then(|before| before.get(number).copied());
-            let scope = Scope { before: done, own: None, of: &step.key };
-            self.each(step.value.get("input"), &format!("steps.{}.input", step.key), &scope);
+            let before = before.and_then(|before| before.get(number).copied());
+            let scope = Scope { before, undone: None, of: &step.key };
+            self.each(&mut known, step.value.get("input"), &format!("steps.{}.input", step.key), &scope);
             let undo = step.value.get("undo").and_then(|undo| undo.get("input"));
-            let scope = Scope { before: done, own: Some(step), of: &step.key };
-            self.each(undo, &format!("steps.{}.undo.input", step.key), &scope);
+            let scope = Scope { undone: Some(number), ..scope };
+            self.each(&mut known, undo, &format!("steps.{}.undo.input", step.key), &scope);
         }
-        let scope = Scope { before: Some(all), own: None, of: "output" };
-        self.each(self.saga.value.get("output"), "output", &scope);
-        let scope = Scope { before: Some(StepSet::NONE), own: None, of: "serialize_by" };
-        self.each(self.saga.value.get("serialize_by"), "serialize_by", &scope);
+        let scope = Scope { before: Some(all), undone: None, of: "output" };
+        self.each(&mut known, self.saga.value.get("output"), "output", &scope);
+        let scope = Scope { before: Some(StepSet::NONE), undone: None, of: "serialize_by" };
+        self.each(&mut known, self.saga.value.get("serialize_by"), "serialize_by", &scope);
     }
 
-    fn each(&mut self, node: Option<&Node>, path: &str, scope: &Scope<'_>) {
+    /// What expressions may use.
+    fn known(&self) -> Known<'a> {
+        let step = |entry: &'a Entry| KnownStep {
+            name: &entry.key,
+            output: stated(entry.value.get("output")),
+            message: self.output_of(entry),
+        };
+        Known {
+            input: stated(self.saga.value.get("input")),
+            steps: self.steps().iter().map(step).collect(),
+            functions: Functions::default(),
+        }
+    }
+
+    fn each(&mut self, known: &mut Known<'_>, node: Option<&Node>, path: &str, scope: &Scope<'_>) {
         for expression in expressions(node) {
             let Some(text) = expression::written(expression) else { continue };
-            if text.len() > tenon_core::saga::MAX_EXPR || text.trim().is_empty() {
-                let message = "the expression is empty or too long".to_owned();
-                self.add(
-                    Finding::SagaExpression,
-                    expression.span,
-                    path,
-                    message,
-                    "expected 1 to 4,096 bytes",
-                );
-                continue;
-            }
-            let loops = Expr::new(text).map_or(0, |expr| expr.loops());
-            if loops > Expr::MOST_LOOPS {
-                let message = format!("`{}` goes through lists {loops} times", shortened(text));
-                let help = format!("expected at most {}", Expr::MOST_LOOPS);
-                self.add(Finding::SagaExpression, expression.span, path, message, &help);
-            }
-            match expression::read(text) {
-                Ok(paths) => {
-                    paths.iter().for_each(|used| self.used(used, expression.span, path, scope));
-                    for fault in expression::faults(text) {
-                        let message = format!("`{}` {fault}", shortened(text));
-                        let label = "expected an expression that can be evaluated; only CEL's own functions are there";
-                        self.add(Finding::SagaExpression, expression.span, path, message, label);
-                    }
-                }
-                Err(problem) => {
-                    let message = format!("`{}` is no expression", shortened(text));
-                    self.add(Finding::SagaExpression, expression.span, path, message, &problem);
-                }
+            for fault in known.faults(text, scope) {
+                self.fault(fault, expression.span, path);
             }
         }
     }
 
-    fn used(&mut self, used: &[String], span: Span, path: &str, scope: &Scope<'_>) {
-        let Some((root, fields)) = used.split_first() else { return };
-        let declared =
-            |list: Option<&'a Node>| list.map(|list| list.items().iter().filter_map(Node::text).collect());
-        match root.as_str() {
-            "input" => {
-                let known = declared(self.saga.value.get("input"));
-                self.field("input", fields.first(), known, span, path);
-            }
-            "steps" => self.step(fields, span, path, scope),
-            "saga" if scope.own.is_none() && fields.first().is_some_and(|it| it == "problem") => {
-                let message = "`saga.problem` is only there where a step is undone".to_owned();
-                self.add(Finding::SagaExpression, span, path, message, "expected `saga.id` or `saga.key`");
-            }
-            "output" if scope.own.is_none() => {
-                let message = "`output` is only there where a step is undone".to_owned();
-                let label = "expected `input`, `steps` or `saga`; `steps.NAME` is the output of a step";
-                self.add(Finding::SagaExpression, span, path, message, label);
-            }
-            "saga" => self.field("saga", fields.first(), Some(vec!["id", "key", "problem"]), span, path),
-            "output" => {
-                let known = declared(scope.own.and_then(|_| self.own_output(scope.of)));
-                self.field("output", fields.first(), known, span, path);
-                if let Some(message) = self.output_of(scope.of) {
-                    self.taken(fields, message, span, path);
-                }
-            }
-            _ => {
-                let known = ["input", "steps", "saga", "output"];
-                let message = format!("there is no variable `{}`", shortened(root));
-                let draft = Draft::new(Finding::SagaExpression, span, message).path(self.path(path));
-                let expected = match scope.own {
-                    Some(_) => "expected `input`, `steps`, `output` or `saga`",
-                    None => "expected `input`, `steps` or `saga`",
-                };
-                self.problems.add(draft.label(expected).suggestion(suggest::nearest(root, known)));
-            }
-        }
-    }
-
-    fn own_output(&self, step: &str) -> Option<&'a Node> {
-        self.steps().iter().find(|entry| entry.key == step)?.value.get("output")
-    }
-
-    fn step(&mut self, fields: &[String], span: Span, path: &str, scope: &Scope<'_>) {
-        let Some((name, fields)) = fields.split_first() else { return };
-        let Some(number) = self.steps().iter().position(|entry| entry.key == *name) else {
-            let message = format!("there is no step `{}`", shortened(name));
-            let draft = Draft::new(Finding::SagaExpression, span, message).path(self.path(path));
-            let draft = draft.label("expected the name of one of the saga's steps");
-            let known = self.steps().iter().map(|entry| entry.key.as_str());
-            return self.problems.add(draft.suggestion(suggest::nearest(name, known)));
-        };
-        if scope.before.is_some_and(|before| !before.has(StepIx(number as u8))) {
-            let message = format!("`{name}` need not be done before `{}`", scope.of);
-            self.add(Finding::SagaExpression, span, path, message, "expected a step that it depends on");
-        }
-        let declared = self.own_output(name).map(|list| list.items().iter().filter_map(Node::text).collect());
-        self.field(&format!("steps.{name}"), fields.first(), declared, span, path);
-        if let Some(message) = self.output_of(name) {
-            self.taken(fields, message, span, path);
-        }
-    }
-
-    fn field(&mut self, of: &str, field: Option<&String>, known: Option<Vec<&str>>, span: Span, path: &str) {
-        let (Some(field), Some(known)) = (field, known) else { return };
-        if known.contains(&field.as_str()) {
-            return;
-        }
-        let message = format!("`{of}` has no field `{}`", shortened(field));
+    fn fault(&mut self, fault: Fault, span: Span, path: &str) {
+        let Fault { message, expected, meant } = fault;
         let draft = Draft::new(Finding::SagaExpression, span, message).path(self.path(path));
-        let draft = draft.label("expected one of the fields that are declared");
-        self.problems.add(draft.suggestion(suggest::nearest(field, known.iter().copied())));
+        self.problems.add(draft.label(expected).suggestion(meant));
     }
+}
+
+/// The names of fields that are stated, without what says that one may be absent.
+fn stated(node: Option<&Node>) -> Option<Vec<&str>> {
+    let names = node?.items().iter().filter_map(Node::text);
+    Some(names.map(|text| text.strip_suffix('?').unwrap_or(text)).collect())
 }

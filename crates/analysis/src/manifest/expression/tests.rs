@@ -23,7 +23,7 @@ fn what_a_macro_binds_is_no_variable() {
 fn what_is_wrong_is_told_in_a_line() {
     for text in ["input.", "1 +", "(", "a b", "'", "\u{0}"] {
         let problem = read(text).unwrap_err();
-        assert!(!problem.is_empty() && !problem.contains('\n'), "{text:?}: {problem:?}");
+        assert!(!problem.is_empty() && !problem.contains(['\n', '\u{0}']), "{text:?}: {problem:?}");
     }
 }
 
@@ -38,10 +38,10 @@ fn what_is_bound_to_fail_is_found() {
         ("timestamp(input.at)", "uses a function `timestamp` that is not there"),
         ("size()", "gives `size` 0 arguments, which it does not take"),
     ] {
-        assert_eq!(faults(text), [problem], "{text}");
+        assert_eq!(faults(text, &mut Functions::default()), [problem], "{text}");
     }
     for text in ["1 + 'a'", "input.a + string(1 / 0)", "size(1)", "int('x')"] {
-        let found = faults(text);
+        let found = faults(text, &mut Functions::default());
         assert!(matches!(found.as_slice(), [it] if it.starts_with("fails whatever")), "{text}: {found:?}");
     }
     for text in [
@@ -56,6 +56,6 @@ fn what_is_bound_to_fail_is_found() {
         "{'a': [1, 2][0], 'b': input.x[0]}",
         "double(input.n) * 1.5 + double(uint(3))",
     ] {
-        assert_eq!(faults(text), [""; 0], "{text}");
+        assert_eq!(faults(text, &mut Functions::default()), [""; 0], "{text}");
     }
 }

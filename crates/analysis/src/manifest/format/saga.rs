@@ -4,7 +4,7 @@ use super::subscription::SERVICE_REF;
 use super::traffic::{DELAY, JITTER};
 use super::{Field, Record, Rule, Shape, TextForm, Word, texts};
 use std::time::Duration;
-use tenon_core::saga::{MAX_STEPS, MAX_TRIES, SagaName, SignalName, StepName};
+use tenon_core::saga::{Fields, MAX_STEPS, MAX_TRIES, SagaName, SignalName, StepName};
 
 const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -24,8 +24,9 @@ pub(crate) static SAGA: Record = Record {
         ),
         Field::optional(
             "input",
-            Shape::List { item: &Shape::Text(&FIELD), least: 0, most: 1_000 },
-            "The fields of the saga's input. If they are stated, expressions that use others are errors.",
+            FIELDS,
+            "The fields of the saga's input, and no others; `name?` may be absent. If they are stated, expressions that use others are \
+             errors, and a saga that is started with others, or without one of them, is refused.",
         ),
         Field::optional(
             "output",
@@ -119,8 +120,8 @@ static STEP: Record = Record {
         .elsewhere(&["body", "request"]),
         Field::optional(
             "output",
-            Shape::List { item: &Shape::Text(&FIELD), least: 0, most: 1_000 },
-            "The fields of what is answered. If they are stated, expressions that use others are errors.",
+            FIELDS,
+            "The fields of what is answered; `name?` may be absent. If they are stated, expressions that use others are errors.",
         )
         .elsewhere(&["response"]),
         Field::with_default(
@@ -274,6 +275,9 @@ const EXPRESSIONS: Shape = Shape::Either(
     &Shape::Map { key: &FIELD, value: &Shape::Written, least: 0, most: 1_000 },
 );
 
+/// Fields that something is said to have.
+const FIELDS: Shape = Shape::List { item: &Shape::Text(&STATED), least: 0, most: Fields::MOST };
+
 pub(crate) static SAGA_NAME: TextForm = TextForm {
     noun: "saga name",
     form: "1 to 63 characters of a-z, 0-9 and '-'",
@@ -310,6 +314,14 @@ static FIELD: TextForm = TextForm {
         }
         Ok(())
     },
+};
+
+static STATED: TextForm = TextForm {
+    noun: "field",
+    form: "a field's name: letters, digits and '_', the first no digit; with '?' behind it if it may be absent",
+    characters: 1..=128,
+    pattern: Some("^[A-Za-z_][A-Za-z0-9_]*[?]?$"),
+    check: |text| Fields::new([text]).map(drop).map_err(texts::problem),
 };
 
 static GRPC_METHOD: TextForm = TextForm {

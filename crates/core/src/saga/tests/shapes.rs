@@ -99,3 +99,20 @@ fn a_saga_that_runs_itself_in_the_end_is_told_from_one_that_does_not() {
         assert!(!reaches(from, to), "{from} {to}");
     }
 }
+
+#[test]
+fn where_reading_an_expression_stopped_is_told_in_words() {
+    for (text, at, told) in [
+        ("1 +", (1, 4), "something is missing at its end"),
+        ("1 +", (0, 0), "something is missing at its end"),
+        ("a bc d", (1, 3), "`bc` cannot stand at its character 3"),
+        ("a ? é", (1, 5), "`é` cannot stand at its character 5"),
+        ("a\nb )", (2, 3), "`)` cannot stand in its line 2, character 3"),
+        ("a +\nb", (1, 4), "something is missing at the end of its line 1"),
+        ("\u{0}", (1, 1), "`\\0` cannot stand at its character 1"),
+        ("a", (-1, -1), "something is missing at its end"),
+        ("", (1, 1), "something is missing at its end"),
+    ] {
+        assert_eq!(Expr::stopped(text, at), told, "{text:?}");
+    }
+}

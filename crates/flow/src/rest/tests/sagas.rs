@@ -129,6 +129,9 @@ async fn somebody_decides_about_a_step_that_waits() {
     let decide = |decision: Value| send(api.post(&format!("/v1/sagas/{id}/decisions"), &decision));
     assert_eq!(decide(json!({"decision": "retry"})).await.code(), "request.invalid");
     assert_eq!(decide(json!({"decision": "retry", "step": "order"})).await.code(), "saga.illegal");
+    let large = json!({"decision": "edit", "step": "mail", "data": "x".repeat(300_000)});
+    let refused = decide(large).await;
+    assert_eq!(refused.code(), "request.invalid");
     let edit = json!({"decision": "edit", "step": "mail", "data": {"fail": false}});
     decide(edit).await.ok();
     let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
@@ -246,6 +249,17 @@ async fn what_is_wrong_with_a_definition_is_said_and_operators_alone_define() {
     assert_eq!(list["definitions"][0]["definition"]["steps"][0]["name"], "order");
     send(api.request(Method::DELETE, "/v1/saga-definitions/order")).await.ok();
     assert_eq!(send(api.post("/v1/sagas/order", &json!({}))).await.code(), "saga.unknown");
+    let mut stating = definition();
+    stating["input"] = json!(["bounce", "lose?"]);
+    put(&api, &stating).await.ok();
+    assert_eq!(
+        api.get("/v1/saga-definitions").await.ok()["definitions"][0]["definition"]["input"],
+        stating["input"]
+    );
+    let refused = send(api.post("/v1/sagas/order", &json!({"input": {"bounc": true}}))).await;
+    assert_eq!(refused.code(), "request.invalid");
+    stating["input"] = json!(["no name"]);
+    assert_eq!(put(&api, &stating).await.code(), "saga.invalid");
     let api = Api::as_caller(instance("order")).await;
     assert_eq!(put(&api, &definition()).await.code(), "access.forbidden");
 }

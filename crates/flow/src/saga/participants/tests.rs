@@ -1,3 +1,4 @@
+use super::super::messages::tests::method_of;
 use super::*;
 use serde_json::json;
 use tenon_core::manifest::{HttpMethod, PathPattern};
@@ -110,4 +111,36 @@ fn a_service_says_how_long_it_wants_to_be_left_alone() {
     assert_eq!(waits(500, "2"), Err((Outcome::Unknown, 2)));
     assert_eq!(waits(503, "soon"), Err((Outcome::Unsent, 0)));
     assert_eq!(waits(200, "7"), Ok(None));
+}
+
+#[test]
+fn what_could_never_be_sent_is_told_before_it_is_tried() {
+    let http = |method: &str, path: &str, input: Value| {
+        let Request { action, .. } = request(method, path, Value::Null);
+        sendable(&action, None, &input)
+    };
+    let ok = Ok(());
+    assert_eq!(http("POST", "/orders", json!("any")), ok);
+    assert_eq!(http("POST", "/orders/{id}", json!({"id": 7, "items": [1]})), ok);
+    assert_eq!(http("GET", "/orders/{id}", json!({"id": 7, "full": true, "note": null})), ok);
+    assert_eq!(http("GET", "/orders", Value::Null), ok);
+    let variable = Err("its path needs `id`, a text or a number".to_owned());
+    for input in [json!({}), json!({"id": {}}), json!(7), Value::Null] {
+        assert_eq!(http("DELETE", "/orders/{id}", input), variable);
+    }
+    let nested = http("GET", "/orders", json!({"items": [1]}));
+    assert_eq!(nested, Err("GET has no body, and `items` is no value of a query".to_owned()));
+    let text = http("HEAD", "/orders", json!("text"));
+    assert_eq!(text, Err("HEAD has no body; give an object, whose fields are the query".to_owned()));
+
+    let method = method_of(
+        "syntax = \"proto3\"; package a; service A { rpc B(C) returns (C); } message C { int32 n = 1; }",
+        "a.A/B",
+    );
+    let Request { mut action, .. } = request("POST", "/orders", Value::Null);
+    action.call = Call::Grpc("a.A/B".into());
+    assert_eq!(sendable(&action, Some(&method), &json!({"n": 1})), ok);
+    let text = sendable(&action, Some(&method), &json!({"n": "one"})).unwrap_err();
+    assert!(text.starts_with("its input is no a.C: "), "{text}");
+    assert!(sendable(&action, None, &json!({"n": 1})).is_err());
 }

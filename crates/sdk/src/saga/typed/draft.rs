@@ -232,6 +232,7 @@ impl Written {
             kind: if self.pivot.is_empty() { Kind::Compensatable } else { Kind::Retriable },
             work,
             input,
+            output: None,
             retry: Retry::default(),
             undo: None,
         });

@@ -1,15 +1,13 @@
 //! Steps that call gRPC methods: which they call, what these are given, and what is used of their answers.
 
 use super::{Check, Entry, Node, Span, suggest};
+use crate::expressions::{has_own_form, no_field};
 use crate::manifest::finding::Finding;
 use crate::manifest::problems::Draft;
 use crate::manifest::source::shortened;
-use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{MessageDescriptor, MethodDescriptor};
 use tenon_api::saga::protos::callable;
 use tenon_core::ServiceRef;
-
-/// How a message is told apart from one whose fields are not the ones that its JSON has.
-const OWN_FORM: &str = "google.protobuf.";
 
 impl<'a> Check<'a, '_, '_> {
     /// The methods that are called are there, and have the fields that they are given.
@@ -92,15 +90,15 @@ impl<'a> Check<'a, '_, '_> {
     }
 
     /// What a step answers, if it calls a method that is known.
-    pub(super) fn output_of(&self, step: &str) -> Option<MessageDescriptor> {
-        let call = self.steps().iter().find(|entry| entry.key == step)?.value.get("call")?;
+    pub(super) fn output_of(&self, step: &Entry) -> Option<MessageDescriptor> {
+        let call = step.value.get("call")?;
         let wanted = self.service(call.get("service")?)?;
         Some(self.protos.get(&wanted)?.method(call.get("grpc")?.text()?)?.output())
     }
 
     /// The fields of an input are the message's.
     fn given(&mut self, input: Option<&'a Node>, message: &MessageDescriptor, path: &str) {
-        if message.full_name().starts_with(OWN_FORM) {
+        if has_own_form(message) {
             return;
         }
         for entry in input.map(Node::entries).unwrap_or_default() {
@@ -117,34 +115,14 @@ impl<'a> Check<'a, '_, '_> {
     fn answered(&mut self, step: &'a Entry, message: &MessageDescriptor) {
         let declared = step.value.get("output").map(Node::items).unwrap_or_default();
         for (index, item) in declared.iter().enumerate() {
-            if let Some(name) = item.text().filter(|name| message.get_field_by_name(name).is_none()) {
+            let name = item.text().map(|text| text.strip_suffix('?').unwrap_or(text));
+            if let Some(name) = name.filter(|name| message.get_field_by_name(name).is_none()) {
                 self.no_field(message, name, item.span, &format!("steps.{}.output[{index}]", step.key));
             }
         }
     }
 
-    /// What an expression takes of an answer is there: fields, and fields of these.
-    pub(super) fn taken(&mut self, fields: &[String], message: MessageDescriptor, span: Span, path: &str) {
-        let mut message = message;
-        for field in fields {
-            if message.full_name().starts_with(OWN_FORM) {
-                return;
-            }
-            let Some(found) = message.get_field_by_name(field) else {
-                return self.no_field(&message, field, span, path);
-            };
-            message = match found.kind() {
-                Kind::Message(inner) if !found.is_list() && !found.is_map() => inner,
-                _ => return,
-            };
-        }
-    }
-
     fn no_field(&mut self, message: &MessageDescriptor, field: &str, span: Span, path: &str) {
-        let said = format!("`{}` has no field `{}`", message.full_name(), shortened(field));
-        let draft = Draft::new(Finding::SagaExpression, span, said).path(self.path(path));
-        let names: Vec<String> = message.fields().map(|field| field.name().to_owned()).collect();
-        let nearest = suggest::nearest(field, names.iter().map(String::as_str));
-        self.problems.add(draft.label("expected a field of the message").suggestion(nearest));
+        self.fault(no_field(message, field), span, path);
     }
 }

@@ -68,6 +68,10 @@ fn expressions_are_checked_against_what_is_there() {
         assert_eq!(found(&step(input)), [(path.to_owned(), message.to_owned())], "{input}");
     }
     assert_eq!(found(&step("saga.id + string(size(input.customer))")), []);
+    let (_, report) = read(&step("input.amount )"), "tenon.yaml");
+    let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
+    let label = "expected one in the Common Expression Language; `)` cannot stand at its character 14";
+    assert_eq!(problem.label, label);
 }
 
 #[test]
@@ -133,6 +137,35 @@ fn a_saga_that_is_run_can_be_reverted_and_does_not_run_who_runs_it() {
     let messages: Vec<String> = found(&second("{saga: place-order}")).into_iter().map(|it| it.1).collect();
     assert_eq!(messages, ["`place-order` runs itself in the end"]);
     assert_eq!(found(&second("{saga: chld}")), [(path, "there is no saga `chld`".to_owned())]);
+}
+
+#[test]
+fn a_saga_that_is_run_is_given_what_it_states() {
+    let child = |input: &str| {
+        second(&format!("{{saga: child{input}}}"))
+            + "  child:\n    input: [amount, \"note?\"]\n    steps:\n      one: {call: {service: payment, method: POST, path: /x}, undo: nothing, input: {note: input.note}}\n"
+    };
+    let path = "sagas.place-order.steps.pay.input".to_owned();
+    for fits in [", input: {amount: input.amount}", ", input: input"] {
+        assert_eq!(found(&child(fits)), [], "{fits}");
+    }
+    for (input, message) in [
+        ("", "the saga `child` is not given `amount`"),
+        (", input: {note: input.amount}", "the saga `child` is not given `amount`"),
+        (", input: {amount: input.amount, nte: \"1\"}", "the saga `child` has no field `nte` in its input"),
+    ] {
+        assert_eq!(found(&child(input)), [(path.clone(), message.to_owned())]);
+    }
+}
+
+#[test]
+fn a_service_without_http_is_not_called_over_it() {
+    let text = second("{call: {service: payment, method: POST, path: /payments}, kind: pivot}");
+    let http = "endpoints: [{path: /payment}, {path: \"/{anything...}\"}]";
+    assert!(text.contains(http));
+    let text = text.replace(http, "protocol: grpc, endpoints: [{path: /pay.v1.Payments/Take}]");
+    let place = "sagas.place-order.steps.pay.call.service".to_owned();
+    assert_eq!(found(&text), [(place, "`payment` has no HTTP interface".to_owned())]);
 }
 
 #[test]
