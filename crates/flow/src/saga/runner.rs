@@ -29,6 +29,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a call may take that has no time-out: a saga that is a step asks again after it.
 const UNBOUNDED: Duration = Duration::from_secs(30);
 
+/// The most answers that are taken in at once. What they bring fits one append.
+const MOST_AT_ONCE: usize = 16;
+
 /// What is asked of a saga that runs.
 pub(super) enum Ask {
     /// Something happened.
@@ -157,13 +160,14 @@ impl Runner {
         match next {
             Next::Called(_, None) | Next::Stop => Ok(()),
             Next::Called(token, Some(called)) => {
-                let (input, problem) = match called {
-                    Ok(output) => (Input::Succeeded { token, output }, None),
-                    Err(Failure { outcome, problem, wait }) => {
-                        (Input::Failed { token, outcome, wait }, problem)
-                    }
-                };
-                self.happens_saying(input, problem, None, under_way).await.map(|_| ())
+                let mut all = vec![came(token, called)];
+                // What came meanwhile is taken in with it, so that it is appended with it.
+                while all.len() < MOST_AT_ONCE
+                    && let Some(Some((token, called))) = under_way.calls.next().now_or_never()
+                {
+                    all.extend(called.map(|called| came(token, called)));
+                }
+                self.all_happen(all, None, None, under_way).await.map(|_| ())
             }
             Next::Time => self.happens(Input::Time, None, under_way).await.map(|_| ()),
             // Whoever asked may have gone.
@@ -179,7 +183,7 @@ impl Runner {
             Next::Turn(free) if free.last == self.at.last => {
                 self.turn = None;
                 let after = Some(free.after);
-                self.happens_after(Input::Admitted, None, None, after, under_way).await.map(|_| ())
+                self.all_happen(vec![(Input::Admitted, None)], None, after, under_way).await.map(|_| ())
             }
             Next::Turn(_) => {
                 self.seek_turn();
@@ -206,67 +210,70 @@ impl Runner {
         actor: Option<Actor>,
         under_way: &mut UnderWay,
     ) -> Result<Result<(), Illegal>, Refusal> {
-        self.happens_saying(input, None, actor, under_way).await
+        self.all_happen(vec![(input, None)], actor, None, under_way).await
     }
 
-    /// The same, where something was said when a call failed.
-    async fn happens_saying(
+    /// The same of some that came at once, with what was said where a call failed; and where it is the saga's turn if it has become
+    /// nobody else's after a position. What follows from each is an event, and all of them are one append.
+    async fn all_happen(
         &mut self,
-        input: Input,
-        problem: Option<Data>,
-        actor: Option<Actor>,
-        under_way: &mut UnderWay,
-    ) -> Result<Result<(), Illegal>, Refusal> {
-        self.happens_after(input, problem, actor, None, under_way).await
-    }
-
-    /// The same, where it is the saga's turn if it has become nobody else's after a position.
-    async fn happens_after(
-        &mut self,
-        input: Input,
-        problem: Option<Data>,
+        inputs: Vec<(Input, Option<Data>)>,
         actor: Option<Actor>,
         turn: Option<Position>,
         under_way: &mut UnderWay,
     ) -> Result<Result<(), Illegal>, Refusal> {
         loop {
-            let output = match step(&self.known.saga, &self.at.instance, input.clone(), self.shared.now()) {
-                Ok(output) => output,
-                Err(illegal) => return Ok(Err(illegal)),
-            };
-            if output.events.is_empty() {
-                return Ok(Ok(()));
+            let now = self.shared.now();
+            let mut instance = self.at.instance.clone();
+            let (mut outputs, mut illegal) = (Vec::new(), Ok(()));
+            for (input, problem) in &inputs {
+                match step(&self.known.saga, &instance, input.clone(), now) {
+                    Ok(output) => {
+                        output.events.iter().for_each(|event| instance.apply(event));
+                        outputs.extend((!output.events.is_empty()).then_some((output, problem.as_ref())));
+                    }
+                    Err(why) => illegal = Err(why),
+                }
             }
-            let writing = Writing {
-                id: self.id,
-                beginning: &self.at.beginning,
-                first: false,
-                events: &output.events,
-                server: Some(self.shared.server),
-                told: false,
-                actor: actor.clone(),
-                problem: problem.as_ref(),
-            };
+            if outputs.is_empty() {
+                return Ok(illegal);
+            }
+            let written = outputs.iter().flat_map(|(output, problem)| {
+                let writing = Writing {
+                    id: self.id,
+                    beginning: &self.at.beginning,
+                    first: false,
+                    events: &output.events,
+                    server: Some(self.shared.server),
+                    told: false,
+                    actor: actor.clone(),
+                    problem: *problem,
+                };
+                writing.to_events()
+            });
+            let written = written.collect();
             let condition = match turn {
                 None => unchanged(&[self.id], self.at.last),
                 Some(after) => in_turn(&[self.id], &self.at.beginning, after),
             };
-            let log = self.shared.store.log();
-            let appending = append_at_last(log, writing.to_events(), condition);
+            let appending = append_at_last(self.shared.store.log(), written, condition);
             let Some(appended) = self.stop.run_until_cancelled(appending).await else {
                 return Err(Refusal::new(Code::ServerOffDuty, "another server has the saga now; ask again"));
             };
             match appended {
                 Ok(position) => {
-                    output.events.iter().for_each(|event| self.at.instance.apply(event));
+                    self.at.instance = instance;
                     self.at.last = position;
-                    if let Some((step, problem)) = output.events.first().and_then(failed).zip(problem) {
-                        self.at.problems.insert(step, problem);
-                    }
-                    self.metered.saw(&output.events, &self.at.instance, self.shared.now());
                     let wanted = self.at.instance.calls();
                     under_way.keep(&wanted);
-                    output.calls.into_iter().for_each(|token| self.begin(token, under_way));
+                    for (output, problem) in outputs {
+                        if let Some((step, problem)) = output.events.first().and_then(failed).zip(problem) {
+                            self.at.problems.insert(step, problem.clone());
+                        }
+                        self.metered.saw(&output.events, &self.at.instance, self.shared.now());
+                        let calls = output.calls.into_iter().filter(|token| wanted.contains(token));
+                        calls.for_each(|token| self.begin(token, under_way));
+                    }
                     return Ok(Ok(()));
                 }
                 Err(Failed::Stale) => {
@@ -276,7 +283,7 @@ impl Runner {
                         return Ok(Err(Illegal::Ended));
                     }
                     // What it was about to take in may be late now, which does no harm; but first, what nobody knows of.
-                    if input != Input::Recovered {
+                    if inputs.iter().all(|(input, _)| *input != Input::Recovered) {
                         Box::pin(self.happens(Input::Recovered, None, under_way)).await.map(|_| ())?;
                     }
                     if turn.is_some() {
@@ -452,6 +459,14 @@ impl Runner {
             }
             Ok(None)
         })
+    }
+}
+
+/// What came of a call, and what was said if it failed.
+fn came(token: Token, called: Called) -> (Input, Option<Data>) {
+    match called {
+        Ok(output) => (Input::Succeeded { token, output }, None),
+        Err(Failure { outcome, problem, wait }) => (Input::Failed { token, outcome, wait }, problem),
     }
 }
 

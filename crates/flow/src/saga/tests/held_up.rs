@@ -149,3 +149,35 @@ async fn what_is_said_to_a_saga_that_somebody_else_has_ended_is_refused() {
         assert_eq!(driven.sagas.running(), 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_have_come_are_appended_together_and_before_what_follows() {
+    let (log, store) = Slow::new(Duration::from_millis(5));
+    let shop = Arc::new(Shop::default());
+    let sagas = started(&store, &shop, alone()).await;
+    let steps = json!({"steps": [
+        call("order", &[], "compensatable"),
+        call("payment", &["order"], "compensatable"),
+        call("stock", &["order"], "compensatable"),
+        call("points", &["order"], "compensatable"),
+        call("confirm", &[], "pivot"),
+    ]});
+    sagas.define(saga("order", steps), false, None).await.unwrap();
+    for (refused, appends) in [(None, 4), (Some("stock/do"), 5)] {
+        let before = log.appends.load(Ordering::Relaxed);
+        refused.iter().for_each(|step| shop.order(step, &[Order::Refuse]));
+        let id = sagas.begin(begin("order", None)).await.unwrap().view.id;
+        let view = end_of(&sagas, id).await;
+        // Begun; the first is done; three have answered; and the pivot, or two and then the first are undone.
+        assert_eq!(log.appends.load(Ordering::Relaxed) - before, appends);
+        let (status, done) =
+            if refused.is_some() { (Status::Compensated, 0) } else { (Status::Completed, 5) };
+        assert_eq!((view.instance.status(), shop.done(id).len()), (status, done));
+        let history = sagas.history(id).await.unwrap();
+        let answers = history.iter().filter(|entry| {
+            matches!(entry.event, Event::Succeeded { token, .. } | Event::GaveUp { token, .. } if (1..=3).contains(&token.step.0) && token.direction == Direction::Do)
+        });
+        let at: std::collections::BTreeSet<Position> = answers.map(|entry| entry.position).collect();
+        assert_eq!(at.len(), 3, "each is an event of its own");
+    }
+}
