@@ -8,6 +8,7 @@ use super::{
     Begin, Begun, Handle, INBOX, LOOK_EVERY, MAX_DATA, MAX_KEY, MOST_ATTEMPTS, Over, Shared, View, given,
     hands, illegal, invalid, names, no_such, owner,
 };
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -38,7 +39,10 @@ impl Shared {
         if let Err(refusal) = given::fits(known.saga.definition(), &input) {
             // Whoever starts it again under its key finds it, whatever new ones are given.
             let ids = key.iter().flat_map(|key| names::ids_of(&namespace, &name, key));
-            return self.begun_before(&ids.collect::<Vec<_>>()).await?.ok_or(refusal);
+            return self
+                .begun_before(&ids.collect::<Vec<_>>(), parent, &input.to_string())
+                .await?
+                .ok_or(refusal);
         }
         let by = known.saga.definition().serialize_by.as_ref();
         let turn = by.map(|by| known.expressions.turn(by, &input)).transpose();
@@ -60,7 +64,7 @@ impl Shared {
                 Ok(None) => {}
                 Err(refusal) => return Err(refusal),
             }
-            if let Some(begun) = self.begun_before(&ids).await? {
+            if let Some(begun) = self.begun_before(&ids, parent, &input).await? {
                 return Ok(begun);
             }
             if let Found::Never = load(self.store.log(), id).await? {
@@ -71,10 +75,20 @@ impl Shared {
         Err(Refusal::new(Code::ServerTimeout, format!("saga {id} is being started; ask again")))
     }
 
-    /// The saga that was started with one of these ids.
-    async fn begun_before(&self, ids: &[SagaId]) -> Result<Option<Begun>, Refusal> {
+    /// The saga that was started with one of these ids. With another input it is a refusal, but for one that is a step of a saga: what
+    /// that gives it may have been edited since.
+    async fn begun_before(
+        &self,
+        ids: &[SagaId],
+        parent: Option<SagaId>,
+        input: &str,
+    ) -> Result<Option<Begun>, Refusal> {
         for id in ids {
             match self.view(*id).await {
+                Ok(view) if parent.is_none() && !is_alike(view.instance.input().as_str(), input) => {
+                    let detail = format!("saga {id} was started under this key with another input");
+                    return Err(Refusal::new(Code::SagaIllegal, detail));
+                }
                 Ok(view) => return Ok(Some(Begun { view, existed: true })),
                 Err(refusal) if refusal.code == Code::SagaUnknown => {}
                 Err(refusal) => return Err(refusal),
@@ -478,4 +492,10 @@ impl Drop for Inbox {
             hand_on(&self.shared, self.id, Arc::clone(&self.of));
         }
     }
+}
+
+/// Whether two texts of JSON hold the same.
+fn is_alike(one: &str, other: &str) -> bool {
+    let value = |text| serde_json::from_str::<Value>(text).ok();
+    one == other || value(one) == value(other)
 }

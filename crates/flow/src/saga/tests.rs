@@ -281,6 +281,18 @@ async fn starting_again_with_the_same_key_finds_the_first() {
 }
 
 #[tokio::test]
+async fn starting_again_with_the_same_key_and_another_input_is_refused() {
+    let driven = Driven::with(vec![five()]).await;
+    let with = |input: Value| Begin { input, ..begin("order", Some("7")) };
+    let first = driven.sagas.begin(with(json!({"a": 1, "b": 2}))).await.unwrap();
+    let same = driven.sagas.begin(with(json!({"b": 2, "a": 1}))).await.unwrap();
+    assert_eq!((same.existed, same.view.id), (true, first.view.id));
+    let other = driven.sagas.begin(with(json!({"a": 1, "b": 3}))).await.unwrap_err();
+    assert_eq!(other.code, Code::SagaIllegal);
+    assert!(other.detail.contains("another input"), "{}", other.detail);
+}
+
+#[tokio::test]
 async fn of_many_that_start_with_one_key_at_once_one_does() {
     let driven = Driven::with(vec![five()]).await;
     let starts = (0..20).map(|_| driven.sagas.begin(begin("order", Some("7"))));

@@ -4,7 +4,7 @@ use super::{Entry, View};
 use serde_json::Value;
 use tenon_api::http::{ParkedStep, ParkedWhy, SagaEvent, SagaStepView, SagaSummary, SagaView};
 use tenon_core::saga::{
-    At, Cause, Data, Direction, End, Event, Goal, Outcome, Progress, Saga, Step, StepIx, Token, Why,
+    At, Cause, Data, Direction, End, Event, Goal, Outcome, Progress, Saga, Step, StepIx, Token, Why, Work,
 };
 
 pub(crate) fn view(of: &View) -> SagaView {
@@ -122,6 +122,10 @@ impl Told {
             Event::Waited { token: of, until } => {
                 Self { detail: until.map(|until| format!("until {until}")), ..token(of) }
             }
+            Event::Succeeded { token: of, output: None } if waits_for_a_signal(saga, of.step) => Self {
+                detail: Some("no signal came in time; the saga goes on without it".to_owned()),
+                ..token(of)
+            },
             Event::Succeeded { token: of, output } => Self { data: output.as_ref().map(json), ..token(of) },
             Event::Deferred { token: of, outcome, until } => {
                 Self { detail: Some(format!("{}; again at {until}", failed(outcome))), ..token(of) }
@@ -151,6 +155,10 @@ impl Told {
             Event::Admitted | Event::Overdue | Event::PivotDenied | Event::Reverted => Self::default(),
         }
     }
+}
+
+fn waits_for_a_signal(saga: &Saga, step: StepIx) -> bool {
+    saga.get(step).is_some_and(|step| matches!(step.work, Work::Signal { .. }))
 }
 
 pub(super) fn failed(outcome: Outcome) -> &'static str {
