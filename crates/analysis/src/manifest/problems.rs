@@ -33,6 +33,15 @@ impl<'a> Problems<'a> {
         self.has_errors
     }
 
+    /// Whether something at a value, or within it, is wrong.
+    pub(super) fn has_errors_at(&self, path: &str) -> bool {
+        let is_within = |it: &Problem| match it.path.strip_prefix(path) {
+            Some(rest) => rest.is_empty() || rest.starts_with(['.', '[']),
+            None => false,
+        };
+        self.kept.iter().any(|it| it.severity == Severity::Error && is_within(it))
+    }
+
     /// The report, its problems in the order of their places.
     pub(super) fn into_report(mut self, name: &str) -> Report {
         self.kept.sort_by_key(|problem| (problem.place.start, problem.place.end));

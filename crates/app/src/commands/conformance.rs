@@ -41,6 +41,8 @@ struct Finding {
     rule: &'static str,
     /// Whether it does.
     kept: bool,
+    /// Whether the service's answers tell that at all.
+    seen: bool,
     /// What it did instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<String>,
@@ -52,6 +54,18 @@ pub(crate) async fn conformance(screen: Screen, options: &Conformance) -> Outcom
     for (option, text) in [INPUT, REFUSED_INPUT, UNDO_INPUT].into_iter().zip(sent) {
         // Before anything is sent.
         body(option, text.as_deref(), new_saga())?;
+    }
+    for (option, url) in [("URL", Some(&options.url)), ("--undo-url", options.undo_url.as_ref())] {
+        let is_known =
+            |url: &String| url.starts_with("http://") || url.starts_with("https://") || url.starts_with(GRPC);
+        if let Some(url) = url.filter(|url| !is_known(url)) {
+            return Err(invalid(format!("{option}: {url:?} does not begin with http:// or {GRPC}")));
+        }
+    }
+    for (option, method) in [("--method", &options.method), ("--undo-method", &options.undo_method)] {
+        if Method::from_bytes(method.as_bytes()).is_err() {
+            return Err(invalid(format!("{option}: {method:?} is no method of HTTP, such as POST")));
+        }
     }
     let http =
         Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(WITHIN).build();
@@ -65,7 +79,11 @@ pub(crate) async fn conformance(screen: Screen, options: &Conformance) -> Outcom
     let tested = Tested { http, grpc, protos, options, findings: Vec::new() };
     let findings = tested.run().await?;
     let row = |finding: &Finding| {
-        let (word, tone) = if finding.kept { ("kept", Tone::Good) } else { ("broken", Tone::Bad) };
+        let (word, tone) = match (finding.kept, finding.seen) {
+            (true, _) => ("kept", Tone::Good),
+            (false, true) => ("broken", Tone::Bad),
+            (false, false) => ("not tested", Tone::Warning),
+        };
         vec![toned(word, tone), plain(finding.rule), plain(finding.found.clone().unwrap_or_default())]
     };
     screen.result(&findings, |all| (vec!["", "RULE", "FOUND"], all.iter().map(row).collect()))?;
@@ -185,7 +203,10 @@ impl Tested<'_> {
             Err(CallOutcome::Refused) => "a refusal".to_owned(),
             Err(_) => "nothing that tells whether it was done".to_owned(),
         };
-        self.findings.push(Finding { rule, kept, found: (!kept).then_some(found) });
+        // Where nobody knows what became of a call, nothing is known of the rule.
+        let seen = !matches!(told, Err(CallOutcome::Unknown | CallOutcome::Unsent));
+        let kept = kept && seen;
+        self.findings.push(Finding { rule, kept, seen, found: (!kept).then_some(found) });
     }
 
     /// What the service's state is, as it shows itself.

@@ -20,6 +20,9 @@ pub(super) async fn steps(screen: Screen, client: &Client, of: &Decide, decision
     };
     let id: SagaId = name(id)?;
     let view = client.saga(id, None).await?;
+    if matches!(view.of.state, SagaState::Completed | SagaState::Compensated | SagaState::Failed) {
+        return Err(Failure::new(Code::SagaIllegal, "the saga has ended"));
+    }
     let mut all = DecidedSagas::default();
     for step in view.steps.into_iter().filter(|step| step.parked.is_some()) {
         let about = DecideSaga { decision, step: Some(step.name.to_string()), data: None };

@@ -142,11 +142,24 @@ async fn a_saga_is_started_shown_and_found_on_the_command_line() {
     let list = tenon.json(&["saga", "list", "--state", "compensated"]).await;
     assert_eq!(list["sagas"][0]["key"], "7");
     let id = list["sagas"][0]["id"].as_str().unwrap();
+    let ended = tenon.run(&["saga", "retry", id]).await.exited(5);
+    assert!(ended.err.contains("the saga has ended"), "{}", ended.err);
     let broken = tenon.run(&["saga", "start", "order", "{\"refuse\": "]).await.exited(3);
     assert!(broken.err.contains("line 1 column"), "{}", broken.err);
     let followed = tenon.run(&["saga", "show", id, "--follow"]).await.exited(10).out;
     let lines: Vec<&str> = followed.lines().collect();
     assert!(lines[0].contains("the saga is started") && lines[lines.len() - 1].contains("the saga ends"));
+    // What the manifest's expressions are checked for, a definition's are.
+    let mut wrong = order();
+    wrong["output"] = json!("steps.ordr.id");
+    let file = system.folder.path().join("wrong.json");
+    std::fs::write(&file, wrong.to_string()).unwrap();
+    let refused = tenon.run(&["saga", "define", "wrong", file.to_str().unwrap()]).await.exited(3);
+    assert!(
+        refused.err.contains("there is no step `ordr`") && refused.err.contains("`order`?"),
+        "{}",
+        refused.err
+    );
     let unknown = tenon.run(&["saga", "start", "nothing"]).await.exited(4);
     assert!(unknown.err.contains("there is no saga `nothing`"), "{}", unknown.err);
     let list = tenon.run(&["saga", "definitions"]).await.succeeded();
@@ -355,6 +368,14 @@ async fn a_participant_in_python_keeps_the_contract() {
     // What is no JSON is refused, and nothing is sent.
     let broken = ["saga", "conformance", "http://127.0.0.1:1/do", "--undo-input", "{\"saga\": \"{saga}\""];
     let broken = system.tenon().run(&broken).await.exited(3);
+    for (arguments, problem) in [
+        (vec!["ftp://x"], "does not begin with http://"),
+        (vec!["http://127.0.0.1:1", "--undo-method", "FOO BAR"], "is no method of HTTP"),
+    ] {
+        let refused =
+            system.tenon().run(&[&["saga", "conformance"], &arguments[..]].concat()).await.exited(3);
+        assert!(refused.err.contains(problem), "{}", refused.err);
+    }
     assert!(broken.err.contains("--undo-input begins as JSON does"), "{}", broken.err);
     // Whoever answers everything with success keeps nothing.
     let (tenon, ledger) = (system.tenon(), url("/ledger"));

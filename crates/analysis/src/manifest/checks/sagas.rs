@@ -16,7 +16,9 @@ use crate::manifest::tree::{Entry, Node};
 use std::collections::BTreeMap;
 use tenon_core::group::Form;
 use tenon_core::manifest::{Direction, Endpoint, Interface, Protocol, Service, System};
-use tenon_core::saga::{Call, Definition, Fields, Kind, Misfit, Saga, SagaName, StepIx, StepSet, runs};
+use tenon_core::saga::{
+    Call, Definition, Fields, InputOf, Kind, Misfit, Saga, SagaName, StepIx, StepSet, runs,
+};
 
 pub(super) fn check(root: &Node, protos: &Compiled, problems: &mut Problems<'_>) {
     let entries = root.get("sagas").map(Node::entries).unwrap_or_default();
@@ -30,9 +32,13 @@ pub(super) fn check(root: &Node, protos: &Compiled, problems: &mut Problems<'_>)
     for entry in entries {
         let mut check = Check { root, saga: entry, definitions: &definitions, protos, problems };
         check.names();
+        check.idle();
+        check.variables();
+        // What follows from what is wrong already is not told as well.
+        let is_whole = !check.problems.has_errors_at(&format!("sagas.{}", entry.key));
         check.undo_is_stated();
         check.methods();
-        let before = check.shape();
+        let before = if is_whole { check.shape() } else { None };
         check.expressions(before.as_deref());
     }
 }
@@ -149,15 +155,106 @@ impl<'a> Check<'a, '_, '_> {
         for step in self.steps() {
             let after = step.value.get("after").map(Node::items).unwrap_or_default();
             for (index, item) in after.iter().enumerate() {
-                let Some(name) = item.text().filter(|name| !steps.contains(name)) else { continue };
                 let path = self.path(&format!("steps.{}.after[{index}]", step.key));
+                if item.text() == Some(step.key.as_str()) {
+                    let message = format!("step `{}` depends on itself", step.key);
+                    let draft = Draft::new(Finding::SagaShape, item.span, message).path(path);
+                    self.problems.add(draft.label("expected another step"));
+                    continue;
+                }
+                let Some(name) = item.text().filter(|name| !steps.contains(name)) else { continue };
                 let message = format!("there is no step `{}`", shortened(name));
                 let draft = Draft::new(Finding::SagaUnknown, item.span, message).path(path);
                 let draft = draft.label("expected the name of one of the saga's steps");
                 self.problems.add(draft.suggestion(suggest::nearest(name, steps.iter().copied())));
             }
+            self.own_output(step);
             if let Some(child) = step.value.get("saga") {
                 self.child(step, child);
+            }
+        }
+    }
+
+    /// What a step is given does not use what it answers.
+    fn own_output(&mut self, step: &Entry) {
+        let uses_it = |path: &expression::Path| matches!(path.as_slice(), [root, name, ..] if root == "steps" && *name == step.key);
+        for node in expressions(step.value.get("input")) {
+            let used = expression::written(node).and_then(|text| expression::read(text).ok());
+            if used.is_some_and(|used| used.iter().any(uses_it)) {
+                let message = format!("the input of step `{}` uses what that step answers", step.key);
+                let path = format!("steps.{}.input", step.key);
+                let expected = "expected the output of another step";
+                self.add(Finding::SagaExpression, node.span, &path, message, expected);
+            }
+        }
+    }
+
+    /// Keys that would do nothing where they stand.
+    fn idle(&mut self) {
+        for step in self.steps() {
+            let kind = step.value.get("kind").and_then(Node::text);
+            let (does, keys): (_, &[&str]) = match &step.value {
+                it if it.get("signal").is_some() => {
+                    ("waits for a signal", &["timeout", "retry", "input", "undo"])
+                }
+                it if it.get("timer").is_some() => {
+                    ("lets time pass", &["timeout", "retry", "input", "output", "undo"])
+                }
+                it if it.get("saga").is_some() => ("runs a saga, which is reverted", &["timeout", "undo"]),
+                _ if kind == Some("pivot") => ("is the pivot, which is never undone", &["undo"]),
+                _ if kind == Some("retriable") => ("is behind the pivot, where nothing is undone", &["undo"]),
+                _ => continue,
+            };
+            for entry in keys.iter().filter_map(|key| step.value.entry(key)) {
+                // What should be undone by a call is told with the shape.
+                if entry.key == "undo" && entry.value.is_map() {
+                    continue;
+                }
+                let message = format!("`{}` has no effect here: step `{}` {does}", entry.key, step.key);
+                let path = self.path(&format!("steps.{}.{}", step.key, entry.key));
+                let draft = Draft::new(Finding::SagaShape, entry.key_span, message).path(path);
+                let help = match entry.key.as_str() {
+                    "timeout" if step.value.get("signal").is_some() => "state it within `signal`",
+                    _ => "leave it out",
+                };
+                self.problems.add(draft.label("expected not to be here").help(help));
+            }
+            let signal = step.value.get("signal").filter(|signal| signal.get("timeout").is_none());
+            if let Some(late) = signal.and_then(|signal| signal.entry("late")) {
+                let message =
+                    "`late` has no effect here: without a `timeout` the signal is never late".to_owned();
+                let path = self.path(&format!("steps.{}.signal.late", step.key));
+                let draft = Draft::new(Finding::SagaShape, late.key_span, message).path(path);
+                self.problems.add(draft.label("expected a `timeout` beside it"));
+            }
+        }
+    }
+
+    /// The variables of paths are fields of what is sent there.
+    fn variables(&mut self) {
+        for step in self.steps() {
+            let of_undo = format!("what undoes `{}`", step.key);
+            let of_step = format!("step `{}`", step.key);
+            let directions = [("", of_step, Some(&step.value)), ("undo.", of_undo, step.value.get("undo"))];
+            for (place, of, node) in directions {
+                let path = node.and_then(|node| node.get("call")?.get("path"));
+                let Some((path, text)) = path.and_then(|path| Some((path, path.text()?))) else { continue };
+                let input = node.and_then(|node| node.get("input"));
+                let entries = input.map(Node::entries).unwrap_or_default();
+                for variable in text.split('/').filter_map(|it| it.strip_prefix('{')?.strip_suffix('}')) {
+                    let variable = variable.trim_end_matches("...");
+                    if entries.iter().any(|entry| entry.key == variable) {
+                        continue;
+                    }
+                    let message =
+                        format!("{of} has `{{{variable}}}` in its path, which its input does not state");
+                    let span = input.filter(|input| input.is_map()).map_or(path.span, |input| input.span);
+                    let at = self.path(&format!("steps.{}.{place}input", step.key));
+                    let draft = Draft::new(Finding::SagaShape, span, message).path(at);
+                    let known = entries.iter().map(|entry| entry.key.as_str());
+                    let draft = draft.suggestion(suggest::nearest(variable, known));
+                    self.problems.add(draft.label(format!("expected an `input` with a field `{variable}`")));
+                }
             }
         }
     }
@@ -222,7 +319,8 @@ impl<'a> Check<'a, '_, '_> {
         for step in self.steps() {
             let kind = step.value.get("kind").and_then(Node::text).unwrap_or("compensatable");
             let called = step.value.get("call").is_some();
-            if called && kind == "compensatable" && step.value.get("undo").is_none() {
+            let is_whole = !self.problems.has_errors_at(&self.path(&format!("steps.{}", step.key)));
+            if is_whole && called && kind == "compensatable" && step.value.get("undo").is_none() {
                 let message = format!("nothing undoes the step `{}`", step.key);
                 let path = self.path(&format!("steps.{}", step.key));
                 let draft = Draft::new(Finding::SagaShape, step.key_span, message).path(path);
@@ -277,13 +375,21 @@ impl<'a> Check<'a, '_, '_> {
     fn known(&self) -> Known<'a> {
         let step = |entry: &'a Entry| KnownStep {
             name: &entry.key,
-            output: stated(entry.value.get("output")),
+            output: stated(entry.value.get("output")).or_else(|| self.answers(entry)),
             message: self.output_of(entry),
         };
         Known {
             input: stated(self.saga.value.get("input")),
             steps: self.steps().iter().map(step).collect(),
             functions: Functions::default(),
+        }
+    }
+
+    /// The fields of what a saga that is a step answers, if it makes them one by one.
+    fn answers(&self, step: &Entry) -> Option<Vec<&'a str>> {
+        match &self.definitions.get(step.value.get("saga")?.text()?)?.output {
+            InputOf::Fields(fields) => Some(fields.keys().map(String::as_str).collect()),
+            InputOf::Nothing | InputOf::Whole(_) => None,
         }
     }
 

@@ -1,9 +1,9 @@
-use super::super::tests::{begin, call, driven, end_of, saga};
+use super::super::tests::{Order, Shop, begin, call, driven, end_of, saga};
 use super::super::{Begin, Sagas};
 use crate::testing::Fixture;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tenon_core::saga::{Definition, Status};
+use tenon_core::saga::{Data, Definition, Input, Operator, Status, StepIx};
 use tenon_core::{Code, SagaId};
 
 /// A saga of one step that states what it is given.
@@ -66,4 +66,35 @@ async fn a_saga_that_is_a_step_is_refused_what_it_does_not_state() {
     assert_eq!(view.instance.status(), Status::Compensated);
     let said = view.problems.values().next().unwrap().as_str();
     assert!(said.contains("/sum is missing; saga `child` is given sum"), "{said}");
+}
+
+#[tokio::test]
+async fn a_step_that_waits_is_not_given_what_could_never_be_sent() {
+    let (fixture, shop) = (Fixture::new(), Arc::<Shop>::default());
+    let sagas = driven(&fixture, &shop).await;
+    let mut mail = call("mail", &["confirm"], "retriable");
+    mail["retry"]["tries"] = json!(1);
+    mail["input"] = json!({"id": "input.id"});
+    mail["work"]["call"]["action"]["path"] = json!("/mail/{id}");
+    sagas
+        .define(saga("order", json!({"steps": [call("confirm", &[], "pivot"), mail]})), false, None)
+        .await
+        .unwrap();
+    shop.order("mail/do", &[Order::Refuse]);
+    let id = started(&sagas, "order", None, json!({"id": 1})).await.unwrap();
+    while !sagas.view(id).await.unwrap().instance.is_parked() {
+        tokio::task::yield_now().await;
+    }
+    let edit = |data: Value| {
+        let data = Data::new(&data.to_string());
+        sagas.tell(id, Input::Operator(Operator::Edit(StepIx(1), data)), None)
+    };
+    for input in [json!({"id": null}), json!("mail"), json!({})] {
+        let refused = edit(input).await.unwrap_err();
+        let problem = "its path needs `id`, a text or a number";
+        assert_eq!(refused.code, Code::RequestInvalid);
+        assert_eq!(refused.detail, format!("data: {problem}, so step `mail` cannot be sent it"));
+    }
+    edit(json!({"id": 2})).await.unwrap();
+    assert_eq!(end_of(&sagas, id).await.instance.status(), Status::Completed);
 }

@@ -97,13 +97,14 @@ fn a_wrong_shape_is_found_at_its_step() {
             format!("{{{call}, kind: retriable}}"),
             "step `pay` is retriable, but not behind a pivot; let it depend on one",
         ),
-        (
-            format!("{{{call}, after: [pay], undo: nothing}}"),
-            "step `pay` depends on itself, or on a step that is not there",
-        ),
     ] {
         assert_eq!(found(&second(&step)), [("sagas.place-order.steps.pay".to_owned(), message.to_owned())]);
     }
+    let itself = second(&format!("{{{call}, after: [pay], undo: nothing}}"));
+    assert_eq!(
+        found(&itself),
+        [("sagas.place-order.steps.pay.after[0]".to_owned(), "step `pay` depends on itself".to_owned())]
+    );
     let unknown = second(&format!("{{{call}, after: [crate], undo: nothing}}"));
     assert_eq!(
         found(&unknown),
@@ -155,6 +156,100 @@ fn a_saga_that_is_run_is_given_what_it_states() {
         (", input: {amount: input.amount, nte: \"1\"}", "the saga `child` has no field `nte` in its input"),
     ] {
         assert_eq!(found(&child(input)), [(path.clone(), message.to_owned())]);
+    }
+}
+
+#[test]
+fn keys_that_would_do_nothing_are_errors() {
+    let call = "call: {service: payment, method: POST, path: /pay}";
+    let waits = "step `pay` waits for a signal";
+    for (step, key, message) in [
+        (
+            "{signal: {name: go}, timeout: 3s}".to_owned(),
+            "timeout",
+            format!("`timeout` has no effect here: {waits}"),
+        ),
+        (
+            "{signal: {name: go}, retry: {tries: 2}}".to_owned(),
+            "retry",
+            format!("`retry` has no effect here: {waits}"),
+        ),
+        (
+            "{signal: {name: go}, undo: nothing}".to_owned(),
+            "undo",
+            format!("`undo` has no effect here: {waits}"),
+        ),
+        (
+            "{timer: 1s, input: {a: \"1\"}}".to_owned(),
+            "input",
+            "`input` has no effect here: step `pay` lets time pass".to_owned(),
+        ),
+        (
+            format!("{{{call}, kind: pivot, undo: nothing}}"),
+            "undo",
+            "`undo` has no effect here: step `pay` is the pivot, which is never undone".to_owned(),
+        ),
+        (
+            "{signal: {name: go, late: continue}}".to_owned(),
+            "signal.late",
+            "`late` has no effect here: without a `timeout` the signal is never late".to_owned(),
+        ),
+    ] {
+        assert_eq!(
+            found(&second(&step)),
+            [(format!("sagas.place-order.steps.pay.{key}"), message)],
+            "{step}"
+        );
+    }
+    assert_eq!(found(&second("{signal: {name: go, late: continue, timeout: 1s}, output: [by]}")), []);
+}
+
+#[test]
+fn the_variables_of_a_path_are_looked_for_where_they_are_sent() {
+    let step = |input: &str, undone: &str| {
+        second(&format!(
+            "{{call: {{service: payment, method: POST, path: \"/pay/{{id}}\"}}, input: {input}, undo: {{call: {{service: payment, method: POST, path: \"/back/{{id}}\"}}, input: {undone}}}}}"
+        ))
+    };
+    assert_eq!(found(&step("{id: steps.create.id}", "{id: steps.create.id}")), []);
+    let place = |of: &str| format!("sagas.place-order.steps.pay.{of}");
+    let text = step("{id: steps.create.id}", "{idd: steps.create.id}");
+    let (_, report) = read(&text, "tenon.yaml");
+    assert_eq!(
+        found(&text),
+        [(
+            place("undo.input"),
+            "what undoes `pay` has `{id}` in its path, which its input does not state".to_owned()
+        )]
+    );
+    assert_eq!(report.problems[0].suggestion.as_deref(), Some("idd"));
+    assert_eq!(
+        found(&step("input", "{id: input.amount}")),
+        [(place("input"), "step `pay` has `{id}` in its path, which its input does not state".to_owned())]
+    );
+}
+
+#[test]
+fn what_a_saga_that_is_a_step_does_not_answer_is_not_there() {
+    let text = second("{saga: child}")
+        + "      end: {call: {service: payment, method: POST, path: /x}, kind: pivot, input: {a: steps.pay.nosuch}}\n"
+        + "  child:\n    steps:\n      one: {call: {service: payment, method: POST, path: /x}, undo: nothing}\n    output: {r: steps.one.z}\n";
+    let place = "sagas.place-order.steps.end.input".to_owned();
+    assert_eq!(found(&text), [(place, "`steps.pay` has no field `nosuch`".to_owned())]);
+}
+
+#[test]
+fn a_mistake_is_told_once_and_what_follows_from_it_is_not() {
+    let call = "call: {service: payment, method: POST, path: /pay}";
+    for (step, place) in [
+        (format!("{{{call}, kind: pivot, timeout: 0s}}"), "timeout"),
+        (format!("{{{call}, kind: pivot, retry: {{tries: 0}}}}"), "retry.tries"),
+        (format!("{{{call}, undu: nothing}}"), "undu"),
+        (format!("{{{call}, kind: retriable, after: [creat]}}"), "after[0]"),
+        (format!("{{{call}, kind: pivot, input: {{a: steps.pay.id}}}}"), "input"),
+    ] {
+        let places: Vec<String> = found(&second(&step)).into_iter().map(|it| it.0).collect();
+        assert_eq!(places, [format!("sagas.place-order.steps.pay.{place}")], "{step}");
     }
 }
 
