@@ -101,10 +101,11 @@ async fn create(
     let id = Orders::id(key.as_ref())?;
     let input = json!({"order": id, "card": draft.by.card, "items": draft.items});
     service.place(&id, draft, &context).await?;
-    let saga = service.sagas.run(PLACE, id.as_str(), &input, &context).await?;
-    if saga.input != input {
-        return Err(Problem::from(Refusal::KeyReused).about(&id));
-    }
+    let ran = service.sagas.run(PLACE, id.as_str(), &input, &context).await;
+    let saga = ran.map_err(|problem| match problem.status {
+        409 => Problem::from(Refusal::KeyReused).about(&id),
+        _ => problem,
+    })?;
     let location = [(LOCATION, format!("/orders/{id}"))];
     let order = service.orders.load(&id, At::Now).await;
     match (order, saga.has_ended()) {

@@ -30,8 +30,6 @@ pub struct Sagas {
 pub struct Saga {
     /// How it is.
     pub state: String,
-    /// What it was given.
-    pub input: Value,
     /// What the service said whose refusal turned it back.
     #[serde(default)]
     pub problem: Option<Value>,
@@ -58,7 +56,8 @@ impl Sagas {
     /// for, so a platform that is away is asked again.
     ///
     /// # Errors
-    /// A problem (503) if the platform has not said by then that the saga has begun.
+    /// A problem (503) if the platform has not said by then that the saga has begun, or (409) if one has under this key, with another
+    /// input.
     pub async fn run(
         &self,
         name: &str,
@@ -121,6 +120,7 @@ impl Sagas {
         let text = answer.text().await.map_err(unavailable)?;
         match status {
             StatusCode::OK => serde_json::from_str(&text).map_err(unavailable),
+            StatusCode::CONFLICT => Err(Problem::new(409, "order.saga-differs", text)),
             // A saga of the manifest may not have been made yet.
             _ => Err(unavailable(format!("{status}: {text}"))),
         }

@@ -228,6 +228,8 @@ async fn an_order_that_is_sent_again_is_taken_once() {
     assert_eq!(shop.balance_of_bob().await, "998.00");
     let other = shop.order.post_with_key("/orders", "k1", draft("plane", 1, "1.00", "card-bob")).await;
     assert_eq!(code(&other), (422, "order.key-reused"));
+    let by_another = shop.order.post_with_key("/orders", "k1", draft("plane", 2, "1.00", "card-ada")).await;
+    assert_eq!(code(&by_another), (422, "order.key-reused"));
     let refused = shop.order.post_with_key("/orders", "k2", draft("plane", 6, "1.00", "card-bob")).await;
     let again = shop.order.post_with_key("/orders", "k2", draft("plane", 6, "1.00", "card-bob")).await;
     assert_eq!((code(&refused).0, &refused), (409, &again));
