@@ -1,6 +1,7 @@
 //! Running other programs, and where things are.
 
 use std::error::Error;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,6 +39,20 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 /// Runs a command that must succeed.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let status = command.status().map_err(|error| format!("cannot run {}: {error}", shown(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", shown(command)).into()) }
+}
+
+/// The same, and each line of what it prints is read as well.
+pub(crate) fn run_reading(command: &mut Command, mut read: impl FnMut(&str)) -> Outcome {
+    let spawned = command.stdout(Stdio::piped()).spawn();
+    let mut child = spawned.map_err(|error| format!("cannot run {}: {error}", shown(command)))?;
+    for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(|it| it.split(b'\n')) {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        read(&line);
+    }
+    let status = child.wait()?;
     if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", shown(command)).into()) }
 }
 

@@ -1,8 +1,11 @@
 //! `cargo xtask test`: every test, in one go.
 
+mod failures;
+
 use crate::shell::{self, Outcome, PROFILE, cargo};
 use crate::{prepare, system, tidy};
 use clap::Args;
+use failures::Failures;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -31,7 +34,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
     if let Some(filter) = &options.filter {
         tests.arg("--").arg(filter);
     }
-    shell::run(&mut tests)
+    let mut failures = Failures::default();
+    let outcome = shell::run_reading(&mut tests, |line| failures.read(line));
+    failures.tell();
+    outcome
 }
 
 /// What threads share, in every order that they may use it in. A build of its own, because it has other atomics.

@@ -12,7 +12,7 @@ use tenon_control::{OwnSidecar, Subscriptions};
 use tenon_core::group::{Definition, GroupName};
 use tenon_core::push::{Answer, Outcome, Status};
 use tenon_core::retry::{Advice, after};
-use tenon_core::{Actor, Code, Refusal, Timestamp};
+use tenon_core::{Actor, Code, Position, Refusal, SubscriptionName, Timestamp};
 use tenon_flow::Bus;
 use tenon_flow::bus::push::{Call, Services, changes_of};
 use tenon_flow::saga::participants::{GrpcAnswer, HttpCall, Unanswered};
@@ -31,8 +31,9 @@ pub(crate) async fn follow_manifest(bus: Bus, mut manifest: Subscriptions, stop:
             let drives = *on_duty.borrow_and_update();
             let declared = manifest.declared().filter(|_| drives);
             if declared != applied {
-                let definitions = declared.iter().flat_map(BTreeMap::values).cloned().collect();
-                if drives && let Err(refusal) = apply(&bus, definitions).await {
+                if let Some((applied_at, definitions)) = &declared
+                    && let Err(refusal) = apply(&bus, *applied_at, definitions).await
+                {
                     tracing::warn!(%refusal, "the manifest's subscriptions cannot be made as it has them");
                     tokio::time::sleep(AGAIN).await;
                     continue;
@@ -52,11 +53,15 @@ pub(crate) async fn follow_manifest(bus: Bus, mut manifest: Subscriptions, stop:
 }
 
 /// Makes and changes what is declared, and deletes what is no longer.
-async fn apply(bus: &Bus, declared: Vec<Definition>) -> Result<(), Refusal> {
+async fn apply(
+    bus: &Bus,
+    applied_at: Position,
+    declared: &BTreeMap<SubscriptionName, Definition>,
+) -> Result<(), Refusal> {
     let actor = Actor::new("manifest").ok();
-    let names: BTreeSet<GroupName> = declared.iter().map(Definition::group).collect();
-    for definition in declared {
-        let defined = bus.define(definition.clone(), actor.clone()).await?;
+    let names: BTreeSet<GroupName> = declared.values().map(Definition::group).collect();
+    for definition in declared.values() {
+        let defined = bus.declare(definition.clone(), applied_at, actor.clone()).await?;
         if defined.changed {
             tracing::info!(subscription = %definition.group(), "a subscription is as the manifest has it");
         }

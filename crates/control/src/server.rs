@@ -292,10 +292,12 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Those of the manifest that is applied; none if none is.
-    pub fn declared(&mut self) -> Option<BTreeMap<SubscriptionName, Definition>> {
+    /// Those of the manifest that is applied, and where in the log it was; none if none is.
+    pub fn declared(&mut self) -> Option<(Position, BTreeMap<SubscriptionName, Definition>)> {
         self.folded.borrow_and_update();
-        self.writer.read(|view| view.state.catalog.system().map(|system| system.subscriptions.clone()))
+        self.writer.read(|view| {
+            view.state.catalog.system().map(|system| (view.applied_at, system.subscriptions.clone()))
+        })
     }
 
     /// The sagas of the manifest that is applied; none if none is.

@@ -28,8 +28,8 @@ use tenon_api::events::{self, DecodeError};
 use tenon_core::duty::{Duty, Epoch};
 use tenon_core::health::Evidence;
 use tenon_core::platform::{self, Command, Event, State};
-use tenon_core::registry;
 use tenon_core::{Actor, Code, InstanceId, Position, Refusal, Revision, Stamp, Tag, Timestamp};
+use tenon_core::{catalog, registry};
 use tenon_store::{
     AppendError, Appended, Condition, Direction, Log, Metadata, NewEvent, Query, QueryItem, ReadError,
 };
@@ -89,11 +89,16 @@ pub(crate) struct View {
     pub(crate) history: History,
     /// What the status of each instance rests on, if it was ever decided.
     pub(crate) evidence: BTreeMap<InstanceId, Evidence>,
+    /// Where the manifest was applied that is.
+    pub(crate) applied_at: Position,
 }
 
 impl View {
     fn fold(&mut self, stamp: Stamp, event: Event, bytes: usize) {
         let changes = self.state.evolve(&stamp, &event);
+        if matches!(event, Event::Catalog(catalog::Event::ManifestApplied(_))) {
+            self.applied_at = stamp.position;
+        }
         if let Event::Registry(event) = &event {
             self.keep_evidence(event);
         }
@@ -162,7 +167,12 @@ pub(crate) async fn start(
     stop: CancellationToken,
 ) -> Result<(Handle, tokio::task::JoinHandle<()>), ReplayError> {
     let (requests, asked) = mpsc::channel(MOST_WAITING);
-    let view = View { state: State::new(log.id()), history: History::default(), evidence: BTreeMap::new() };
+    let view = View {
+        state: State::new(log.id()),
+        history: History::default(),
+        evidence: BTreeMap::new(),
+        applied_at: Position::START,
+    };
     let shared = Arc::new(Shared { view: RwLock::new(view), folded: watch::Sender::new(Position::START) });
     let mut writer = Writer::new(log, clock, Arc::clone(&shared));
     writer.catch_up().await?;

@@ -161,8 +161,35 @@ impl Bus {
     /// # Errors
     /// `subscription.invalid`, or what the log says.
     pub async fn define(&self, definition: Definition, actor: Option<Actor>) -> Result<Defined, Refusal> {
-        definition.check()?;
         let start = definition.start;
+        self.define_from(definition, start, actor).await
+    }
+
+    /// Makes or changes a subscription of a manifest that was applied at a position. What comes after that position is
+    /// what comes after the subscription was made, however much later that is.
+    ///
+    /// # Errors
+    /// As [`Bus::define`].
+    pub async fn declare(
+        &self,
+        definition: Definition,
+        applied_at: Position,
+        actor: Option<Actor>,
+    ) -> Result<Defined, Refusal> {
+        let start = match definition.start {
+            Start::End => Start::After(applied_at),
+            other => other,
+        };
+        self.define_from(definition, start, actor).await
+    }
+
+    async fn define_from(
+        &self,
+        definition: Definition,
+        start: Start,
+        actor: Option<Actor>,
+    ) -> Result<Defined, Refusal> {
+        definition.check()?;
         let from = self.position_of(start).await?;
         self.shared.registry.define(definition, from, actor).await
     }

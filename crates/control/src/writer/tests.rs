@@ -261,6 +261,18 @@ async fn whoever_remembers_a_position_misses_nothing() {
 }
 
 #[tokio::test]
+async fn it_is_known_where_the_manifest_was_applied() {
+    let fixture = Fixture::with(shop()).await;
+    let applied_at = |fixture: &Fixture| fixture.writer.read(|view| view.applied_at);
+    let first = applied_at(&fixture);
+    fixture.run(set("5")).await;
+    let head = fixture.log.head();
+    assert_eq!((applied_at(&fixture), head > first), (first, true));
+    fixture.run(apply(system([managed("order", 1)]))).await;
+    assert!(applied_at(&fixture) > head);
+}
+
+#[tokio::test]
 async fn a_dropped_request_still_leaves_the_writer_working() {
     let fixture = Fixture::with(shop()).await;
     let request = fixture.writer.command(actor("test"), set("5"));

@@ -62,7 +62,7 @@ pub struct Filter {
 pub enum Start {
     /// With the first event that is still there.
     Beginning,
-    /// With what comes after it was made.
+    /// With what comes after it was made, or after its manifest was applied.
     #[default]
     End,
     /// After a position.

@@ -202,6 +202,23 @@ async fn a_subscription_that_is_changed_goes_on_where_it_is() {
 }
 
 #[tokio::test]
+async fn a_subscription_of_a_manifest_begins_where_that_was_applied() {
+    let fixture = Fixture::new();
+    fixture.append(&["a", "b", "c"]).await;
+    let bus = start(&fixture).await;
+    let declared = Definition { start: Start::End, ..definition("all") };
+    assert_eq!(bus.declare(declared.clone(), Position(1), None).await.unwrap().from, Position(1));
+    // A later manifest that has it too changes nothing.
+    let again = bus.declare(declared, Position(3), None).await.unwrap();
+    assert_eq!((again.changed, again.from), (false, Position(1)));
+    let mut ada = bus.join(&name("all"), 10).await.unwrap();
+    assert_eq!(positions(&take(&mut ada, 2).await), [2, 3]);
+    // One that says where it begins begins there.
+    let whole = bus.declare(definition("whole"), Position(2), None).await.unwrap();
+    assert_eq!(whole.from, Position::START);
+}
+
+#[tokio::test]
 async fn a_seek_gives_everything_again() {
     let fixture = Fixture::new();
     fixture.append(&["a", "b", "c"]).await;
