@@ -69,14 +69,16 @@ pub enum NoServer {
     NotStarted(String),
 }
 
-/// The server of this test program; started by whoever asks first.
+/// The server of this test program; started by whoever asks first. It outlives clients that are killed, and does not
+/// wait for a disk, which others may be using: what it has is gone with the test anyway.
 ///
 /// # Panics
 /// If there is none to be had: a test that needs it must not pass without it.
 #[allow(clippy::panic, reason = "a test that cannot run fails")]
 pub fn shared() -> &'static PrivateServer {
     static SERVER: OnceLock<PrivateServer> = OnceLock::new();
-    SERVER.get_or_init(|| PrivateServer::start().unwrap_or_else(|error| panic!("{error}")))
+    let start = || PrivateServer::make(None, SOCKET_PORT, "-c listen_addresses= -c fsync=off");
+    SERVER.get_or_init(|| start().unwrap_or_else(|error| panic!("{error}")))
 }
 
 impl PrivateServer {
@@ -148,7 +150,8 @@ impl PrivateServer {
     /// If the server does not make it.
     pub fn database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        // Of the template that nobody is let into: of another none can be made while somebody is.
+        self.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
         self.url(&name)
     }
 

@@ -31,7 +31,9 @@ Examples:
 const CONFORMANCE: &str = "\
 Examples:
   tenon saga conformance http://127.0.0.1:9000/payments --input '{\"amount\": 1}' \\
-      --undo-url http://127.0.0.1:9000/refunds --probe http://127.0.0.1:9000/balance";
+      --undo-url http://127.0.0.1:9000/refunds --probe http://127.0.0.1:9000/balance
+
+The exit code is 0 if all is kept, 3 if something is broken or could not be tested, and 6 if the service cannot be reached.";
 
 /// The commands of sagas.
 #[derive(Debug, Subcommand)]
@@ -103,7 +105,7 @@ pub(crate) struct ListSagas {
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
     /// The most sagas
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub(crate) limit: u64,
 }
 

@@ -8,7 +8,7 @@ use super::check;
 use super::text::json_or_word;
 use crate::bus::grpc_answer;
 use crate::cli::Conformance;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, chain};
 use crate::render::{Screen, Tone, plain, toned};
 use http::HeaderMap;
 use reqwest::{Client, Method, Response};
@@ -213,7 +213,10 @@ impl Tested<'_> {
     async fn probe(&self) -> Result<Option<String>, Failure> {
         let Some(url) = &self.options.probe else { return Ok(None) };
         let read = async { self.http.get(url).send().await?.text().await };
-        read.await.map(Some).map_err(|error| Failure::new(Code::ServerUnavailable, error.to_string()))
+        let unread = |error: reqwest::Error| {
+            Failure::new(Code::ServerUnavailable, format!("--probe: {url} cannot be read: {}", chain(&error)))
+        };
+        read.await.map(Some).map_err(unread)
     }
 
     /// Asks until it is known what became of it, as a saga does.
@@ -274,9 +277,10 @@ impl Tested<'_> {
                     .map_err(|it| it.outcome))
             }
             (Ok(response), None) => Ok(told(response).await),
-            (Err(error), _) if error.is_connect() || error.is_builder() => {
-                Err(Failure::new(Code::ServerUnavailable, format!("{url} cannot be called: {error}")))
-            }
+            (Err(error), _) if error.is_connect() || error.is_builder() => Err(Failure::new(
+                Code::ServerUnavailable,
+                format!("{url} cannot be called: {}", chain(&error)),
+            )),
             (Err(_), _) => Ok(Err(CallOutcome::Unknown)),
         }
     }

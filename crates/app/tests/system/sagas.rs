@@ -377,6 +377,8 @@ async fn a_participant_in_python_keeps_the_contract() {
         assert!(refused.err.contains(problem), "{}", refused.err);
     }
     assert!(broken.err.contains("--undo-input begins as JSON does"), "{}", broken.err);
+    let nobody = system.tenon().run(&["saga", "conformance", "http://127.0.0.1:1/do"]).await.exited(6);
+    assert!(nobody.err.contains("Connection refused"), "{}", nobody.err);
     // Whoever answers everything with success keeps nothing.
     let (tenon, ledger) = (system.tenon(), url("/ledger"));
     let careless = ["saga", "conformance", &ledger, "--method", "GET", "--undo-method", "GET"];

@@ -4,6 +4,7 @@ use super::{PostgresLog, PostgresOptions};
 use crate::testing;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tenon_core::Timestamp;
 use tenon_store::contract::Subject;
 use tenon_store::{BoxFuture, Log};
@@ -46,7 +47,7 @@ async fn in_postgres() -> InPostgres {
     let now = Arc::new(AtomicU64::new(1_000));
     let read = Arc::clone(&now);
     let clock = Arc::new(move || Timestamp::from_micros(read.load(Ordering::Relaxed)));
-    let options = PostgresOptions { clock, ..PostgresOptions::default() };
+    let options = PostgresOptions { clock, patience: Duration::from_secs(60), ..PostgresOptions::default() };
     let log = PostgresLog::open(&url, options.clone()).await.unwrap();
     InPostgres { url, options, now, log: Mutex::new(log) }
 }

@@ -20,7 +20,12 @@ fn event(stream: &str) -> NewEvent {
 }
 
 async fn open(url: &str) -> PostgresLog {
-    open_with(url, PostgresOptions::default()).await
+    open_with(url, patient()).await
+}
+
+/// Whoever does not test it is in no hurry.
+fn patient() -> PostgresOptions {
+    PostgresOptions { patience: Duration::from_secs(60), ..PostgresOptions::default() }
 }
 
 async fn open_with(url: &str, options: PostgresOptions) -> PostgresLog {
@@ -50,7 +55,7 @@ async fn users_events_are_forgotten_by_their_age() {
     let read = Arc::clone(&now);
     let clock: Clock =
         Arc::new(move || Timestamp::from_micros(read.load(std::sync::atomic::Ordering::Relaxed)));
-    let log = open_with(&url, PostgresOptions { clock, ..PostgresOptions::default() }).await;
+    let log = open_with(&url, PostgresOptions { clock, ..patient() }).await;
     for streams in [["a", "$tenon/x"], ["b", "c"]] {
         log.append(streams.map(event).into(), None).await.unwrap();
         now.store(3_000_000, std::sync::atomic::Ordering::Relaxed);

@@ -49,12 +49,11 @@ fn main() -> Result<()> {
         _ => {
             let filter = std::env::args().nth(1).unwrap_or_default();
             let wanted = |name: &str| name.contains(&filter) || filter.starts_with('-');
-            let failed =
-                TESTS.iter().filter(|(name, _)| wanted(name)).filter(|(name, test)| fails(name, *test));
-            match failed.count() {
-                0 => Ok(()),
-                some => Err(format!("{some} failed").into()),
+            let mut failed = 0;
+            for (name, test) in TESTS.into_iter().filter(|(name, _)| wanted(name)) {
+                failed += u32::from(fails(name, test)?);
             }
+            if failed > 0 { Err(format!("{failed} failed").into()) } else { Ok(()) }
         }
     }
 }
@@ -69,18 +68,14 @@ const TESTS: [(&str, Test); 5] = [
     ("kill_take_over", take_over),
 ];
 
-/// Runs a test, and tells how it went as other tests do.
-fn fails(name: &str, test: Test) -> bool {
-    match test() {
-        Ok(()) => {
-            println!("test {name} ... ok");
-            false
-        }
-        Err(error) => {
-            println!("test {name} ... FAILED\n\n---- {name} stdout ----\n{error}\n");
-            true
-        }
+/// Runs a test, and tells how it went as other tests do. Whether it failed.
+fn fails(name: &str, test: Test) -> Result<bool> {
+    let ended = test();
+    match &ended {
+        Ok(()) => say(&format!("test {name} ... ok"))?,
+        Err(error) => say(&format!("test {name} ... FAILED\n\n---- {name} stdout ----\n{error}\n"))?,
     }
+    Ok(ended.is_err())
 }
 
 /// Tells whoever started this process.

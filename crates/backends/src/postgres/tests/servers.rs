@@ -43,7 +43,7 @@ async fn each_server_sees_who_has_leases_of_a_kind_and_for_how_long() {
 async fn each_server_is_woken_by_what_the_other_appends() {
     let url = testing::shared().database();
     // Asked so seldom that only being told can wake it.
-    let options = PostgresOptions { poll: Duration::from_secs(3_600), ..PostgresOptions::default() };
+    let options = PostgresOptions { poll: Duration::from_secs(3_600), ..patient() };
     let (one, two) = (open_with(&url, options.clone()).await, open_with(&url, options).await);
     assert_eq!(one.id(), two.id());
     for (from, to) in [(&one, &two), (&two, &one), (&one, &two)] {
@@ -58,7 +58,7 @@ async fn each_server_is_woken_by_what_the_other_appends() {
 #[tokio::test]
 async fn a_server_that_is_told_nothing_asks() {
     let url = testing::shared().database();
-    let asking = PostgresOptions { poll: Duration::from_millis(20), ..PostgresOptions::default() };
+    let asking = PostgresOptions { poll: Duration::from_millis(20), ..patient() };
     let one = open_with(&url, asking).await;
     let mut heads = one.heads();
     // As another server's append would, but without a word.
@@ -71,7 +71,7 @@ async fn a_server_that_is_told_nothing_asks() {
 async fn a_listener_that_was_cut_off_listens_again() {
     let server = testing::shared();
     let url = server.database();
-    let options = PostgresOptions { poll: Duration::from_secs(3_600), ..PostgresOptions::default() };
+    let options = PostgresOptions { poll: Duration::from_secs(3_600), ..patient() };
     let (one, two) = (open_with(&url, options.clone()).await, open_with(&url, options).await);
     for round in 1..=3 {
         let mut heads = two.heads();
@@ -117,7 +117,7 @@ async fn one_of_the_racing_appends_of_two_servers_wins_each_version() {
 #[tokio::test]
 async fn a_mark_that_one_server_sets_binds_the_other_at_once() {
     let url = testing::shared().database();
-    let options = PostgresOptions { poll: Duration::from_secs(3_600), ..PostgresOptions::default() };
+    let options = PostgresOptions { poll: Duration::from_secs(3_600), ..patient() };
     let (one, two) = (open_with(&url, options.clone()).await, open_with(&url, options).await);
     for _ in 0..5 {
         one.append(vec![event("a"), event("$tenon/b")], None).await.unwrap();
