@@ -128,7 +128,7 @@ impl PostgresLog {
     /// # Errors
     /// [`ConnectError`]. No error shows the password.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<Self, ConnectError> {
-        let target = Target::parse(url)?;
+        let target = Target::parse(url)?.patient(options.patience);
         let unreachable = |failure| ConnectError::unreachable(&target, failure);
         let mut connection = target.connect().await.map_err(unreachable)?;
         let log = schema::prepare(&mut connection, options.id.unwrap_or_else(new_log_id)).await?;

@@ -21,11 +21,11 @@ trap '' INT TERM HUP
 options="$3 -c unix_socket_directories=$2 -c max_connections=300 -c shared_buffers=64MB"
 fail() { cat "$2/log" >&2; rm -rf "$2"; exit 1; }
 "$1/initdb" -D "$2/data" -U tenon -A trust -E UTF8 --locale=C --no-sync >"$2/log" 2>&1 || fail "$1" "$2"
-"$1/pg_ctl" start -w -D "$2/data" -l "$2/log" -o "$options" >/dev/null 2>&1 || fail "$1" "$2"
+"$1/pg_ctl" start -w -t 600 -D "$2/data" -l "$2/log" -o "$options" >/dev/null 2>&1 || fail "$1" "$2"
 echo ready
 while read -r word; do
   case $word in
-    start) "$1/pg_ctl" start -w -D "$2/data" -l "$2/log" -o "$options" >/dev/null 2>&1 ;;
+    start) "$1/pg_ctl" start -w -t 600 -D "$2/data" -l "$2/log" -o "$options" >/dev/null 2>&1 ;;
     stop) "$1/pg_ctl" stop -w -m fast -D "$2/data" >/dev/null 2>&1 ;;
     crash) "$1/pg_ctl" stop -w -m immediate -D "$2/data" >/dev/null 2>&1 ;;
   esac

@@ -6,7 +6,7 @@
 //! be unknown.
 
 use super::connect::Target;
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::seen::Seen;
 use super::write;
 use sqlx::postgres::PgConnection;
@@ -154,7 +154,10 @@ impl Committer {
         };
         write::write(connection, &events).await?;
         *committing = true;
-        raw_sql("COMMIT").execute(connection).await.map_err(|_| Failed::Committing)?;
+        raw_sql("COMMIT").execute(connection).await.map_err(|error| match failure::is_refusal(&error) {
+            true => Failed::Before(error.into()),
+            false => Failed::Committing,
+        })?;
         self.seen.note(last.position.0, head.first);
         if events.iter().any(Event::is_deletion) {
             self.deleted.notify_one();

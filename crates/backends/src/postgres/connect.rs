@@ -9,20 +9,21 @@ use std::str::FromStr;
 use std::time::Duration;
 use tenon_core::Code;
 
-/// How long reaching the database may take.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// How long reaching the database may take, unless more patience is asked for.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long a read may take. One that takes longer has lost its connection without being told.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// What every connection is told first. The log's statements each name an index by their form, so the planner is not
-/// to think of scans, which it does while a table has no statistics. A transaction that was left open would hold up
-/// all servers, so the database ends it. A commit is answered when it is durable, whatever the database's default.
+/// to think of scans, which it does while a table has no statistics. A transaction that was left open holds up all
+/// servers, so the database ends it, before the others are out of patience. A commit is answered when it is durable,
+/// whatever the database's default.
 const SETTINGS: &str = "
     SET client_min_messages = warning;
     SET default_transaction_isolation = 'read committed';
     SET lock_timeout = '10s';
-    SET idle_in_transaction_session_timeout = '15s';
+    SET idle_in_transaction_session_timeout = '3s';
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;
     SET enable_hashjoin = off;
@@ -48,7 +49,11 @@ pub(super) async fn ask(
 
 /// Where the database is and as whom to use it. Shown without the password.
 #[derive(Clone)]
-pub(super) struct Target(PgConnectOptions);
+pub(super) struct Target {
+    options: PgConnectOptions,
+    /// How long reaching it may take.
+    within: Duration,
+}
 
 impl Target {
     /// Reads a URL, `postgres://user:password@host:port/database`; what it leaves out is taken from the environment
@@ -66,17 +71,22 @@ impl Target {
             Some(_) => options,
             None => options.application_name("tenon"),
         };
-        Ok(Self(named.disable_statement_logging()))
+        Ok(Self { options: named.disable_statement_logging(), within: CONNECT })
+    }
+
+    /// The same, for who waits at least so long until it is reached.
+    pub(super) fn patient(self, patience: Duration) -> Self {
+        Self { within: self.within.max(patience), ..self }
     }
 
     /// Opens one connection.
     pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
         let opening = async {
-            let mut connection = PgConnection::connect_with(&self.0).await?;
+            let mut connection = PgConnection::connect_with(&self.options).await?;
             raw_sql(SETTINGS).execute(&mut connection).await?;
             Ok::<_, sqlx::Error>(connection)
         };
-        match tokio::time::timeout(CONNECT, opening).await {
+        match tokio::time::timeout(self.within, opening).await {
             Ok(opened) => Ok(opened?),
             Err(_) => Err(Failure::timeout("connecting")),
         }
@@ -92,13 +102,13 @@ impl Target {
             .after_connect(|connection, _| {
                 Box::pin(async move { raw_sql(SETTINGS).execute(connection).await.map(|_| ()) })
             })
-            .connect_lazy_with(self.0.clone())
+            .connect_lazy_with(self.options.clone())
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = &self.0;
+        let options = &self.options;
         let database = options.get_database().unwrap_or(options.get_username());
         match options.get_socket() {
             Some(socket) => write!(f, "database {database} at {}", socket.display()),

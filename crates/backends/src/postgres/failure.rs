@@ -1,5 +1,6 @@
 //! What a failure of the database means to whoever uses the log.
 
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use std::io;
 use std::sync::Arc;
 use tenon_store::{AppendError, ReadError, SnapshotError};
@@ -55,6 +56,13 @@ impl From<sqlx::Error> for Failure {
 fn is_passing(code: &str) -> bool {
     ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
         || matches!(code, "55P03" | "25P03" | "25006")
+}
+
+/// Whether the database itself says that it did not do what it was told, and the connection stands: after a commit, that
+/// nothing was committed. What ends a connection is no such answer, for it may come when all is done.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
+    let told = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    told.is_some_and(|error| matches!(error.severity(), PgSeverity::Error))
 }
 
 impl From<Failure> for AppendError {

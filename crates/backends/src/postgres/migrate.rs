@@ -2,7 +2,7 @@
 //! transaction, so either all of it is there or nothing is.
 
 use super::connect::{ConnectError, Target};
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::schema;
 use super::sql::number;
 use super::write;
@@ -29,6 +29,12 @@ pub enum MigrateError {
     /// The database refused or failed.
     #[error("the database failed; nothing was copied")]
     Write(#[source] AppendError),
+    /// The connection broke while all was committed.
+    #[error(
+        "the connection to the database broke while it committed: all was copied, or nothing; copy again, which is refused \
+         if all was"
+    )]
+    Unknown,
 }
 
 impl MigrateError {
@@ -39,6 +45,7 @@ impl MigrateError {
             Self::NotEmpty(_) => Code::LogInvalid,
             Self::Read(error) => error.code(),
             Self::Write(error) => error.code(),
+            Self::Unknown => Code::LogUnavailable,
         }
     }
 }
@@ -65,6 +72,8 @@ pub async fn migrate(source: &Arc<dyn Log>, url: &str) -> Result<Imported, Migra
     let mut connection = target.connect().await.map_err(unreachable)?;
     schema::prepare(&mut connection, source.id()).await?;
     let found = write::lock(&mut connection).await?;
+    // Nobody else waits for it, and between two pages the other log may take long.
+    raw_sql("SET LOCAL idle_in_transaction_session_timeout = 0").execute(&mut connection).await?;
     if found.last > 0 {
         return Err(MigrateError::NotEmpty(Position(found.last)));
     }
@@ -80,6 +89,9 @@ pub async fn migrate(source: &Arc<dyn Log>, url: &str) -> Result<Imported, Migra
         .bind(number(source.first()))
         .execute(&mut connection)
         .await?;
-    raw_sql("COMMIT").execute(&mut connection).await?;
-    Ok(imported)
+    match raw_sql("COMMIT").execute(&mut connection).await {
+        Ok(_) => Ok(imported),
+        Err(error) if failure::is_refusal(&error) => Err(error.into()),
+        Err(_) => Err(MigrateError::Unknown),
+    }
 }

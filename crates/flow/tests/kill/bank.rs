@@ -11,12 +11,14 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tenon_api::headers;
 use tenon_core::saga::barrier::{Ask, Record, Verdict, arrive, settle};
+use tokio::net::TcpListener;
 
 /// What is known of a step of a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +45,25 @@ pub(crate) async fn serve(file: PathBuf, port: u16) -> Result<()> {
     opened.set_len(whole as u64)?;
     let bank = Arc::new(Mutex::new(Bank { ledger: read(&file)?, file: opened }));
     let router = Router::new().route("/{step}", post(called)).with_state(bank);
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let listener = listen(port).await?;
     say(&listener.local_addr()?.port().to_string())?;
     axum::serve(listener, router).await?;
     Ok(())
+}
+
+/// Listens where the bank did before; a connection that somebody has made from there is waited for.
+async fn listen(port: u16) -> std::io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && begun.elapsed() < Duration::from_secs(120) =>
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// What a ledger's file says.

@@ -86,7 +86,8 @@ pub(crate) async fn serve(log: &str, bank: &str, task: Task, death: Option<Death
 
 async fn open(log: &str) -> Result<(Arc<dyn Log>, Option<Arc<dyn Leases>>)> {
     if log.starts_with("postgres") {
-        let log = PostgresLog::open(log, PostgresOptions::default()).await?;
+        let patience = Duration::from_secs(120);
+        let log = PostgresLog::open(log, PostgresOptions { patience, ..PostgresOptions::default() }).await?;
         return Ok((log.clone().into_log(), Some(Arc::new(log))));
     }
     let disk = Arc::new(DirectoryDisk::open(log.as_ref())?);

@@ -100,13 +100,14 @@ pub(crate) fn put_in_place(
     let kept = Sealed::new(&segments.files, header, name, original.last, bytes.len() as u64);
     let index = Arc::new(recovery::index_of(segments, &kept)?);
     let kept = Arc::new(kept.with_memory(Arc::clone(&index)));
+    // Both at once: keys of the one file name no places of the other.
     segments.update(|view| {
         if let Some(place) = Arc::make_mut(&mut view.sealed).get_mut(at) {
             *place = kept;
         }
+        let run = upkeep::single(view, sequence, Source::Memory(index));
+        upkeep::replace_in(view, sequence..=sequence, vec![run]);
     });
-    let run = upkeep::single(&segments.view(), sequence, Source::Memory(index));
-    upkeep::replace(segments, sequence..=sequence, vec![run]);
     remove(segments, &original.name);
     remove(segments, &original.index_name());
     Ok(())

@@ -351,6 +351,15 @@ impl Sealed {
         Self { index: Mutex::new(Some(Arc::new(Index::Memory(index)))), ..self }
     }
 
+    /// The index, if it is in memory.
+    #[cfg(test)]
+    pub(crate) fn in_memory(&self) -> Option<Arc<TailIndex>> {
+        match self.index.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+            Some(Index::Memory(index)) => Some(Arc::clone(index)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn index_name(&self) -> String {
         format!("{}{INDEX}", files::unpacked(&self.name))
     }

@@ -14,6 +14,7 @@ use super::scavenge;
 use super::segments::{Segments, View};
 use super::tail::TailIndex;
 use std::collections::BTreeSet;
+use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -115,22 +116,25 @@ pub(crate) fn single(view: &View, sequence: u64, source: Source) -> Arc<Run> {
 }
 
 /// Puts other runs in the place of those that cover some segments.
-pub(crate) fn replace(segments: &Segments, covered: std::ops::RangeInclusive<u64>, by: Vec<Arc<Run>>) {
-    segments.update(|view| {
-        let runs = Arc::make_mut(&mut view.runs);
-        let start = runs.partition_point(|run| run.last < *covered.start());
-        let end = runs.partition_point(|run| run.first <= *covered.end());
-        let whole = runs.get(start..end).unwrap_or_default();
-        // Of a run that covers more than is replaced, the rest is lost.
-        let before = whole.first().map_or(0..0, |run| run.first..*covered.start());
-        let behind = whole.last().map_or(0..0, |run| covered.end() + 1..run.last + 1);
-        let lost = |range: std::ops::Range<u64>| -> Vec<Arc<Run>> {
-            let make = |sequence| single_of(&view.sealed, &view.active.header, sequence, Source::Lost);
-            range.map(make).collect()
-        };
-        let (before, behind) = (lost(before), lost(behind));
-        runs.splice(start..end, before.into_iter().chain(by).chain(behind));
-    });
+pub(crate) fn replace(segments: &Segments, covered: RangeInclusive<u64>, by: Vec<Arc<Run>>) {
+    segments.update(|view| replace_in(view, covered, by));
+}
+
+/// The same, beside other changes of a view.
+pub(crate) fn replace_in(view: &mut View, covered: RangeInclusive<u64>, by: Vec<Arc<Run>>) {
+    let runs = Arc::make_mut(&mut view.runs);
+    let start = runs.partition_point(|run| run.last < *covered.start());
+    let end = runs.partition_point(|run| run.first <= *covered.end());
+    let whole = runs.get(start..end).unwrap_or_default();
+    // Of a run that covers more than is replaced, the rest is lost.
+    let before = whole.first().map_or(0..0, |run| run.first..*covered.start());
+    let behind = whole.last().map_or(0..0, |run| covered.end() + 1..run.last + 1);
+    let lost = |range: Range<u64>| -> Vec<Arc<Run>> {
+        let make = |sequence| single_of(&view.sealed, &view.active.header, sequence, Source::Lost);
+        range.map(make).collect()
+    };
+    let (before, behind) = (lost(before), lost(behind));
+    runs.splice(start..end, before.into_iter().chain(by).chain(behind));
 }
 
 pub(crate) fn lock(segments: &Segments) -> MutexGuard<'_, ()> {

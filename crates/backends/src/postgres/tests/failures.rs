@@ -89,7 +89,7 @@ async fn a_lost_answer_is_unknown_and_repeating_tells_the_outcome() {
         assert_eq!(again.duplicate, made);
         assert_eq!(log.append(events, None).await.unwrap().positions, again.positions);
     }
-    assert_eq!(positions(&read_all(&log).await), [1, 2, 3, 4]);
+    assert_eq!(positions(&read_all(&open(&url).await).await), [1, 2, 3, 4]);
 }
 
 #[tokio::test]
@@ -132,14 +132,31 @@ async fn a_connection_that_is_ended_in_mid_append_loses_nothing() {
     sqlx::query("SELECT pg_advisory_unlock(1)").execute(&mut lock).await.unwrap();
     assert!(!log.append(events.clone(), None).await.unwrap().duplicate);
     assert!(log.append(events, None).await.unwrap().duplicate);
-    assert_eq!(positions(&read_all(&log).await), [1, 2]);
+    assert_eq!(positions(&read_all(&open(&url).await).await), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_commit_that_the_database_refuses_was_not_made() {
+    let url = testing::shared().database();
+    let log = open(&url).await;
+    testing::shared().sql(
+        &url,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN RAISE EXCEPTION 'not today'; END $$;
+         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON tenon.events DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW WHEN (NEW.stream = 'forbidden') EXECUTE FUNCTION refuse()",
+    );
+    let error = log.append(vec![event("forbidden")], None).await.unwrap_err();
+    assert!(matches!(error, AppendError::Io(_)), "{error}");
+    log.append(vec![event("a")], None).await.unwrap();
+    assert_eq!(positions(&read_all(&log).await), [1]);
 }
 
 #[tokio::test]
 async fn what_was_acknowledged_outlives_stops_and_crashes_of_the_database() {
     let server = PrivateServer::start().unwrap();
     let log =
-        open_with(&server.database(), PostgresOptions { patience: Duration::from_secs(30), ..impatient() })
+        open_with(&server.database(), PostgresOptions { patience: Duration::from_secs(600), ..impatient() })
             .await;
     let mut subscription = log.clone().into_log().subscribe(Query::user(), Position::START);
     let mut acknowledged = Vec::new();
@@ -182,7 +199,7 @@ async fn a_database_that_is_gone_is_unavailable_and_comes_back() {
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
     server.start_again();
     log.append(vec![event("a")], None).await.unwrap();
-    assert_eq!(read_all(&log).await.len(), 1);
+    assert_eq!(read_all(&open(&url).await).await.len(), 1);
 }
 
 #[tokio::test]

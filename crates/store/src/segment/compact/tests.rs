@@ -1,6 +1,7 @@
 use super::*;
 use crate::log::{Event, Log, NewEvent};
 use crate::segment::offline::Archive;
+use crate::segment::run::Source;
 use crate::segment::{Disk, SegmentLog, SegmentOptions, SimDisk, backup};
 use bytes::Bytes;
 use tenon_core::{EventType, Namespace, StreamName};
@@ -125,4 +126,36 @@ async fn a_copy_of_a_compacted_log_is_brought_up_to_date() {
     backup::restore(&archive(&copy), &restored, crate::log::new_log_id()).unwrap();
     let log = open(&restored);
     assert_eq!(all(&log).await, expected);
+}
+
+/// Whether the keys of each segment whose index is in memory are those of that index.
+fn is_of_one_piece(view: &View) -> bool {
+    view.sealed.iter().zip(1..).all(|(sealed, sequence)| {
+        let Some(index) = sealed.in_memory() else { return true };
+        let run = view.runs.iter().find(|run| (run.first..=run.last).contains(&sequence)).unwrap();
+        matches!(&run.source, Source::Memory(keys) if Arc::ptr_eq(keys, &index))
+    })
+}
+
+#[tokio::test]
+async fn no_reader_sees_the_keys_of_one_file_beside_another() {
+    let disk = SimDisk::new(1);
+    let log = open(&disk);
+    let (stop, segments) = (Arc::new(AtomicBool::new(false)), Arc::clone(&log.inner.segments));
+    let stopped = Arc::clone(&stop);
+    let reader = std::thread::spawn(move || {
+        let mut odd = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            odd += u32::from(!is_of_one_piece(&segments.view()));
+        }
+        odd
+    });
+    for _ in 0..20 {
+        append(&log, 20).await;
+        delete(&log, "a").await;
+        append(&log, 20).await;
+        pass(&log.inner.segments, &NEVER).unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(reader.join().unwrap(), 0);
 }

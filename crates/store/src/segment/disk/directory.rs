@@ -145,6 +145,16 @@ impl DiskFile for DirectoryFile {
     }
 }
 
+/// Lets go of the lock at once: a process that is just being forked has the same open file until it runs its program.
+impl Drop for DirectoryDisk {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            // It goes with the file otherwise.
+            let _ = flock(lock, FlockOperation::Unlock);
+        }
+    }
+}
+
 fn take_lock(path: &Path) -> Result<File, OpenError> {
     let file_path = path.join(LOCK);
     let failed = |doing| {
