@@ -2,13 +2,14 @@
 //!
 //! Each worker has a [`Ring`] with two shelves, so that a flood of requests that went well does not push out the few that
 //! did not. A [`Record`] holds what the request's story held; it becomes text when somebody asks. A worker never waits for
-//! a reader: while one looks, what is to be remembered waits in the worker's [`Recorder`].
+//! a reader: while one looks, what is to be remembered waits beside the shelf, and the next who comes there, worker or reader,
+//! puts it in.
 
 use crate::correlation::Trace;
 use crate::metrics::Labels;
 use http::Method;
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 use tenon_api::explain::{Attempt, Explanation, Hop};
@@ -68,9 +69,17 @@ pub(crate) struct Served {
 /// One worker's memory of requests.
 pub(crate) struct Ring {
     /// Those that were refused, retried, failed or given up by their callers, or were slow.
-    remarkable: Mutex<Shelf>,
+    remarkable: Shared,
     /// The others.
-    ordinary: Mutex<Shelf>,
+    ordinary: Shared,
+}
+
+/// A shelf of a worker and of those who look.
+struct Shared {
+    shelf: Mutex<Shelf>,
+    /// What came while somebody looked. Locked for no longer than to put something there or to take it all.
+    late: Mutex<Vec<Entry>>,
+    has_late: AtomicBool,
 }
 
 /// The last so many; the oldest makes room for the newest.
@@ -96,7 +105,6 @@ pub(crate) struct Entry {
 /// A worker's side of its ring.
 pub(crate) struct Recorder {
     ring: Arc<Ring>,
-    waiting: RefCell<Vec<Entry>>,
 }
 
 impl Record {
@@ -175,25 +183,64 @@ impl Served {
 impl Ring {
     /// A ring that remembers so many of each kind.
     pub(crate) fn new(capacity: usize) -> Self {
-        let shelf =
-            || Mutex::new(Shelf { capacity: capacity.max(1), slots: Vec::new(), oldest: 0, count: 0 });
-        Self { remarkable: shelf(), ordinary: shelf() }
+        Self { remarkable: Shared::new(capacity), ordinary: Shared::new(capacity) }
     }
 
-    fn shelf_of(&self, record: &Record) -> &Mutex<Shelf> {
+    fn shelf_of(&self, record: &Record) -> &Shared {
         if record.is_remarkable() { &self.remarkable } else { &self.ordinary }
     }
 
     /// What is remembered and wanted.
     pub(crate) fn entries(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        let of = |shelf| lock(shelf).slots.iter().filter(|it| wanted(it)).cloned().collect::<Vec<_>>();
+        let of =
+            |shared: &Shared| shared.look().slots.iter().filter(|it| wanted(it)).cloned().collect::<Vec<_>>();
         [of(&self.remarkable), of(&self.ordinary)].concat()
     }
 
     /// Adds what came since the cursor, if it is wanted, and moves the cursor on. How much had been forgotten by then.
     pub(crate) fn since(&self, cursor: &mut (u64, u64), wanted: bool, to: &mut Vec<Entry>) -> u64 {
-        let missed = lock(&self.remarkable).since(&mut cursor.0, wanted, to);
-        missed + lock(&self.ordinary).since(&mut cursor.1, wanted, to)
+        let missed = self.remarkable.look().since(&mut cursor.0, wanted, to);
+        missed + self.ordinary.look().since(&mut cursor.1, wanted, to)
+    }
+}
+
+impl Shared {
+    fn new(capacity: usize) -> Self {
+        let shelf = Shelf { capacity: capacity.max(1), slots: Vec::new(), oldest: 0, count: 0 };
+        Self { shelf: Mutex::new(shelf), late: Mutex::default(), has_late: AtomicBool::new(false) }
+    }
+
+    /// The shelf with all that was to be put there, for a reader.
+    fn look(&self) -> MutexGuard<'_, Shelf> {
+        let mut shelf = lock(&self.shelf);
+        self.put_late(&mut shelf);
+        shelf
+    }
+
+    /// Puts a record there, or beside it while somebody looks.
+    fn push(&self, request: RequestId, record: Record, path: &str) {
+        let mut shelf = match self.shelf.try_lock() {
+            Ok(shelf) => shelf,
+            Err(TryLockError::Poisoned(shelf)) => shelf.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let mut late = lock(&self.late);
+                if late.len() < MOST_WAITING {
+                    late.push(Entry { request, record, path: cut(path).to_owned() });
+                    self.has_late.store(true, Ordering::Release);
+                }
+                return;
+            }
+        };
+        self.put_late(&mut shelf);
+        shelf.push(request, record, path);
+    }
+
+    fn put_late(&self, shelf: &mut Shelf) {
+        // A load first, which other threads need not be told of.
+        if self.has_late.load(Ordering::Relaxed) && self.has_late.swap(false, Ordering::Acquire) {
+            let late = std::mem::take(&mut *lock(&self.late));
+            late.into_iter().for_each(|it| shelf.push(it.request, it.record, &it.path));
+        }
     }
 }
 
@@ -228,35 +275,12 @@ impl Shelf {
 
 impl Recorder {
     pub(crate) fn new(ring: Arc<Ring>) -> Self {
-        Self { ring, waiting: RefCell::default() }
+        Self { ring }
     }
 
     /// Remembers what happened to a request.
     pub(crate) fn push(&self, request: RequestId, record: Record, path: &str) {
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.is_empty() {
-            let still = waiting.drain(..).filter_map(|slot| self.try_push(slot)).collect();
-            *waiting = still;
-        }
-        match self.ring.shelf_of(&record).try_lock() {
-            Ok(mut shelf) => shelf.push(request, record, path),
-            Err(TryLockError::Poisoned(shelf)) => shelf.into_inner().push(request, record, path),
-            Err(TryLockError::WouldBlock) if waiting.len() >= MOST_WAITING => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting.push(Entry { request, record, path: cut(path).to_owned() });
-            }
-        }
-    }
-
-    /// Gives back what must wait on.
-    fn try_push(&self, slot: Entry) -> Option<Entry> {
-        let mut shelf = match self.ring.shelf_of(&slot.record).try_lock() {
-            Ok(shelf) => shelf,
-            Err(TryLockError::Poisoned(shelf)) => shelf.into_inner(),
-            Err(TryLockError::WouldBlock) => return Some(slot),
-        };
-        shelf.push(slot.request, slot.record, &slot.path);
-        None
+        self.ring.shelf_of(&record).push(request, record, path);
     }
 }
 
@@ -277,8 +301,8 @@ pub(crate) fn cut(text: &str) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

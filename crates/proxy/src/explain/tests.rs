@@ -86,25 +86,29 @@ fn a_request_that_went_well_is_told_with_who_answered() {
 #[test]
 fn a_worker_does_not_wait_for_a_reader_and_forgets_nothing() {
     let (ring, recorder) = ring(10);
-    let reading = ring.ordinary.lock().unwrap();
+    let reading = ring.ordinary.look();
     recorder.push(id(1), record(1, 200), "/one");
     recorder.push(id(2), record(2, 503), "/two");
     drop(reading);
-    assert_eq!(times(&ring, id(1)), [] as [u64; 0]);
     assert_eq!(times(&ring, id(2)), [2]);
-    recorder.push(id(3), record(3, 200), "/three");
+    // Whether or not another request comes.
     assert_eq!(times(&ring, id(1)), [1]);
+    let reading = ring.ordinary.look();
+    recorder.push(id(3), record(3, 200), "/three");
+    drop(reading);
+    recorder.push(id(3), record(4, 200), "/four");
+    assert_eq!(times(&ring, id(3)), [3, 4]);
 }
 
 #[test]
 fn what_waits_for_a_reader_is_bounded() {
     let (ring, recorder) = ring(10);
-    let reading = ring.ordinary.lock().unwrap();
+    let reading = ring.ordinary.look();
     for _ in 0..2 * MOST_WAITING {
         recorder.push(id(1), record(1, 200), "/");
     }
     drop(reading);
-    assert_eq!(recorder.waiting.borrow().len(), MOST_WAITING);
+    assert_eq!(lock(&ring.ordinary.late).len(), MOST_WAITING);
 }
 
 #[test]
