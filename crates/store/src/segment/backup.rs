@@ -74,32 +74,35 @@ pub(super) fn end_restoring(target: &dyn Disk) -> io::Result<()> {
 fn copy(from: &Archive, target: &dyn Disk, id: LogId) -> Result<Copied, OpenError> {
     check_copy(from, target, id).map_err(|source| failed(target, source))?;
     let mut copied = Copied::default();
+    let mut names = BTreeSet::new();
     for (at, (name, _)) in from.segments.iter().enumerate() {
         let last = at + 1 == from.segments.len();
         if !last && is_there(from, at, target, id).map_err(|source| failed(target, source))? {
             copied.present += 1;
+            names.insert(files::unpacked(name).to_owned());
             continue;
         }
-        let (bytes, head) = copy_of(from, at, id).map_err(|error| from.failed(error))?;
-        put(target, files::unpacked(name), &bytes).map_err(|source| failed(target, source))?;
+        let (name, bytes, head) = copy_of(from, at, id).map_err(|error| from.failed(error))?;
+        put(target, &name, &bytes).map_err(|source| failed(target, source))?;
+        names.insert(name);
         copied.segments += 1;
         copied.bytes += bytes.len() as u64;
         copied.head = head;
     }
     target.sync_directory().map_err(|source| failed(target, source))?;
-    remove_scavenged(from, target);
+    remove_scavenged(&names, target);
     Ok(copied)
 }
 
-/// The bytes of a segment up to its last whole batch, for a log with this id.
-fn copy_of(from: &Archive, at: usize, id: LogId) -> Result<(Vec<u8>, Position), SegmentError> {
-    let Some((_, header)) = from.segments.get(at) else { return Err(SegmentError::Changed) };
-    let mut bytes = SegmentHeader { log: id, ..header.clone() }.encode().to_vec();
-    let (last, _) = from.read_segment(at, |batch, _| {
+/// The name and the bytes of a segment up to its last whole batch, for a log with this id.
+fn copy_of(from: &Archive, at: usize, id: LogId) -> Result<(String, Vec<u8>, Position), SegmentError> {
+    let segment = from.segment(at)?;
+    let mut bytes = SegmentHeader { log: id, ..segment.header.clone() }.encode().to_vec();
+    let (last, _) = segment.visit(|batch, _| {
         encode_batch(id, &batch.header, |out| out.extend_from_slice(batch.payload), &mut bytes);
         Ok(())
     })?;
-    Ok((bytes, last))
+    Ok((files::unpacked(&segment.name).to_owned(), bytes, last))
 }
 
 /// What is there must be a copy of the same log.
@@ -135,7 +138,10 @@ fn is_there(from: &Archive, at: usize, target: &dyn Disk, id: LogId) -> io::Resu
     let whole = if header.end == 0 {
         next.base.saturating_sub(header.base) + SEGMENT_HEADER as u64
     } else {
-        from.files.get(name)?.size()?
+        match from.files.get(name).and_then(|file| file.size()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            size => size?,
+        }
     };
     Ok(same && file.size()? == whole)
 }
@@ -152,10 +158,9 @@ pub(super) fn put(target: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()>
 }
 
 /// Where something was taken out of a segment, copies of its former forms are of no more use.
-fn remove_scavenged(from: &Archive, target: &dyn Disk) {
-    let names: BTreeSet<String> = target.list().unwrap_or_default().into_iter().collect();
-    let current: BTreeSet<&str> = from.segments.iter().map(|(name, _)| files::unpacked(name)).collect();
-    for name in names.iter().filter(|name| files::form(name).is_some() && !current.contains(name.as_str())) {
+fn remove_scavenged(current: &BTreeSet<String>, target: &dyn Disk) {
+    let names = target.list().unwrap_or_default();
+    for name in names.iter().filter(|name| files::form(name).is_some() && !current.contains(*name)) {
         // If it cannot be removed now, opening the copy does so.
         let _ = target.remove(name);
     }

@@ -1,13 +1,14 @@
 //! Looking at the files of a log without opening it: what there is, whether all of it is whole, and the events themselves.
 //!
 //! Nothing is changed and nothing locked, so that a log may be looked at while it is in use or when it cannot be opened.
-//! What is being written just then may look like a torn tail.
+//! What is being written just then may look like a torn tail. A segment that is written anew meanwhile, without what need
+//! not be kept, is read as it is then.
 
 use super::SegmentError;
 use super::disk::{Disk, read_to_end_at};
 use super::envelope::{self, Data, Names};
-use super::files::{Files, INDEX, KEYS};
-use super::format::{SEGMENT_HEADER, SegmentHeader};
+use super::files::{self, Files, INDEX, KEYS};
+use super::format::{RawBatch, SEGMENT_HEADER, SegmentHeader};
 use super::recovery::{self, Scan};
 use crate::log::{Damage, Event, OpenError};
 use bytes::Bytes;
@@ -20,6 +21,18 @@ pub struct Archive {
     pub(super) files: Files,
     pub(super) segments: Vec<(String, SegmentHeader)>,
 }
+
+/// A segment, as it was when it was read.
+pub(super) struct Segment {
+    pub(super) name: String,
+    pub(super) header: SegmentHeader,
+    bytes: Bytes,
+    /// Where its batches should end; of the last one that is not known.
+    whole: Option<usize>,
+}
+
+/// How often files are listed anew that others come in the place of.
+const MOST_LISTED: usize = 16;
 
 /// What there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,13 +81,30 @@ impl Archive {
     /// [`OpenError`]: a segment is missing, or its header is damaged or of a newer version.
     pub fn open(disk: Arc<dyn Disk>) -> Result<Option<Self>, OpenError> {
         recovery::check_restored(&*disk)?;
-        let files = Files::new(disk);
-        let failed = |source| OpenError::Io {
-            doing: "list the files of the log in",
-            path: files.disk().path(),
-            source,
+        let list = || {
+            let doing = "list the files of the log in";
+            disk.list().map_err(|source| OpenError::Io { doing, path: disk.path(), source })
         };
-        let names = recovery::current(files.disk().list().map_err(failed)?.into_iter().collect());
+        let mut names = list()?;
+        for _ in 1..MOST_LISTED {
+            match Self::of(Arc::clone(&disk), &names) {
+                Err(error) => {
+                    // A list is no look at one moment.
+                    let now = list()?;
+                    if now == names {
+                        return Err(error);
+                    }
+                    names = now;
+                }
+                found => return found,
+            }
+        }
+        Self::of(disk, &names)
+    }
+
+    fn of(disk: Arc<dyn Disk>, names: &[String]) -> Result<Option<Self>, OpenError> {
+        let files = Files::new(disk);
+        let names = recovery::current(names.iter().cloned().collect());
         let Some(named) = recovery::segment_names(&names, files.disk())? else { return Ok(None) };
         let mut segments: Vec<(String, SegmentHeader)> = Vec::with_capacity(named.len());
         for (sequence, name) in (1..).zip(named) {
@@ -92,10 +122,14 @@ impl Archive {
         let disk = self.files.disk();
         let failed = |source| OpenError::Io { doing: "look at the files of", path: disk.path(), source };
         // As they are on the disk.
-        let size = |name: &str| disk.open(name).and_then(|file| file.size()).map_err(failed);
+        let size = |name: &str| disk.open(name).and_then(|file| file.size());
         let (mut segment_bytes, mut index_bytes) = (0, 0);
-        for (name, _) in &self.segments {
-            segment_bytes += size(name)?;
+        for (name, header) in &self.segments {
+            let size = size(name).or_else(|error| match self.now(name, header, &error)? {
+                Some(now) => size(&now),
+                None => Err(error),
+            });
+            segment_bytes += size.map_err(failed)?;
         }
         let names = disk.list().map_err(failed)?;
         for name in names.iter().filter(|name| name.ends_with(INDEX) || name.ends_with(KEYS)) {
@@ -125,12 +159,12 @@ impl Archive {
     pub fn verify(&self) -> Result<Verified, OpenError> {
         let mut found = Verified { mark: Position(1), ..Verified::default() };
         for at in 0..self.segments.len() {
-            let read = self.read_segment(at, |batch, _| {
+            let read = self.visit(at, |batch, header| {
                 found.batches += 1;
                 found.events += u64::from(batch.header.count);
                 found.bytes += batch.size() as u64;
                 found.mark = found.mark.max(batch.header.mark);
-                recovery::check_batch(batch, self.is_scavenged(at))
+                recovery::check_batch(batch, header.end != 0)
             });
             found.segments += 1;
             match read {
@@ -158,7 +192,7 @@ impl Archive {
             if next.is_some_and(|next| next.0 <= after.0 + 1) {
                 continue;
             }
-            let read = self.read_segment(at, |batch, _| {
+            let read = self.visit(at, |batch, _| {
                 for raw in envelope::raw(batch.payload) {
                     let raw = raw?;
                     if wanted && raw.position > after {
@@ -184,46 +218,51 @@ impl Archive {
         self.segments.get(at).is_some_and(|(_, header)| header.end != 0)
     }
 
-    /// The bytes of a segment, and where its batches should end; of the last one that is not known.
-    pub(super) fn bytes(&self, at: usize) -> Result<(Bytes, Option<usize>), SegmentError> {
-        let Some((name, header)) = self.segments.get(at) else { return Err(SegmentError::Changed) };
-        let bytes = Bytes::from(read_to_end_at(&*self.files.get(name)?, 0)?);
-        let Some((_, next)) = self.segments.get(at + 1) else { return Ok((bytes, None)) };
-        let whole = next.base.saturating_sub(header.base) as usize + SEGMENT_HEADER;
-        let whole = if header.end != 0 { bytes.len() } else { whole };
-        Ok((bytes, Some(whole)))
+    /// Reads a segment.
+    pub(super) fn segment(&self, at: usize) -> Result<Segment, SegmentError> {
+        let (mut name, mut header) = self.segments.get(at).cloned().ok_or(SegmentError::Changed)?;
+        let bytes = loop {
+            match self.files.get(&name).and_then(|file| read_to_end_at(&*file, 0)) {
+                Ok(bytes) => break Bytes::from(bytes),
+                Err(error) => match self.now(&name, &header, &error)? {
+                    Some(now) => name = now,
+                    None => return Err(error.into()),
+                },
+            }
+            let read = recovery::read_header(&self.files, &name, header.sequence, self.segments.first());
+            header = read.map_err(|_| SegmentError::Changed)?;
+        };
+        let next = self.segments.get(at + 1);
+        let whole = next.map(|(_, next)| match header.end {
+            0 => next.base.saturating_sub(header.base) as usize + SEGMENT_HEADER,
+            _ => bytes.len(),
+        });
+        Ok(Segment { name, header, bytes, whole })
     }
 
-    /// Reads the batches of a segment. Answers with its last position and how many bytes of a torn tail there are.
-    pub(super) fn read_segment(
+    /// The name of the file that has come in the place of one which is not there any more, if that is why there was an error.
+    fn now(
+        &self,
+        name: &str,
+        header: &SegmentHeader,
+        error: &std::io::Error,
+    ) -> std::io::Result<Option<String>> {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            return Ok(None);
+        }
+        let names = recovery::current(self.files.disk().list()?.into_iter().collect());
+        let is_it = |now: &&String| files::form(now).is_some_and(|(sequence, _)| sequence == header.sequence);
+        Ok(names.iter().find(is_it).filter(|now| *now != name).cloned())
+    }
+
+    /// Reads a segment and visits its batches, with its header. Answers with its last position and how many bytes of a torn
+    /// tail there are.
+    fn visit(
         &self,
         at: usize,
-        mut visit: impl FnMut(&super::format::RawBatch<'_>, usize) -> Result<(), &'static str>,
+        visit: impl FnMut(&RawBatch<'_>, &SegmentHeader) -> Result<(), &'static str>,
     ) -> Result<(Position, u64), SegmentError> {
-        let (bytes, whole) = self.bytes(at)?;
-        let Some((name, header)) = self.segments.get(at) else { return Err(SegmentError::Changed) };
-        let damage = |offset: usize, after, problem| Damage {
-            file: name.clone(),
-            offset: offset as u64,
-            after,
-            problem,
-        };
-        let read = bytes.get(..whole.unwrap_or(bytes.len()));
-        let mut scan = Scan::new(header, read.unwrap_or(&bytes));
-        while let Some((batch, place)) = scan.next_batch() {
-            visit(&batch, place).map_err(|problem| damage(place, scan.last, problem))?;
-        }
-        let rest = bytes.get(scan.at..).unwrap_or_default();
-        match whole {
-            Some(whole) if scan.at < whole => Err(damage(scan.at, scan.last, scan.problem).into()),
-            Some(_) => Ok((scan.last, 0)),
-            None if recovery::was_durable(header, &bytes, scan.at) => {
-                Err(damage(scan.at, scan.last, scan.problem).into())
-            }
-            None => {
-                Ok((scan.last, rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)))
-            }
-        }
+        self.segment(at)?.visit(visit)
     }
 
     pub(super) fn failed(&self, error: SegmentError) -> OpenError {
@@ -237,6 +276,38 @@ impl Archive {
                 path: self.files.disk().path(),
                 source: std::io::Error::other("the segments have changed meanwhile; try again"),
             },
+        }
+    }
+}
+
+impl Segment {
+    /// Visits its batches. Answers with its last position and how many bytes of a torn tail there are.
+    pub(super) fn visit(
+        &self,
+        mut visit: impl FnMut(&RawBatch<'_>, &SegmentHeader) -> Result<(), &'static str>,
+    ) -> Result<(Position, u64), SegmentError> {
+        let Self { name, header, bytes, whole } = self;
+        let damage = |offset: usize, after, problem| Damage {
+            file: name.clone(),
+            offset: offset as u64,
+            after,
+            problem,
+        };
+        let read = bytes.get(..whole.unwrap_or(bytes.len()));
+        let mut scan = Scan::new(header, read.unwrap_or(bytes));
+        while let Some((batch, place)) = scan.next_batch() {
+            visit(&batch, header).map_err(|problem| damage(place, scan.last, problem))?;
+        }
+        let rest = bytes.get(scan.at..).unwrap_or_default();
+        match *whole {
+            Some(whole) if scan.at < whole => Err(damage(scan.at, scan.last, scan.problem).into()),
+            Some(_) => Ok((scan.last, 0)),
+            None if recovery::was_durable(header, bytes, scan.at) => {
+                Err(damage(scan.at, scan.last, scan.problem).into())
+            }
+            None => {
+                Ok((scan.last, rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)))
+            }
         }
     }
 }

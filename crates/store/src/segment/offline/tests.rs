@@ -160,3 +160,33 @@ async fn what_an_interrupted_restore_left_is_no_log() {
     assert_eq!(open(&target).head(), Position(40));
     assert!(restore(&archive(&copy), &target, id).is_err(), "there is a log already");
 }
+
+#[tokio::test]
+async fn a_segment_that_is_written_anew_meanwhile_is_read_as_it_is_then() {
+    let disk = SimDisk::new(1);
+    let log = open(&disk);
+    append(&log, 60).await;
+    let before = archive(&disk);
+    let segments = before.stat().unwrap().segments;
+    log.truncate_before(Position(41)).await.unwrap();
+    // Of more files than are kept open.
+    before.segments.iter().for_each(|(name, _)| before.files.forget(name));
+    let now = archive(&disk);
+    assert!((now.stat().unwrap().scavenged, before.stat().unwrap().segments) > (0, segments - 1));
+    assert_eq!(before.stat().unwrap().segment_bytes, now.stat().unwrap().segment_bytes);
+    assert_eq!(before.verify().unwrap(), now.verify().unwrap());
+    let visited = |archive: &Archive| {
+        let mut events = Vec::new();
+        archive.events(Position::START, |event| {
+            events.push(event);
+            true
+        })?;
+        Ok::<_, OpenError>(events)
+    };
+    assert_eq!(visited(&before).unwrap(), visited(&now).unwrap());
+    // The copy is of what is there, and goes on from a copy of what was.
+    let copy = SimDisk::new(2);
+    back_up(&before, &copy).unwrap();
+    assert_eq!(archive(&copy).verify().unwrap(), now.verify().unwrap());
+    assert_eq!(back_up(&now, &copy).unwrap().segments, 1, "only the last one is copied again");
+}
