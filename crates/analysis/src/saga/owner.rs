@@ -10,6 +10,7 @@
 //! the rule is broken in a test they are.
 
 use super::machine::{Known, News, Stepped};
+use super::participant::Reply;
 use super::world::{Answer, Rules, Sent, World};
 use std::sync::Arc;
 use tenon_core::saga::{At, Direction, Event, Instance, Token};
@@ -155,7 +156,7 @@ impl Rules {
 
     /// A server that was refused reads the log again, with what it was about to take in.
     pub(super) fn come_back(&self, world: &mut World, by: By, with: Option<Token>) -> Told {
-        let kept = with.map(|token| Answer { by, token, succeeded: true });
+        let kept = with.map(|token| Answer { by, token, reply: Reply::Success });
         world.let_go(by);
         world.answers.extend(kept);
         world.set(by, Some(Owner { behind: None, stage: Stage::TakesOver }));
@@ -193,7 +194,7 @@ impl Rules {
         }
         if refused {
             let kept = match news {
-                News::Succeeded(token) => Some(Answer { by, token, succeeded: true }),
+                News::Succeeded(token) => Some(Answer { by, token, reply: Reply::Success }),
                 _ => None,
             };
             world.let_go(by);

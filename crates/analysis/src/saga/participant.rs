@@ -35,7 +35,16 @@ impl Lapse {
     }
 }
 
-/// What a step's service has done.
+/// How a call is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Reply {
+    Success,
+    Refusal,
+    /// By a saga that is a step: it is over, and left something as it is, as a policy or somebody decided there.
+    LeftBehind,
+}
+
+/// What a step's service has done, or the saga that it runs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Participant {
     pub(super) record: Record,
@@ -43,6 +52,8 @@ pub(super) struct Participant {
     pub(super) done: u8,
     /// How often that was undone.
     pub(super) undone: u8,
+    /// It is a saga that is over, and left something as it is.
+    pub(super) left: bool,
 }
 
 /// What came of a call.
@@ -50,8 +61,7 @@ pub(super) struct Participant {
 pub(super) struct Handled {
     /// It had an effect just now.
     pub(super) ran: bool,
-    /// It is answered with success.
-    pub(super) succeeded: bool,
+    pub(super) reply: Reply,
     /// It came after it was undone.
     pub(super) hung: bool,
 }
@@ -73,8 +83,23 @@ impl Participant {
         }
     }
 
-    /// Handles a call that would succeed, or not, if it were run.
-    pub(super) fn handle(&mut self, ask: Ask, succeeds: bool, lapse: Option<Lapse>) -> Handled {
+    /// Whether a call would be run now.
+    pub(super) fn runs(self, ask: Ask, lapse: Option<Lapse>) -> bool {
+        !self.left && self.judge(ask, lapse) == Verdict::Run
+    }
+
+    /// Handles a call that would be answered so if it were run.
+    pub(super) fn handle(&mut self, ask: Ask, reply: Reply, lapse: Option<Lapse>) -> Handled {
+        if self.left {
+            return Handled { ran: false, reply: Reply::LeftBehind, hung: false };
+        }
+        if reply == Reply::LeftBehind && self.runs(ask, lapse) {
+            // Whatever it was, it is there, and stays.
+            self.left = true;
+            self.done = self.done.max(1);
+            return Handled { ran: true, reply, hung: false };
+        }
+        let succeeds = reply == Reply::Success;
         let verdict = self.judge(ask, lapse);
         let hung = barrier::arrive(self.record, ask) == Verdict::Hanging;
         let ran = verdict == Verdict::Run && succeeds;
@@ -93,7 +118,7 @@ impl Participant {
             Verdict::Repeat | Verdict::NothingToUndo => true,
             Verdict::RepeatRefusal | Verdict::Hanging => false,
         };
-        Handled { ran, succeeded, hung }
+        Handled { ran, reply: if succeeded { Reply::Success } else { Reply::Refusal }, hung }
     }
 
     /// Whether such a call could still change something, at once or later.
@@ -106,6 +131,6 @@ impl Participant {
             },
             Ask::Undo => self.record == Record::Undone,
         };
-        lapse.is_some() || !settled
+        !self.left && (lapse.is_some() || !settled)
     }
 }

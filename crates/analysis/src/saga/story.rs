@@ -2,6 +2,7 @@
 
 use super::machine::Decision;
 use super::owner::{By, Told};
+use super::participant::Reply;
 use super::world::{Action, Answer, Rules, Sent, World};
 use std::fmt;
 use tenon_core::saga::{Cause, Direction, End, Event, Outcome, StepIx, Token, Why};
@@ -98,17 +99,21 @@ impl Teller<'_> {
     fn action(&self, world: &World, action: Action, had_effect: bool) -> String {
         let server = |before, by| self.server(world, before, by);
         match action {
-            Action::Arrives { sent: Sent { token, .. }, succeeds } => {
-                let (call, effect) = (self.attempt(token), effect(token, succeeds, had_effect));
-                let answers = if succeeds { ", and answers" } else { "" };
+            Action::Arrives { sent: Sent { token, .. }, reply } => {
+                let (call, effect) = (self.attempt(token), effect(token, reply, had_effect));
+                let answers = if reply == Reply::Success { ", and answers" } else { "" };
                 format!("the call of {call} arrives; {effect}{answers}")
             }
-            Action::ArrivesTwice { sent: Sent { token, .. }, succeeds } => {
-                let (call, effect) = (self.attempt(token), effect(token, succeeds, had_effect));
+            Action::ArrivesTwice { sent: Sent { token, .. }, reply } => {
+                let (call, effect) = (self.attempt(token), effect(token, reply, had_effect));
                 format!("the call of {call} arrives, and will arrive again; {effect}")
             }
-            Action::Answered(Answer { by, token, succeeded }) => {
-                let how = if succeeded { "success" } else { "refused" };
+            Action::Answered(Answer { by, token, reply }) => {
+                let how = match reply {
+                    Reply::Success => "success",
+                    Reply::Refusal => "refused",
+                    Reply::LeftBehind => "failed, with something left as it is",
+                };
                 format!("the answer to {} comes{}: {how}", self.attempt(token), server(" to ", by))
             }
             Action::TimesOut(by, token) => {
@@ -164,6 +169,9 @@ impl Teller<'_> {
             }
             Event::Succeeded { token, .. } => format!("{} is done", self.name(token.step)),
             Event::Deferred { outcome, .. } => format!("it will be tried again ({})", told(*outcome)),
+            Event::GaveUp { token, outcome: Outcome::LeftBehind, .. } => {
+                format!("{} is given up; it left something as it is", self.name(token.step))
+            }
             Event::GaveUp { token, may_have_run: true, .. } => {
                 format!("{} is given up; it may have run", self.name(token.step))
             }
@@ -200,12 +208,13 @@ impl Teller<'_> {
 }
 
 /// What a service does with a call that would succeed, or not.
-fn effect(token: Token, succeeds: bool, had_effect: bool) -> &'static str {
-    match (succeeds, had_effect, token.direction) {
-        (false, ..) => "its service refuses",
-        (true, true, Direction::Do) => "its service does it",
-        (true, true, Direction::Undo) => "its service undoes it",
-        (true, false, _) => "its service has nothing to do",
+fn effect(token: Token, reply: Reply, had_effect: bool) -> &'static str {
+    match (reply, had_effect, token.direction) {
+        (Reply::Refusal, ..) => "its service refuses",
+        (Reply::LeftBehind, ..) => "its saga fails, and leaves something as it is",
+        (Reply::Success, true, Direction::Do) => "its service does it",
+        (Reply::Success, true, Direction::Undo) => "its service undoes it",
+        (Reply::Success, false, _) => "its service has nothing to do",
     }
 }
 
@@ -216,6 +225,7 @@ fn told(outcome: Outcome) -> &'static str {
         Outcome::Unknown => "nobody knows whether it ran",
         Outcome::Late => "the signal is late",
         Outcome::Dropped => "it was dropped",
+        Outcome::LeftBehind => "it left something as it is",
     }
 }
 

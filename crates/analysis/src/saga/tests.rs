@@ -56,6 +56,17 @@ fn in_a_row() -> Saga {
     saga(vec![step("create_order", &[]), step("take_payment", &[0]), step("reserve_stock", &[1])])
 }
 
+fn child(name: &str, after: &[u8]) -> Step {
+    let mut child = call(name, Kind::Compensatable, after);
+    child.work = Work::Child(SagaName::new("other").unwrap());
+    child.undo = child.undo.map(|undo| Undo { work: UndoWork::Revert, ..undo });
+    child
+}
+
+fn with_child() -> Saga {
+    saga(vec![call("order", Kind::Compensatable, &[]), child("pack", &[0])])
+}
+
 fn with_deadline(saga: &Saga) -> Saga {
     let deadline = Some(Duration::from_secs(60));
     Saga::new(Definition { deadline, ..saga.definition().clone() }).unwrap()
@@ -113,10 +124,7 @@ fn signals_timers_and_children_are_verified() {
     (approval.work, approval.undo) = (Work::Signal { name, timeout, late: saga::Late::Fail }, None);
     let mut delay = call("delay", Kind::Compensatable, &[0]);
     (delay.work, delay.undo) = (Work::Timer(Duration::from_secs(1)), None);
-    let mut child = call("child", Kind::Compensatable, &[1, 2]);
-    child.work = Work::Child(SagaName::new("other").unwrap());
-    child.undo = child.undo.map(|undo| Undo { work: UndoWork::Revert, ..undo });
-    let steps = vec![call("order", Kind::Compensatable, &[]), approval, delay, child];
+    let steps = vec![call("order", Kind::Compensatable, &[]), approval, delay, child("child", &[1, 2])];
     assert_verified(&check(&saga(steps), &Scope { faults: 1, ..Scope::default() }));
 }
 
@@ -125,6 +133,13 @@ fn what_a_policy_leaves_behind_is_told() {
     let mut step = call("order", Kind::Compensatable, &[]);
     step.undo.iter_mut().for_each(|undo| undo.on_failure = OnUndoFailure::Skip);
     let report = check(&saga(vec![step, call("payment", Kind::Compensatable, &[0])]), &Scope::default());
+    assert_verified(&report);
+    assert!(report.ends.contains(&End::Failed));
+}
+
+#[test]
+fn what_a_child_leaves_behind_is_told() {
+    let report = check(&with_child(), &Scope { faults: 3, ..Scope::default() });
     assert_verified(&report);
     assert!(report.ends.contains(&End::Failed));
 }

@@ -7,12 +7,12 @@ use super::Scope;
 use super::flat::Flat;
 use super::machine::{Decision, Known, Memo, NOW, News, Orchestrator};
 use super::owner::{By, Owner, Told};
-use super::participant::{Lapse, Participant};
+use super::participant::{Lapse, Participant, Reply};
 use super::seen::Seen;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use tenon_core::saga::barrier::{Ask, Verdict};
+use tenon_core::saga::barrier::Ask;
 use tenon_core::saga::{
     self, At, Beginning, Data, Direction, End, Goal, Outcome, Saga, StepIx, Token, Version, Why, Work,
     invariants,
@@ -69,16 +69,16 @@ pub(super) struct Answer {
     /// To whom.
     pub(super) by: By,
     pub(super) token: Token,
-    pub(super) succeeded: bool,
+    pub(super) reply: Reply,
 }
 
 /// What may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Action {
-    /// A call arrives; it would succeed, or not.
-    Arrives { sent: Sent, succeeds: bool },
+    /// A call arrives; if it is run, it is answered so.
+    Arrives { sent: Sent, reply: Reply },
     /// A call arrives, and a copy of it stays on its way.
-    ArrivesTwice { sent: Sent, succeeds: bool },
+    ArrivesTwice { sent: Sent, reply: Reply },
     /// An answer comes back.
     Answered(Answer),
     /// An answer was waited for too long.
@@ -181,19 +181,14 @@ impl Rules {
         let left = self.faults.saturating_sub(world.faults);
         for sent in world.calls.iter().copied() {
             let token = sent.token;
-            let runs =
-                self.participant(world, token).judge(sent.ask(), self.lapse(token.step)) == Verdict::Run;
-            let refuses = runs && self.may_refuse(token);
-            let costs = self.refusal_costs(token);
-            actions.push(Action::Arrives { sent, succeeds: true });
-            if refuses && left >= costs {
-                actions.push(Action::Arrives { sent, succeeds: false });
-            }
+            let runs = self.participant(world, token).runs(sent.ask(), self.lapse(token.step));
+            let replies = || self.replies(token).filter(|reply| runs || *reply == Reply::Success);
+            let affordable = |reply: &Reply| self.reply_costs(token, *reply) <= left;
+            actions.extend(replies().filter(affordable).map(|reply| Action::Arrives { sent, reply }));
             if left > 0 && !sent.copy {
-                actions.push(Action::ArrivesTwice { sent, succeeds: true });
-                if refuses && left > costs {
-                    actions.push(Action::ArrivesTwice { sent, succeeds: false });
-                }
+                let affordable = |reply: &Reply| self.reply_costs(token, *reply) < left;
+                let twice = replies().filter(affordable);
+                actions.extend(twice.map(|reply| Action::ArrivesTwice { sent, reply }));
                 if Self::minds_failure(world, sent.by, token) {
                     actions.push(Action::Unsent(sent));
                 }
@@ -283,22 +278,26 @@ impl Rules {
         let mut next = world.clone();
         next.faults += self.costs(action);
         let told = match action {
-            Action::Arrives { sent, succeeds } => {
+            Action::Arrives { sent, reply } => {
                 next.calls.remove(&sent);
-                self.arrive(&mut next, sent, succeeds);
+                self.arrive(&mut next, sent, reply);
                 Told::default()
             }
-            Action::ArrivesTwice { sent, succeeds } => {
+            Action::ArrivesTwice { sent, reply } => {
                 next.calls.remove(&sent);
                 next.calls.insert(Sent { copy: true, ..sent });
-                self.arrive(&mut next, sent, succeeds);
+                self.arrive(&mut next, sent, reply);
                 Told::default()
             }
             Action::Answered(answer) => {
                 next.answers.remove(&answer);
-                let Answer { by, token, succeeded } = answer;
-                let failed = News::Failed(token, Outcome::Refused);
-                self.learn(&mut next, by, if succeeded { News::Succeeded(token) } else { failed })
+                let Answer { by, token, reply } = answer;
+                let news = match reply {
+                    Reply::Success => News::Succeeded(token),
+                    Reply::Refusal => News::Failed(token, Outcome::Refused),
+                    Reply::LeftBehind => News::Failed(token, Outcome::LeftBehind),
+                };
+                self.learn(&mut next, by, news)
             }
             Action::TimesOut(by, token) => self.learn(&mut next, by, News::Failed(token, Outcome::Unknown)),
             Action::Unsent(sent) => {
@@ -332,15 +331,10 @@ impl Rules {
     /// How many faults an action is.
     fn costs(&self, action: Action) -> u8 {
         match action {
-            Action::Arrives { sent, succeeds: false } => self.refusal_costs(sent.token),
-            Action::ArrivesTwice { sent, succeeds: false } => 1 + self.refusal_costs(sent.token),
-            Action::ArrivesTwice { .. }
-            | Action::TimesOut(..)
-            | Action::Unsent(_)
-            | Action::TakenOver(_)
-            | Action::ComesBack(..) => 1,
-            Action::Arrives { .. }
-            | Action::Answered(_)
+            Action::Arrives { sent, reply } => self.reply_costs(sent.token, reply),
+            Action::ArrivesTwice { sent, reply } => 1 + self.reply_costs(sent.token, reply),
+            Action::TimesOut(..) | Action::Unsent(_) | Action::TakenOver(_) | Action::ComesBack(..) => 1,
+            Action::Answered(_)
             | Action::Cancelled(_)
             | Action::Reverted(_)
             | Action::Admitted(_)
@@ -351,12 +345,12 @@ impl Rules {
         }
     }
 
-    fn arrive(&self, world: &mut World, sent: Sent, succeeds: bool) {
+    fn arrive(&self, world: &mut World, sent: Sent, reply: Reply) {
         let token = sent.token;
         let Some(participant) = world.participants.get_mut(token.step.index()) else { return };
-        let handled = participant.handle(sent.ask(), succeeds, self.lapse(token.step));
+        let handled = participant.handle(sent.ask(), reply, self.lapse(token.step));
         if sent.by != By::Nobody {
-            world.answers.insert(Answer { by: sent.by, token, succeeded: handled.succeeded });
+            world.answers.insert(Answer { by: sent.by, token, reply: handled.reply });
         }
         if handled.ran {
             let broken = match token.direction {
@@ -372,8 +366,9 @@ impl Rules {
     fn forget(&self, world: &mut World) {
         let mut answers = std::mem::take(&mut world.answers);
         answers.retain(|answer| {
-            let Answer { by, token, succeeded } = *answer;
-            self.hears(world, by, token) && (succeeded || Self::minds_failure(world, by, token))
+            let Answer { by, token, reply } = *answer;
+            let minds = reply == Reply::Success || Self::minds_failure(world, by, token);
+            minds && self.hears(world, by, token)
         });
         world.answers = answers;
         let mut calls = std::mem::take(&mut world.calls);
@@ -406,16 +401,22 @@ impl Rules {
         self.lapses.get(step.index()).copied().flatten()
     }
 
-    /// Before the pivot a refusal is what services do; behind it, and when undoing, it is a fault.
-    fn refusal_costs(&self, token: Token) -> u8 {
-        let kind = self.saga.get(token.step).map(|step| step.kind);
-        u8::from(token.direction == Direction::Undo || kind == Some(saga::Kind::Retriable))
+    /// How a call may be answered. A saga that is a step has no way to refuse to be reverted, but may leave something behind.
+    fn replies(&self, token: Token) -> impl Iterator<Item = Reply> + use<> {
+        let (is_child, is_do) = (self.saga.is_child(token.step), token.direction == Direction::Do);
+        let refusal = (is_do || !is_child).then_some(Reply::Refusal);
+        [Some(Reply::Success), refusal, is_child.then_some(Reply::LeftBehind)].into_iter().flatten()
     }
 
-    /// A saga that is a step has no way to refuse to be reverted.
-    fn may_refuse(&self, token: Token) -> bool {
-        let child = self.saga.get(token.step).is_some_and(|step| matches!(step.work, Work::Child(_)));
-        token.direction == Direction::Do || !child
+    /// How many faults an answer is. Before the pivot a refusal is what services do; behind it, and when undoing, it is one.
+    fn reply_costs(&self, token: Token, reply: Reply) -> u8 {
+        let kind = self.saga.get(token.step).map(|step| step.kind);
+        let expected = token.direction == Direction::Do && kind != Some(saga::Kind::Retriable);
+        match reply {
+            Reply::Success => 0,
+            Reply::Refusal => u8::from(!expected),
+            Reply::LeftBehind => 1,
+        }
     }
 }
 

@@ -215,6 +215,6 @@ macro_rules! known {
     };
 }
 
-known!(Outcome: Refused Unsent Unknown Late Dropped);
+known!(Outcome: Refused Unsent Unknown Late Dropped LeftBehind);
 known!(Why: PivotUnknown Spent UndoSpent);
 known!(End: Completed Compensated Failed);

@@ -22,6 +22,7 @@ fn event() -> impl Strategy<Value = Event> {
             Outcome::Unknown,
             Outcome::Late,
             Outcome::Dropped,
+            Outcome::LeftBehind,
         ])
     };
     let cause = prop_oneof![

@@ -163,7 +163,8 @@ pub enum UndoWork {
     Revert,
 }
 
-/// What happens when a step cannot be undone, however often it is tried. What failed is recorded, always.
+/// What happens when a step cannot be undone, however often it is tried. What failed is recorded, always. It is not asked where a
+/// saga that is a step left something behind: that was decided there, so it is left here as well.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OnUndoFailure {
     /// It waits for somebody. The other steps are undone meanwhile.

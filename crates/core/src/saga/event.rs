@@ -38,6 +38,8 @@ pub enum Outcome {
     Late,
     /// The saga was turned back while it ran.
     Dropped,
+    /// The saga that it ran is over, and something of that was left as it is: it is neither done nor can it be undone.
+    LeftBehind,
 }
 
 /// Why a saga was turned back.
@@ -73,7 +75,7 @@ pub enum End {
     Completed,
     /// Every step that may have run was undone.
     Compensated,
-    /// It was turned back, and something was left as it is: by a policy, or by somebody.
+    /// It was turned back, and something was left as it is: by a policy, or by somebody; be it of a saga that is a step.
     Failed,
 }
 
@@ -154,7 +156,8 @@ pub enum Event {
         /// Why.
         why: Why,
     },
-    /// A step is left as it is: what undoes it has spent its tries, and its policy says so.
+    /// A step is left as it is: what undoes it has spent its tries, and its policy says so; or the saga that it ran left something
+    /// behind, as a policy or somebody decided there.
     LeftBehind {
         /// The last attempt.
         token: Token,

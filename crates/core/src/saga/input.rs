@@ -32,7 +32,7 @@ pub enum Input {
     Failed {
         /// The attempt.
         token: Token,
-        /// How: [`Outcome::Refused`], [`Outcome::Unsent`] or [`Outcome::Unknown`].
+        /// How: [`Outcome::Refused`], [`Outcome::Unsent`], [`Outcome::Unknown`]; of a saga that is a step, [`Outcome::LeftBehind`].
         outcome: Outcome,
         /// How long the other side wants to be left alone, if it said so. A policy's longest wait bounds it.
         wait: Duration,

@@ -1,7 +1,7 @@
 //! What always holds of a saga: for the property tests, the models and the checker alike.
 
 use super::definition::Kind;
-use super::event::{Direction, End, Event, Why};
+use super::event::{Direction, End, Event, Outcome, Why};
 use super::instance::{At, Goal, Instance};
 use super::shape::{Saga, StepIx, StepSet};
 
@@ -25,7 +25,13 @@ pub fn check(saga: &Saga, instance: &Instance) -> Result<(), Broken> {
 /// # Errors
 /// The first that does not.
 pub fn check_event(saga: &Saga, before: &Instance, event: &Event) -> Result<(), Broken> {
-    let Event::Began { token, .. } = event else { return Ok(()) };
+    let token = match event {
+        Event::Began { token, .. } => token,
+        Event::GaveUp { outcome: Outcome::LeftBehind, may_have_run: false, .. } => {
+            return Err("a saga that is a step left something behind, and is not to be undone");
+        }
+        _ => return Ok(()),
+    };
     match token.direction {
         Direction::Do if before.goal() != Goal::Forward => {
             Err("a step begins although the saga was turned back")

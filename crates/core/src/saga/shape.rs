@@ -180,6 +180,11 @@ impl Saga {
         self.steps().find(|step| self.get(*step).is_some_and(|step| step.name.as_str() == name))
     }
 
+    /// Whether a step runs another saga.
+    pub fn is_child(&self, step: StepIx) -> bool {
+        self.get(step).is_some_and(|step| matches!(step.work, Work::Child(_)))
+    }
+
     /// What a step waits for: what it says, and the pivot waits for everything that can be undone.
     pub fn needs(&self, step: StepIx) -> StepSet {
         self.needs.get(step.index()).copied().unwrap_or_default()

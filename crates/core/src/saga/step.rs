@@ -98,6 +98,11 @@ impl Stepper<'_> {
     fn failed(&mut self, token: Token, outcome: Outcome, wait: Duration) -> Result<(), Illegal> {
         let step = self.state.progress(token.step).ok_or(Illegal::NoStep(token.step))?;
         let current = step.at.is_called() && self.state.token(token.step) == Some(token);
+        let outcome = match outcome {
+            // No service says so.
+            Outcome::LeftBehind if !self.saga.is_child(token.step) => Outcome::Unknown,
+            outcome => outcome,
+        };
         match (current, token.direction) {
             (false, _) => {}
             (true, Direction::Do) => self.not_done(token, outcome, wait),
@@ -115,6 +120,10 @@ impl Stepper<'_> {
         let event = match (step.kind, outcome) {
             // Where it can be undone, that is cheaper than to believe that nothing sent before will still arrive.
             (Kind::Compensatable, Outcome::Refused) => Event::GaveUp { token, outcome, may_have_run: unsure },
+            // It is over, so another try would find the same.
+            (Kind::Compensatable, Outcome::LeftBehind) => {
+                Event::GaveUp { token, outcome, may_have_run: true }
+            }
             (Kind::Pivot, Outcome::Refused) => Event::GaveUp { token, outcome, may_have_run: false },
             _ if left && forward => {
                 Event::Deferred { token, outcome, until: self.later(token, step.retry, wait) }
@@ -131,6 +140,8 @@ impl Stepper<'_> {
         let Some(undo) = self.saga.get(token.step).and_then(|step| step.undo.as_ref()) else { return };
         let Some(progress) = self.state.progress(token.step) else { return };
         let event = match undo.on_failure {
+            // That was decided there, and there is nothing left to be decided.
+            _ if outcome == Outcome::LeftBehind => Event::LeftBehind { token, outcome },
             _ if progress.tries < undo.retry.tries => {
                 Event::Deferred { token, outcome, until: self.later(token, undo.retry, wait) }
             }
@@ -348,9 +359,7 @@ impl Stepper<'_> {
         let doing = self.state.those(|at| matches!(at, At::Doing { .. }));
         for step in doing.iter() {
             // A saga that is run is reverted rather than waited for.
-            if let (Some(Work::Child(_)), Some(token)) =
-                (self.saga.get(step).map(|step| &step.work), self.state.token(step))
-            {
+            if let (true, Some(token)) = (self.saga.is_child(step), self.state.token(step)) {
                 self.emit(Event::GaveUp { token, outcome: Outcome::Dropped, may_have_run: true });
             }
         }

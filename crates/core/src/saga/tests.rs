@@ -331,6 +331,33 @@ fn a_child_that_runs_or_has_completed_is_reverted() {
 }
 
 #[test]
+fn what_a_child_left_behind_is_left_whatever_the_policy() {
+    for policy in [OnUndoFailure::Park, OnUndoFailure::Skip, OnUndoFailure::Escalate] {
+        let mut child = call("pack", Kind::Compensatable, &[0]);
+        child.work = Work::Child(SagaName::new("pack").unwrap());
+        child.undo = Some(Undo { work: UndoWork::Revert, ..undo(3, policy) });
+        let steps =
+            vec![call("order", Kind::Compensatable, &[]), child, call("pay", Kind::Compensatable, &[1])];
+        let saga = Saga::new(definition(steps)).unwrap();
+        let mut fails = Run::begin(saga.clone());
+        fails.succeed(0);
+        assert_eq!(fails.fail(1, Outcome::LeftBehind), [(1, Direction::Undo)], "it is over: no other try");
+        let mut reverted = Run::begin(saga);
+        reverted.succeed(0);
+        reverted.succeed(1);
+        assert_eq!(reverted.fail(2, Outcome::Refused), [(1, Direction::Undo)]);
+        for mut run in [fails, reverted] {
+            assert_eq!(run.fail(1, Outcome::LeftBehind), [(0, Direction::Undo)], "{policy:?}");
+            run.succeed(0);
+            assert_eq!(run.instance.ended(), Some(End::Failed));
+        }
+    }
+    let mut of_service = Run::begin(three());
+    of_service.fail(0, Outcome::LeftBehind);
+    assert!(of_service.instance.progress(StepIx(0)).unwrap().unsure, "no service says so");
+}
+
+#[test]
 fn after_a_crash_calls_are_repeated_as_new_attempts_and_spend_no_try() {
     let mut run = Run::begin(three());
     let before = run.token(0);

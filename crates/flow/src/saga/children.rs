@@ -2,7 +2,7 @@
 
 use super::journal::{Found, Writing, append, load, unchanged};
 use super::participants::{Called, Failure};
-use super::{Begin, Shared, names};
+use super::{Begin, Shared, View, names};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +41,7 @@ impl Shared {
                     return Ok(view.output.map(|output| Data::new(&output.to_string())));
                 }
                 Some(End::Compensated) => return Err(Outcome::Refused.into()),
-                // Something was left as it is, which somebody has seen.
-                Some(End::Failed) => return Err(Outcome::Refused.into()),
+                Some(End::Failed) => return Err(left_behind(&view)),
                 None if self.stop.is_cancelled() => return Err(Outcome::Unknown.into()),
                 None => {}
             }
@@ -71,7 +70,8 @@ impl Shared {
             let view = self.wait(id, LOOK_EVERY).await.map_err(|refusal| failure(&refusal))?;
             match view.instance.ended() {
                 Some(End::Compensated) => return Ok(None),
-                Some(End::Completed | End::Failed) => return Err(Outcome::Refused.into()),
+                Some(End::Failed) => return Err(left_behind(&view)),
+                Some(End::Completed) => return Err(Outcome::Refused.into()),
                 None if self.stop.is_cancelled() => return Err(Outcome::Unknown.into()),
                 None => {}
             }
@@ -119,6 +119,13 @@ impl Shared {
         }
         never.map(|_| None).map_err(Into::into)
     }
+}
+
+/// It is over, and something was left as it is, by a policy or by somebody.
+fn left_behind(view: &View) -> Failure {
+    let problem =
+        format!("saga `{}` ({}) has failed: it left something as it is", view.beginning.name, view.id);
+    Failure::saying(Outcome::LeftBehind, &problem)
 }
 
 fn failure(refusal: &Refusal) -> Failure {

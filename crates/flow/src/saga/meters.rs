@@ -268,7 +268,7 @@ impl Calling {
             Some(Err(Outcome::Refused)) => 1,
             Some(Err(Outcome::Unsent)) => 2,
             // One that is no longer waited for may be done all the same.
-            Some(Err(Outcome::Unknown | Outcome::Late | Outcome::Dropped)) | None => 3,
+            Some(Err(Outcome::Unknown | Outcome::Late | Outcome::Dropped | Outcome::LeftBehind)) | None => 3,
         };
         if let Some(count) = way.outcomes.get(outcome) {
             add(count);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use world::{Tally, World};
 
 /// What happens in the seeds that are run each time, or they would say nothing of it.
-const HAPPEN: [&str; 22] = [
+const HAPPEN: [&str; 23] = [
     // To servers.
     "crash",
     "appended by the dead",
@@ -46,6 +46,8 @@ const HAPPEN: [&str; 22] = [
     "refusal repeated",
     "nothing to undo",
     "told",
+    // By sagas that are steps.
+    "child left something",
 ];
 
 /// Runs a seed, and answers everything that happened, and how much of what.

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use tenon_api::system::SagaDoc;
 use tenon_core::Timestamp;
 use tenon_core::saga::barrier::{Ask as Asked, Record, Verdict, arrive, settle};
-use tenon_core::saga::{Cause, Data, Direction, Event, Operator, Outcome, SignalName, Status};
+use tenon_core::saga::{At, Cause, Data, Direction, Event, Operator, Outcome, SignalName, Status};
 use tenon_store::lease::MemoryLeases;
 use tenon_store::log::BoxFuture;
 use tenon_store::system_clock;
 
+mod children;
 mod crashes;
 mod falls;
 mod held_up;

@@ -131,7 +131,8 @@ impl Told {
                 Self { detail: Some(format!("{}; again at {until}", failed(outcome))), ..token(of) }
             }
             Event::GaveUp { token: of, outcome, may_have_run } => {
-                let more = if *may_have_run { "; it may have run" } else { "" };
+                let unsure = *may_have_run && *outcome != Outcome::LeftBehind;
+                let more = if unsure { "; it may have run" } else { "" };
                 Self { detail: Some(format!("{}{more}", failed(outcome))), ..token(of) }
             }
             Event::Parked { token: of, outcome, .. } | Event::LeftBehind { token: of, outcome } => {
@@ -168,6 +169,7 @@ pub(super) fn failed(outcome: Outcome) -> &'static str {
         Outcome::Unknown => "no answer",
         Outcome::Late => "the signal is late",
         Outcome::Dropped => "no longer wanted",
+        Outcome::LeftBehind => "it left something as it is",
     }
 }
 

@@ -37,6 +37,26 @@ fn compensation_registered_late() {
     assert_eq!(story.broken, "the saga was undone, and a step still has its effect");
 }
 
+/// A saga that is a step fails and leaves something behind, which is taken for that it did nothing.
+#[test]
+fn child_that_is_taken_for_undone() {
+    fn forgets(saga: &Saga, instance: &Instance, input: Input, now: Timestamp) -> Stepped {
+        let input = match input {
+            Input::Failed { token, outcome: Outcome::LeftBehind, .. } => {
+                Input::failed(token, Outcome::Refused)
+            }
+            other => other,
+        };
+        saga::step(saga, instance, input, now)
+    }
+    let orchestrator = Orchestrator { step: forgets, ..Orchestrator::default() };
+    let alone = saga(vec![child("pack", &[])]);
+    let report = verify_machine(&alone, &Scope::default(), orchestrator, &mut |_| {});
+    let Verdict::Broken(story) = report.verdict else { panic!("{:?}", report.verdict) };
+    assert_eq!(story.broken, "the saga was undone, and a step still has its effect");
+    assert!(story.to_string().contains("its saga fails, and leaves something as it is"), "{story}");
+}
+
 /// A service undoes what it never did.
 #[test]
 fn null_compensation() {

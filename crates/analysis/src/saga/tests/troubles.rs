@@ -2,6 +2,7 @@
 //! service would do it ([`Lapse::Hangs`]); otherwise it can change nothing, and is left out.
 
 use super::super::machine::Decision;
+use super::super::participant::Reply;
 use super::super::world::{Action as Happens, Answer, Rules, World};
 use super::owners::{reached, rules};
 use super::*;
@@ -33,10 +34,14 @@ fn happens(world: &World, action: Happens, next: &World) -> Option<&'static str>
     Some(match action {
         Happens::ArrivesTwice { .. } => "a call arrives twice",
         Happens::Arrives { sent, .. } if !latest(sent.token) => "a call arrives late",
-        Happens::Arrives { sent, succeeds: false } if sent.token.direction == Direction::Undo => {
+        Happens::Arrives { sent, reply: Reply::Refusal } if sent.token.direction == Direction::Undo => {
             "undoing is refused"
         }
-        Happens::Arrives { succeeds: false, .. } => "a step is refused",
+        Happens::Arrives { reply: Reply::Refusal, .. } => "a step is refused",
+        Happens::Arrives { sent, reply: Reply::LeftBehind } => match sent.token.direction {
+            Direction::Do => "a saga that is a step leaves something behind",
+            Direction::Undo => "a saga that is reverted leaves something behind",
+        },
         Happens::Answered(Answer { token, .. }) if changed && !latest(token) => {
             "an answer comes late, and counts"
         }
@@ -104,11 +109,14 @@ fn every_trouble_of_calls_servers_and_people_is_explored() {
     beside.undo.iter_mut().for_each(|undo| undo.on_failure = OnUndoFailure::Skip);
     let steps = vec![call("order", Kind::Compensatable, &[]), beside];
     found.extend(troubles(&rules(&saga(steps), &scope, Orchestrator::default(), false)));
+    found.extend(troubles(&rules(&with_child(), &scope, Orchestrator::default(), false)));
     let expected = BTreeSet::from([
         "a call arrives late",
         "a call arrives twice",
         "a call is lost, or late",
         "a call is not sent",
+        "a saga that is a step leaves something behind",
+        "a saga that is reverted leaves something behind",
         "a server comes back",
         "a server comes back with an answer",
         "a server crashes with calls under way",

@@ -19,7 +19,7 @@ enum Happening {
 
 fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     let happening = prop_oneof![
-        8 => (any::<Index>(), 0..6u8).prop_map(|(which, how)| Happening::Answer(which, how)),
+        8 => (any::<Index>(), 0..7u8).prop_map(|(which, how)| Happening::Answer(which, how)),
         3 => Just(Happening::Wait),
         1 => Just(Happening::Cancel),
         1 => Just(Happening::Revert),
@@ -45,6 +45,7 @@ impl Run {
                         Input::Failed { token, outcome: Outcome::Unsent, wait }
                     }
                     2 => Input::failed(token, Outcome::Unknown),
+                    4 => Input::failed(token, Outcome::LeftBehind),
                     _ => Input::Succeeded { token, output: None },
                 }
             }

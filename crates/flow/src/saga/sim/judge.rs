@@ -7,7 +7,9 @@ use super::world::{Effect, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenon_api::saga::Beginning;
-use tenon_core::saga::{Direction, End, Event, Instance, Kind, Saga, StepIx, Work, invariants, rank};
+use tenon_core::saga::{
+    Direction, End, Event, Instance, Kind, Outcome, Saga, StepIx, Work, invariants, rank,
+};
 use tenon_core::{Position, SagaId};
 use tenon_store::Log;
 
@@ -22,6 +24,8 @@ struct Ended {
     decided: BTreeSet<StepIx>,
     /// Steps that could not be undone for a while.
     parked: BTreeSet<StepIx>,
+    /// Steps that left something behind, as the saga did that they ran.
+    left: BTreeSet<StepIx>,
 }
 
 /// Judges all of it.
@@ -46,7 +50,7 @@ pub(super) async fn judge(world: &World) -> Result<(), String> {
     let by_saga = |id: SagaId| effects.iter().filter(move |effect| effect.saga == id);
     for (id, ended) in &all {
         let judged = ended.in_order(by_saga(*id)).and_then(|active| ended.is_whole(&active));
-        judged.and_then(|()| ended.children(&all)).map_err(|broken| format!("{id}: {broken}"))?;
+        judged.and_then(|()| ended.children(world, &all)).map_err(|broken| format!("{id}: {broken}"))?;
     }
     in_turn(all.values())
 }
@@ -57,7 +61,7 @@ impl Ended {
         let begun = entries.first().and_then(|entry| Instance::of(&entry.event));
         let mut instance = begun.ok_or("its first event begins nothing")?;
         let saga = world.defined(instance.version()).ok_or("its definition is unknown")?;
-        let (mut decided, mut parked) = (BTreeSet::new(), BTreeSet::new());
+        let (mut decided, mut parked, mut left) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (index, entry) in entries.iter().enumerate().skip(1) {
             let before = rank(&saga, &instance);
             invariants::check_event(&saga, &instance, &entry.event)?;
@@ -72,6 +76,7 @@ impl Ended {
             }
             match &entry.event {
                 Event::Skipped { step } | Event::SettledByHand { step, .. } => _ = decided.insert(*step),
+                Event::LeftBehind { token, outcome: Outcome::LeftBehind } => _ = left.insert(token.step),
                 Event::LeftBehind { token, .. } => _ = decided.insert(token.step),
                 Event::Parked { token, .. } if token.direction == Direction::Undo => {
                     parked.insert(token.step);
@@ -79,7 +84,7 @@ impl Ended {
                 _ => {}
             }
         }
-        Ok(Self { id, beginning, saga, instance, entries, decided, parked })
+        Ok(Self { id, beginning, saga, instance, entries, decided, parked, left })
     }
 
     fn is_call(&self, step: StepIx) -> bool {
@@ -146,8 +151,8 @@ impl Ended {
         Ok(())
     }
 
-    /// The sagas that were run as steps ended as it did.
-    fn children(&self, all: &BTreeMap<SagaId, Self>) -> Result<(), String> {
+    /// The sagas that were run as steps ended as it did; where one left something behind, so did it.
+    fn children(&self, world: &World, all: &BTreeMap<SagaId, Self>) -> Result<(), String> {
         for step in self.saga.steps().filter(|step| !self.decided.contains(step)) {
             let Some(Work::Child(name)) = self.saga.get(step).map(|step| &step.work) else { continue };
             let rounds = self.instance.progress(step).map_or(0, |progress| progress.round);
@@ -157,8 +162,12 @@ impl Ended {
                 .collect();
             let whole = match self.instance.ended() {
                 Some(End::Completed) => ends.contains(&End::Completed),
-                _ => !ends.contains(&End::Completed),
+                _ if self.left.contains(&step) => ends == [End::Failed],
+                _ => ends.iter().all(|end| *end == End::Compensated),
             };
+            if self.left.contains(&step) {
+                world.note("child left something", &ends.len());
+            }
             if !whole {
                 return Err(format!(
                     "it is {:?}, and the saga of step {} {ends:?}",
