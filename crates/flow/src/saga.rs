@@ -30,6 +30,7 @@ mod names;
 mod open;
 mod owner;
 pub mod participants;
+mod places;
 mod runner;
 pub(crate) mod served;
 mod shared;
@@ -51,11 +52,12 @@ use later::Later;
 use meters::Meters;
 use owner::Shards;
 use participants::Participants;
+use places::Places;
 use runner::Ask;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tenon_api::otlp::TracesData;
@@ -72,7 +74,8 @@ use turns::Turns;
 
 /// The most sagas that run at once; on each server.
 pub const MAX_RUNNING: usize = 100_000;
-/// The most calls of services at once; on each server. Others wait: after a crash, every saga that runs calls again.
+/// The most calls of services at once, and half of them of one service; on each server. Others wait: after a crash, every saga that
+/// runs calls again.
 pub const MAX_CALLS: usize = 1_024;
 /// The most bytes of what a saga is given, and of each output.
 pub const MAX_DATA: usize = 256 << 10;
@@ -138,9 +141,7 @@ struct Shared {
     /// The most sagas that run at once.
     most: usize,
     room: Arc<Semaphore>,
-    calls: Semaphore,
-    /// How many calls wait for a place among them.
-    waiting: AtomicUsize,
+    places: Places,
     meters: Meters,
     /// How many millionths of the traces that begin here are kept.
     sampling: AtomicU32,
@@ -292,8 +293,7 @@ impl Sagas {
             later: Later::default(),
             most,
             room: Arc::new(Semaphore::new(most)),
-            calls: Semaphore::new(MAX_CALLS),
-            waiting: AtomicUsize::default(),
+            places: Places::default(),
             meters: Meters::default(),
             sampling: AtomicU32::new(Ratio::ALL.millionths()),
             check: OnceLock::new(),
@@ -413,11 +413,13 @@ impl Sagas {
     /// Says what happened to a saga from outside: a signal, a cancellation, somebody's decision.
     ///
     /// # Errors
-    /// `saga.unknown`, `saga.illegal` if it does not fit how the saga is, `request.invalid` if what a step is to be sent cannot be, or what
-    /// the log says.
+    /// `saga.unknown`, `saga.illegal` if it does not fit how the saga is, `request.invalid` if what a step is to be sent cannot be or what it
+    /// answered is too long, or what the log says.
     pub async fn tell(&self, id: SagaId, input: Input, actor: Option<Actor>) -> Result<View, Refusal> {
-        if let Input::Operator(Operator::Edit(step, data)) = &input {
-            self.shared.can_send(id, *step, data).await?;
+        match &input {
+            Input::Operator(Operator::Edit(step, data)) => self.shared.can_send(id, *step, data).await?,
+            Input::Operator(Operator::MarkDone(_, Some(data))) => given::bounded(data)?,
+            _ => {}
         }
         self.shared.tell(id, input, actor).await
     }
@@ -472,8 +474,7 @@ impl Sagas {
 
     /// What sagas count here and how long they take, by their names, as Prometheus has it.
     pub fn metrics(&self) -> String {
-        let in_flight = MAX_CALLS - self.shared.calls.available_permits().min(MAX_CALLS);
-        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        let (in_flight, waiting) = (self.shared.places.in_flight(), self.shared.places.waiting());
         let put_off = self.shared.later.len();
         self.shared.meters.shown(&self.shared.shards.own(), in_flight, waiting, put_off)
     }

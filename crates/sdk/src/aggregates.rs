@@ -298,7 +298,7 @@ impl<D: Decider> Aggregates<D> {
     ) -> Result<Vec<Event>, CommandError<D::Error>> {
         let query = Query::stream(self.namespace.clone(), stream.clone());
         let mut own = Vec::new();
-        let mut from = Position(first.0.saturating_sub(1));
+        let mut from = before(first);
         loop {
             let page = self.log.read(query.clone(), from, Direction::Forward, usize::MAX).await?;
             let (found, before) = (page.events.len(), own.len());
@@ -317,8 +317,13 @@ impl<D: Decider> Aggregates<D> {
 
     /// Before the first event that is still served.
     fn beginning(&self) -> Position {
-        Position(self.log.first().0.saturating_sub(1))
+        before(self.log.first())
     }
+}
+
+/// From where what is at a position is read first.
+fn before(first: Position) -> Position {
+    Position(first.0.saturating_sub(1))
 }
 
 /// An event with its place in the log.

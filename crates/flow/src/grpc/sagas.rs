@@ -5,7 +5,7 @@ use crate::events::EventStore;
 use crate::events::error::Error;
 use crate::events::rights::Rights;
 use crate::rest::{LIMIT, MOST};
-use crate::saga::served::{self, Start};
+use crate::saga::served::{self, Start, key_of};
 use crate::saga::{Filter, Sagas};
 use futures_util::stream;
 use serde_json::Value;
@@ -59,7 +59,7 @@ impl SagaService for Served {
             namespace: served.namespace(namespace_of(&namespace)?)?,
             name: read("name", &name)?,
             input: json("input", &input).map_err(|error| malformed(&error))?,
-            key: Some(key).filter(|key| !key.is_empty()).or(header),
+            key: key_of(Some(key).filter(|key| !key.is_empty()), header.as_deref())?,
             traceparent,
             wait: wait(wait_micros),
         };

@@ -4,7 +4,7 @@ use super::form::{self, Asked};
 use super::reply::{self, Failure, Reply};
 use super::{LIMIT, MOST};
 use crate::events::EventStore;
-use crate::saga::served::{Served, Start};
+use crate::saga::served::{Served, Start, key_of};
 use crate::saga::{Filter, Sagas};
 use axum::Router;
 use axum::body::Body;
@@ -110,15 +110,7 @@ async fn start(State(paths): State<Paths>, asked: Asked, body: Body) -> Reply {
     let (namespace, name) = (served.namespace(wanted.namespace()?)?, asked.parameter("saga")?);
     let StartSaga { input, key } = reply::read(body).await?;
     let header = asked.text(&HeaderName::from_static("idempotency-key"))?;
-    let header = header.map(|text| text.trim_matches('"').to_owned());
-    if let (Some(key), Some(header)) = (&key, &header)
-        && key != header
-    {
-        let detail =
-            format!("key: is {key:?}, but the header idempotency-key is {header:?}; state one of them");
-        return Err(reply::invalid(detail).into());
-    }
-    let key = key.or(header);
+    let key = key_of(key, header)?;
     let (traceparent, wait) = (asked.traceparent(), wanted.wait());
     reply::json(&served.start(Start { namespace, name, input, key, traceparent, wait }).await?)
 }

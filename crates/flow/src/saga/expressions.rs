@@ -114,7 +114,9 @@ impl Expressions {
         let mut context = Context::with_env(Arc::clone(&ENV));
         context.add_variable_from_value("input", to_cel(input));
         let value = self.run(by, &context)?;
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // The log has no empty text, so that is one of quotes.
+        let text = value.as_str().filter(|text| !text.is_empty());
+        let text = text.map_or_else(|| value.to_string(), str::to_owned);
         match text.len() {
             0..=256 => Ok(text),
             _ => Err("makes a text of more than 256 bytes".to_owned()),

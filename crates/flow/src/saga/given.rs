@@ -1,4 +1,5 @@
-//! Whether something that somebody gives can be used: the input of a saga that starts, and what is to be sent instead to a step that waits.
+//! Whether something that somebody gives can be used: the input of a saga that starts, what is to be sent instead to a step that waits, and
+//! what one that was done by hand answers.
 
 use super::participants::sendable;
 use super::{MAX_DATA, Shared, View, invalid};
@@ -33,6 +34,14 @@ fn misfit(definition: &Definition, input: &Value) -> Option<String> {
     }
     let fields = if fields.is_empty() { "no fields".to_owned() } else { fields.join(", ") };
     Some(format!("{problem}; saga `{}` is given {fields}", definition.name))
+}
+
+/// Whether what a step is to be sent, or was answered by hand, has no more bytes than it may.
+pub(super) fn bounded(data: &Data) -> Result<(), Refusal> {
+    match data.as_str().len() {
+        0..=MAX_DATA => Ok(()),
+        bytes => Err(invalid(format!("data: it has {bytes} bytes; {MAX_DATA} is the most"))),
+    }
 }
 
 impl Shared {

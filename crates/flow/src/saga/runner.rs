@@ -425,7 +425,7 @@ impl Runner {
         request.parent.span = call_span(self.id, &request.key(), token.attempt);
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let Some(_place) = shared.place_for_call(request.within).await else {
+            let Some(_place) = shared.places.take(&request.action.service, request.within).await else {
                 return Err(Outcome::Unsent.into());
             };
             request.within = due.map_or(UNBOUNDED, |due| due.since(shared.now()));

@@ -258,6 +258,17 @@ impl Served {
     }
 }
 
+/// The key with which a saga is started, which may be stated twice: in what is sent, and in the header or metadata `idempotency-key`.
+pub(crate) fn key_of(key: Option<String>, header: Option<&str>) -> Result<Option<String>, Error> {
+    let header = header.map(|text| text.trim_matches('"'));
+    match (&key, header) {
+        (Some(key), Some(header)) if key != header => Err(invalid(format!(
+            "key: is {key:?}, but the header idempotency-key is {header:?}; state one of them"
+        ))),
+        _ => Ok(key.or_else(|| header.map(str::to_owned))),
+    }
+}
+
 fn step_of(saga: &Saga, name: Option<&str>) -> Result<StepIx, Error> {
     let name = name.ok_or_else(|| invalid("step: is missing"))?;
     saga.named(name).ok_or_else(|| illegal(format!("the saga has no step `{name}`")))

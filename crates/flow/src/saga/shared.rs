@@ -10,14 +10,14 @@ use super::{
 };
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
 use tenon_core::manifest::Ratio;
 use tenon_core::saga::{Data, Input, Operator, start, step};
 use tenon_core::{Actor, Code, Position, Refusal, SagaId, Timestamp, sampling};
-use tokio::sync::{SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -179,16 +179,6 @@ impl Shared {
         running.insert(id, Handle { of: Arc::clone(of), asks, over: over.clone() });
         let place = Some(Place { inbox, over, room });
         Ok(Some(Inbox { shared: Arc::clone(self), id, of: Arc::clone(of), place, in_vain: false }))
-    }
-
-    /// A place among the calls that are made at once. None if there is none in time: early enough to say that the call was
-    /// certainly not sent, before it is late and nobody knows.
-    pub(super) async fn place_for_call(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
-        if let Ok(place) = self.calls.try_acquire() {
-            return Some(place);
-        }
-        let _waits = Waits::among(&self.waiting);
-        tokio::time::timeout(within * 4 / 5, self.calls.acquire()).await.ok()?.ok()
     }
 
     /// Lets a saga run that has a place.
@@ -438,22 +428,6 @@ impl Shared {
 
     pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Somebody who waits, for as long as it lives.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl<'a> Waits<'a> {
-    fn among(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -20,6 +20,7 @@ mod later;
 mod load;
 mod log;
 mod servers;
+mod turns;
 
 /// Services that keep the barrier, and a ledger of what they did.
 #[derive(Default)]
@@ -346,6 +347,30 @@ async fn a_parked_step_waits_for_somebody_whose_name_is_kept() {
     let history = driven.sagas.history(id).await.unwrap();
     let by_hand = history.iter().find(|entry| matches!(entry.event, Event::Retried { .. })).unwrap();
     assert_eq!(by_hand.actor, Some(ada));
+}
+
+#[tokio::test]
+async fn what_a_step_that_was_done_by_hand_answers_is_no_longer_than_other_answers() {
+    let driven = Driven::with(vec![five()]).await;
+    driven.shop.order("mail/do", &[Order::Refuse; 4]);
+    let id = driven.begin("order").await;
+    while !driven.sagas.view(id).await.unwrap().instance.is_parked() {
+        tokio::task::yield_now().await;
+    }
+    let step = driven.sagas.view(id).await.unwrap().saga.named("mail").unwrap();
+    let done = async |bytes: usize| {
+        let output = Data::new(&json!("x".repeat(bytes - 2)).to_string());
+        driven.sagas.tell(id, Input::Operator(Operator::MarkDone(step, Some(output))), None).await
+    };
+    let before = driven.sagas.history(id).await.unwrap().len();
+    for bytes in [MAX_DATA + 1, 2 << 20] {
+        let refusal = done(bytes).await.unwrap_err();
+        assert_eq!(refusal.code, Code::RequestInvalid);
+        assert_eq!(refusal.detail, format!("data: it has {bytes} bytes; 262144 is the most"));
+    }
+    assert_eq!(driven.sagas.history(id).await.unwrap().len(), before);
+    done(MAX_DATA).await.unwrap();
+    assert_eq!(end_of(&driven.sagas, id).await.instance.status(), Status::Completed);
 }
 
 #[tokio::test]

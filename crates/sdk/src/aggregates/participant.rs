@@ -5,7 +5,7 @@
 //! append is on condition that neither stream has changed since it was read. The rules are those of
 //! [`tenon_core::saga::barrier`].
 
-use super::{Aggregates, Decider, Loaded};
+use super::{Aggregates, Decider, Loaded, before};
 use crate::command::{Call, CommandError, Ids, MOST_CONFLICTS, MOST_SENDS};
 use crate::events::{self, Events, Fact, Json};
 use crate::saga::{Answer, SagaCall, TOO_LATE, Trouble};
@@ -15,7 +15,9 @@ use serde_json::Value;
 use std::error::Error;
 use tenon_core::saga::barrier::{Ask, Record, Verdict, arrive, settle};
 use tenon_core::{Position, StreamName};
-use tenon_store::{AppendError, Appended, Condition, Direction, NewEvent, Query, QueryItem, Scope};
+use tenon_store::{
+    AppendError, Appended, Condition, Direction, NewEvent, Query, QueryItem, ReadError, Scope,
+};
 
 /// What is kept of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -169,8 +171,14 @@ impl<D: Decider> Aggregates<D> {
         let query = Query::stream(self.namespace.clone(), records.clone());
         let (mut last, mut from) = (None, Position::START);
         loop {
-            let page = self.log.read(query.clone(), from, Direction::Forward, usize::MAX).await;
-            let page = page.map_err(Trouble::failed)?;
+            let page = match self.log.read(query.clone(), from, Direction::Forward, usize::MAX).await {
+                // What came before is kept no more: it is of sagas that have ended.
+                Err(ReadError::Truncated { first }) if before(first) > from => {
+                    from = before(first);
+                    continue;
+                }
+                page => page.map_err(Trouble::failed)?,
+            };
             if let Some(event) = page.events.last() {
                 last = events::decode::<Kept>(event).map_err(Trouble::failed)?;
             }

@@ -38,8 +38,12 @@ pub trait Records: Database {
     fn forget(connection: &mut Self::Connection, before: i64) -> BoxFuture<'_, sqlx::Result<u64>>;
 }
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS tenon_barrier (saga TEXT NOT NULL, step TEXT NOT NULL,
-    state BIGINT NOT NULL, round BIGINT NOT NULL, answer TEXT, called_ms BIGINT NOT NULL, PRIMARY KEY (saga, step))";
+macro_rules! table {
+    () => {
+        "CREATE TABLE IF NOT EXISTS tenon_barrier (saga TEXT NOT NULL, step TEXT NOT NULL, state BIGINT NOT NULL,
+            round BIGINT NOT NULL, answer TEXT, called_ms BIGINT NOT NULL, PRIMARY KEY (saga, step))"
+    };
+}
 
 /// Writes first, so that the row is the transaction's own before it is read.
 const LOOK: &str = "INSERT INTO tenon_barrier (saga, step, state, round, called_ms) VALUES ($1, $2, 0, 0, $3)
@@ -49,10 +53,10 @@ const KEEP: &str =
     "UPDATE tenon_barrier SET state = $3, round = $4, answer = $5 WHERE saga = $1 AND step = $2";
 
 macro_rules! records {
-    ($database:ty) => {
+    ($database:ty, $prepare:expr) => {
         impl Records for $database {
             fn prepare(connection: &mut Self::Connection) -> BoxFuture<'_, sqlx::Result<()>> {
-                Box::pin(async move { sqlx::query(TABLE).execute(connection).await.map(drop) })
+                Box::pin(async move { sqlx::raw_sql($prepare).execute(connection).await.map(drop) })
             }
 
             fn look<'a>(
@@ -91,8 +95,9 @@ macro_rules! records {
     };
 }
 
-records!(sqlx::Sqlite);
-records!(sqlx::Postgres);
+records!(sqlx::Sqlite, table!());
+// One transaction, in which replicas that start at once come one after the other: `IF NOT EXISTS` does not see to that there.
+records!(sqlx::Postgres, concat!("SELECT pg_advisory_xact_lock(hashtext('tenon_barrier')); ", table!()));
 
 fn numbers(record: Record) -> (i64, i64) {
     match record {

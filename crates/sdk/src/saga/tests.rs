@@ -149,6 +149,17 @@ macro_rules! on {
             }
 
             #[tokio::test]
+            async fn replicas_that_start_at_once_make_the_table_once() {
+                for _ in 0..10 {
+                    let pool = $pool.await;
+                    let replicas = (0..8).map(|_| Participant::<$database>::new(pool.clone()));
+                    for made in futures_util::future::join_all(replicas).await {
+                        made.unwrap();
+                    }
+                }
+            }
+
+            #[tokio::test]
             async fn what_is_old_is_forgotten() {
                 let till = till().await;
                 let pay = call("pay", Direction::Do, 0);

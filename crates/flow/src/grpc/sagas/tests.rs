@@ -146,6 +146,27 @@ async fn a_saga_is_told_over_grpc_as_over_http() {
 }
 
 #[tokio::test]
+async fn a_key_and_a_header_that_differ_are_refused_as_over_http() {
+    let fixture = Fixture::new();
+    let mut served = Served::start(&sagas(&fixture).await, admin()).await;
+    served.define().await;
+    let begin = |key: &str, header: &'static str| {
+        let mut request = Request::new(v1::StartRequest { key: key.into(), ..start(false) });
+        request.metadata_mut().insert("idempotency-key", header.parse().unwrap());
+        request
+    };
+    let refused = served.grpc.start(begin("8", "7")).await.unwrap_err();
+    assert_eq!((refused.code(), code_of(&refused)), (Code::InvalidArgument, "request.invalid"));
+    let http = reqwest::Client::new().post(format!("{}/v1/sagas/order", served.address));
+    let http = http.header("idempotency-key", "7").body("{\"input\":{},\"key\":\"8\"}");
+    let problem: Value = http.send().await.unwrap().json().await.unwrap();
+    assert_eq!(problem["detail"], refused.message());
+    let first = served.grpc.start(begin("7", "7")).await.unwrap().into_inner();
+    let again = served.grpc.start(begin("", "\"7\"")).await.unwrap().into_inner();
+    assert_eq!((first.existed, again.existed), (false, true), "quotes are the header's form");
+}
+
+#[tokio::test]
 async fn somebody_decides_about_one_step_or_about_all_that_wait() {
     let fixture = Fixture::new();
     let mut served = Served::start(&sagas(&fixture).await, admin()).await;

@@ -1,7 +1,7 @@
 //! A log in memory that keeps whoever asks waiting, where that is ordered, and counts what is appended.
 
 use super::*;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tenon_core::LogId;
 use tenon_store::log::{StreamPage, StreamsQuery};
 use tenon_store::{

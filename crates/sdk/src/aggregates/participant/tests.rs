@@ -115,6 +115,19 @@ async fn what_the_log_does_not_take_is_neither_done_nor_recorded() {
 }
 
 #[tokio::test]
+async fn a_log_that_keeps_only_the_last_events_takes_part_in_sagas_that_begin_since() {
+    let log = memory();
+    let accounts = opened(&log).await;
+    pay(&accounts, &call(1, Way::Do, 0), 4).await.unwrap();
+    log.truncate_before(log.head()).await.unwrap();
+    for repeated in [false, true] {
+        assert_eq!(pay(&accounts, &call(2, Way::Do, 0), 4).await.unwrap(), done(2), "{repeated}");
+    }
+    assert_eq!(pay(&accounts, &call(2, Way::Undo, 0), 4).await.unwrap(), Answer::Done(Value::Null));
+    assert_eq!(pay(&accounts, &call(3, Way::Undo, 0), 4).await.unwrap(), Answer::Done(Value::Null));
+}
+
+#[tokio::test]
 async fn many_that_come_at_once_are_one() {
     let log = memory();
     opened(&log).await;
