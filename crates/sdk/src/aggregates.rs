@@ -30,7 +30,7 @@ use snapshots::Keeper;
 use std::fmt;
 use std::sync::Arc;
 use tenon_core::{EventId, InvalidName, Namespace, Position, StreamName, Timestamp};
-use tenon_store::{AppendError, Appended, Condition, Direction, Event, Log, Query};
+use tenon_store::{AppendError, Appended, Condition, Direction, Event, Log, Query, ReadError};
 
 /// How many states are cached unless told otherwise.
 const CACHED: usize = 10_000;
@@ -42,6 +42,8 @@ pub struct Aggregates<D: Decider> {
     category: Arc<str>,
     cache: Arc<Cache<D::State>>,
     snapshots: Option<Arc<Keeper<D::State>>>,
+    /// The facts that a stream begins with, if the log may forget old events.
+    begin: &'static [&'static str],
 }
 
 /// What [`Aggregates::execute`] answers.
@@ -79,13 +81,14 @@ enum Sent {
 
 impl<D: Decider> Clone for Aggregates<D> {
     fn clone(&self) -> Self {
-        let Self { log, namespace, category, cache, snapshots } = self;
+        let Self { log, namespace, category, cache, snapshots, begin } = self;
         Self {
             log: Arc::clone(log),
             namespace: namespace.clone(),
             category: Arc::clone(category),
             cache: Arc::clone(cache),
             snapshots: snapshots.clone(),
+            begin,
         }
     }
 }
@@ -107,13 +110,25 @@ impl<D: Decider> Aggregates<D> {
     pub fn new(log: Arc<dyn Log>, namespace: Namespace, category: &str) -> Result<Self, InvalidName> {
         StreamName::new(category)?;
         let cache = Arc::new(Cache::new(CACHED));
-        Ok(Self { log, namespace, category: category.into(), cache, snapshots: None })
+        Ok(Self { log, namespace, category: category.into(), cache, snapshots: None, begin: &[] })
     }
 
     /// The same with a cache of so many states; with 0 every command reads its stream.
     #[must_use]
     pub fn caching(mut self, states: usize) -> Self {
         self.cache = Arc::new(Cache::new(states));
+        self
+    }
+
+    /// The same on a log that forgets old events (`--keep-for`, `--keep-size`), for aggregates that live less long than it keeps
+    /// them: the names of the facts that a stream begins with.
+    ///
+    /// Once the log has forgotten anything, a stream is read from what is left of it, if that begins with such a fact; one of
+    /// which nothing is left is a new one, and any other is refused with `log.truncated`. Without this, all are that have no
+    /// snapshot, new ones included.
+    #[must_use]
+    pub fn beginning_with(mut self, facts: &'static [&'static str]) -> Self {
+        self.begin = facts;
         self
     }
 
@@ -199,7 +214,8 @@ impl<D: Decider> Aggregates<D> {
         Ok(Version { state: loaded.state, version: loaded.version, folded: loaded.folded })
     }
 
-    /// All events of an aggregate with their places in the log, oldest first, at most `limit` after `from`.
+    /// All events of an aggregate with their places in the log, oldest first, at most `limit` after `from`. Those that the log has
+    /// forgotten are left out only if that is said ([`Aggregates::beginning_with`]).
     ///
     /// # Errors
     /// As [`Aggregates::load`].
@@ -211,7 +227,12 @@ impl<D: Decider> Aggregates<D> {
     ) -> Result<Vec<Recorded<D::Event>>, CommandError<D::Error>> {
         let stream = self.stream(id)?;
         let query = Query::stream(self.namespace.clone(), stream);
-        let page = self.log.read(query, from, Direction::Forward, limit).await?;
+        let page = match self.log.read(query.clone(), from, Direction::Forward, limit).await {
+            Err(ReadError::Truncated { first }) if !self.begin.is_empty() => {
+                self.log.read(query, before(first), Direction::Forward, limit).await?
+            }
+            page => page?,
+        };
         recorded(&page.events).map_err(CommandError::Events)
     }
 
@@ -251,7 +272,10 @@ impl<D: Decider> Aggregates<D> {
                 // Without a key a repetition is this very append, whose answer was lost.
                 Ok(appended) if appended.duplicate && ids.are_derived() => return Ok(Sent::Repeated),
                 Ok(appended) => return Ok(Sent::Appended(appended)),
-                Err(AppendError::Conflict { .. }) => return Ok(Sent::Conflict),
+                // The state is older than what the log keeps: it is read again.
+                Err(AppendError::Conflict { .. } | AppendError::Truncated { .. }) => {
+                    return Ok(Sent::Conflict);
+                }
                 Err(AppendError::DuplicateId { .. }) if ids.are_derived() => return Ok(Sent::Repeated),
                 Err(error @ AppendError::Unknown(_)) if sends < MOST_SENDS => {
                     (sends, lost) = (sends + 1, Some(error));

@@ -290,6 +290,11 @@ pub fn decode<E: Events>(event: &Event) -> Result<Option<E>, EventsError> {
     }
 }
 
+/// The name of the fact that an event of the log is, if it is of this area.
+pub(crate) fn fact<E: Events>(event: &Event) -> Option<&str> {
+    split(E::AREA, event.event_type.as_str()).map(|(fact, _)| fact)
+}
+
 /// The types that are written now, of all facts, for queries. Old versions have types of their own.
 ///
 /// # Errors

@@ -1,11 +1,11 @@
 //! A state with how far it was read, and reading on.
 
-use super::{Aggregates, At, Decider};
+use super::{Aggregates, At, Decider, before};
 use crate::command::{CommandError, Ids};
 use crate::events::{self, Events as _};
 use std::collections::{HashMap, VecDeque};
 use tenon_core::{EventId, Position, StreamName};
-use tenon_store::{Appended, Direction, Event, Query};
+use tenon_store::{Appended, Direction, Event, Query, ReadError};
 
 /// For how many commands with a key a state remembers where they are. Further ones are found by their tags.
 const REMEMBERED: usize = 256;
@@ -156,16 +156,46 @@ impl<D: Decider> Aggregates<D> {
         self.read_on(stream, loaded, At::Now).await
     }
 
+    /// Reads on; or reads what is left of the stream, if the log has forgotten what would have to be read.
     async fn read_on(
         &self,
         stream: &StreamName,
         mut loaded: Loaded<D::State>,
         until: At,
     ) -> Result<Loaded<D::State>, CommandError<D::Error>> {
+        let mut left = None;
+        loop {
+            match self.read_from(stream, loaded, until, left).await {
+                Err(CommandError::Read(ReadError::Truncated { first }))
+                    if !self.begin.is_empty() && left < Some(first) =>
+                {
+                    left = Some(first);
+                    loaded = Loaded { read_to: before(first), ..Self::nothing_read() };
+                }
+                read => return read,
+            }
+        }
+    }
+
+    /// Reads on; if only what is left from a position on is read, it must be a whole stream, or none that is still there.
+    async fn read_from(
+        &self,
+        stream: &StreamName,
+        mut loaded: Loaded<D::State>,
+        until: At,
+        left: Option<Position>,
+    ) -> Result<Loaded<D::State>, CommandError<D::Error>> {
         let query = Query::stream(self.namespace.clone(), stream.clone());
+        // The position from which on something is left, as long as it is not seen how that begins.
+        let mut unseen = left;
         loop {
             let page = self.log.read(query.clone(), loaded.read_to, Direction::Forward, usize::MAX).await?;
             for event in &page.events {
+                if let Some(first) = unseen.take()
+                    && !self.is_beginning(event)
+                {
+                    return Err(ReadError::Truncated { first }.into());
+                }
                 if !until.covers(event) {
                     return Ok(loaded);
                 }
@@ -173,9 +203,18 @@ impl<D: Decider> Aggregates<D> {
             }
             loaded.read_to = page.next;
             if page.at_end {
-                return Ok(loaded);
+                return match unseen {
+                    // How it was then is not known, if it was.
+                    Some(first) if until != At::Now => Err(ReadError::Truncated { first }.into()),
+                    _ => Ok(loaded),
+                };
             }
         }
+    }
+
+    /// Whether a stream may begin with this event.
+    fn is_beginning(&self, event: &Event) -> bool {
+        event.is_deletion() || events::fact::<D::Event>(event).is_some_and(|fact| self.begin.contains(&fact))
     }
 
     fn nothing_read() -> Loaded<D::State> {

@@ -189,7 +189,7 @@ impl<D: Decider> Aggregates<D> {
         }
     }
 
-    /// Appends a record, and what belongs to it; none if a stream that it depends on has changed.
+    /// Appends a record, and what belongs to it; none if a stream that it depends on has changed, or is no longer kept so far back.
     async fn keep(
         &self,
         kept: &[Kept; 1],
@@ -211,7 +211,7 @@ impl<D: Decider> Aggregates<D> {
         loop {
             match self.log.append(new.clone(), Some(condition.clone())).await {
                 Ok(appended) => return Ok(Some(appended)),
-                Err(AppendError::Conflict { .. }) => return Ok(None),
+                Err(AppendError::Conflict { .. } | AppendError::Truncated { .. }) => return Ok(None),
                 Err(error @ AppendError::Unknown(_)) if sends < MOST_SENDS => {
                     (sends, lost) = (sends + 1, Some(error));
                 }

@@ -331,3 +331,53 @@ async fn a_state_about_somebody_is_kept_neither_in_a_cache_nor_as_a_snapshot() {
     give(&accounts, open()).await.unwrap();
     assert!(accounts.cache.slot(&accounts.stream("1").unwrap()).lock().await.is_some());
 }
+
+/// Whether an answer is that the log has forgotten what it needs.
+fn is_truncated<T>(answer: &Result<T, CommandError<Refusal>>) -> bool {
+    matches!(answer, Err(CommandError::Read(ReadError::Truncated { .. })))
+}
+
+#[tokio::test]
+async fn where_the_log_forgets_an_aggregate_is_what_is_left_of_it_or_refused() {
+    let log = memory();
+    let on = |log| accounts(log).beginning_with(&["Opened"]);
+    let give =
+        async |of: &Aggregates<Account>, id: &str, command| of.execute(id, &command, &Call::default()).await;
+    let idle = on(&log);
+    for id in ["gone", "half", "other", "whole"] {
+        give(&idle, id, open()).await.unwrap();
+    }
+    give(&on(&log), "half", Command::Deposit(1)).await.unwrap();
+    log.truncate_before(Position(4)).await.unwrap();
+    give(&idle, "whole", Command::Deposit(2)).await.unwrap();
+    // Those that have it in memory, and those that start anew.
+    for of in [&idle, &on(&log), &on(&log).with_snapshots(Snapshots { every: 1, schema: "v1" })] {
+        let whole = of.load("whole", At::Now).await.unwrap();
+        assert_eq!((whole.state.balance, whole.version), (2, Position(6)));
+        assert_eq!(of.load("whole", At::Position(Position(4))).await.unwrap().state.balance, 0);
+        assert_eq!(of.history("whole", Position::START, 9).await.unwrap().len(), 2);
+        assert!(is_truncated(&of.load("half", At::Now).await));
+        assert!(is_truncated(&give(of, "half", Command::Deposit(1)).await));
+        assert_eq!(of.load("gone", At::Now).await.unwrap().state, State::default());
+        assert!(is_truncated(&of.load("gone", At::Position(Position(1))).await));
+        let refused = give(of, "gone", Command::Deposit(1)).await.unwrap_err();
+        assert!(matches!(refused, CommandError::Refused(Refusal::NotOpen)), "{refused}");
+        let name = format!("new-{}", log.head());
+        give(of, &name, open()).await.unwrap();
+        give(of, &name, Command::Deposit(3)).await.unwrap();
+        assert_eq!(on(&log).load(&name, At::Now).await.unwrap().state.balance, 3);
+    }
+    assert!(is_truncated(&accounts(&log).load("whole", At::Now).await), "unless it is said how one begins");
+}
+
+#[tokio::test]
+async fn a_repeat_is_known_where_the_log_forgets() {
+    let log = memory();
+    let on = |log| accounts(log).beginning_with(&["Opened"]);
+    accounts(&log).execute("old", &open(), &Call::default()).await.unwrap();
+    log.truncate_before(Position(2)).await.unwrap();
+    let first = on(&log).execute("1", &open(), &once("a")).await.unwrap();
+    log.truncate_before(first.version).await.unwrap();
+    let again = on(&log).execute("1", &open(), &once("a")).await.unwrap();
+    assert_eq!((first.repeated, again.repeated, again.version), (false, true, first.version));
+}

@@ -128,6 +128,23 @@ async fn a_log_that_keeps_only_the_last_events_takes_part_in_sagas_that_begin_si
 }
 
 #[tokio::test]
+async fn an_aggregate_that_begins_after_the_log_has_forgotten_takes_part() {
+    let log = memory();
+    opened(&log).await;
+    log.truncate_before(Position(log.head().0 + 1)).await.unwrap();
+    let anew = || accounts(&log).beginning_with(&["Opened"]);
+    assert_eq!(
+        pay(&anew(), &call(1, Way::Do, 0), 4).await.unwrap(),
+        Answer::Refused("the account is not open".to_owned())
+    );
+    for command in [Command::Open { owner: "ada".into() }, Command::Deposit(10)] {
+        anew().execute("1", &command, &Call::default()).await.unwrap();
+    }
+    assert_eq!(pay(&anew(), &call(2, Way::Do, 0), 4).await.unwrap(), done(6));
+    assert_eq!(pay(&anew(), &call(2, Way::Undo, 0), 4).await.unwrap(), Answer::Done(Value::Null));
+}
+
+#[tokio::test]
 async fn many_that_come_at_once_are_one() {
     let log = memory();
     opened(&log).await;
