@@ -27,6 +27,7 @@ mod list;
 mod messages;
 mod meters;
 mod names;
+mod notes;
 mod open;
 mod owner;
 pub mod participants;
@@ -238,7 +239,7 @@ pub struct Redefined {
     pub changed: bool,
     /// If so: those that run on other versions, on whichever server, and stay with them.
     pub former: Vec<Former>,
-    /// Whether there may be more of them.
+    /// Whether there may be more of them, as where they could not be looked for.
     pub more: bool,
 }
 
@@ -305,7 +306,7 @@ impl Sagas {
 
     /// Lets go of all sagas, in whatever state they are.
     pub async fn stop(&self) {
-        _ = tokio::time::timeout(STOP_WITHIN, owner::note_all(&self.shared)).await;
+        _ = tokio::time::timeout(STOP_WITHIN, notes::all(&self.shared)).await;
         self.shared.stop.cancel();
         let all = u32::try_from(self.shared.most).unwrap_or(u32::MAX);
         // What does not let go in time is cut off.
@@ -334,7 +335,10 @@ impl Sagas {
         let (namespace, name) = (definition.namespace.clone(), definition.name.clone());
         let (version, changed) = self.shared.definitions.define(definition, declared, actor).await?;
         let (former, more) = match changed {
-            true => self.former(&namespace, &name, Some(version)).await?,
+            true => self.former(&namespace, &name, Some(version)).await.unwrap_or_else(|refusal| {
+                tracing::warn!(%refusal, %namespace, saga = %name, "a saga was changed; which run on a former version is not known");
+                (Vec::new(), true)
+            }),
             false => (Vec::new(), false),
         };
         Ok(Redefined { version, changed, former, more })

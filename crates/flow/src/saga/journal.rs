@@ -15,6 +15,9 @@ use tenon_store::{AppendError, Condition, Direction, Log, NewEvent, Query, Query
 /// How often an append is repeated whose answer was lost, by somebody who waits for it.
 const REPEATS: u32 = 5;
 
+/// Who has written what no server has as a saga's owner.
+pub(super) const NOBODY: ServerId = ServerId::from_bytes([0; 16]);
+
 /// How long to wait before an append that failed is repeated: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -253,7 +256,7 @@ impl Writing<'_> {
         let progress = Progress {
             beginning: begins.then(|| self.beginning.clone()),
             events,
-            server: self.server.unwrap_or(ServerId::from_bytes([0; 16])),
+            server: self.server.unwrap_or(NOBODY),
             problem: self.problem.filter(|_| first).map(|problem| problem.as_str().to_owned()),
         };
         let mut event =

@@ -2,11 +2,15 @@
 //! panicked. The others go on, and these are tried again: ever later, but at once as soon as there is room where that was what they
 //! lacked. One whose task panics each time is tried only when somebody says so.
 //!
+//! Beside them, those of which somebody finds out whether they run: a server that is alone notes them with those that do
+//! ([`Shared::open`]), or they would be forgotten.
+//!
 //! Bounded: each is kept by its id alone, beside those that are open anyway, and few are tried at once.
 
 use super::{Shared, hands};
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
@@ -29,12 +33,23 @@ pub(super) struct Later(Mutex<All>);
 #[derive(Default)]
 struct All {
     trials: BTreeMap<SagaId, Trial>,
-    /// How often the tasks of sagas have panicked, be it that these run again.
-    falls: BTreeMap<SagaId, u32>,
+    /// How often one was put off.
+    count: u64,
+    /// How often the tasks of sagas have come to no good end, be it that these run again.
+    falls: BTreeMap<SagaId, Falls>,
+    sought: BTreeMap<SagaId, Sought>,
+}
+
+#[derive(Default)]
+struct Falls {
+    panics: u32,
+    others: u32,
 }
 
 struct Trial {
     failures: u32,
+    /// The last time that it was put off, among all such times.
+    number: u64,
     /// None if somebody has to say so.
     due: Option<Instant>,
     why: Refusal,
@@ -62,12 +77,21 @@ impl Later {
         }
     }
 
+    /// A saga that runs cannot go on. It is tried again, ever later, be it that it can be taken up each time.
+    pub(super) fn stands(&self, id: SagaId, of: Arc<Beginning>, why: &Refusal) {
+        let mut all = self.all();
+        let falls = all.falls.entry(id).or_default();
+        falls.others = falls.others.saturating_add(1);
+        let wait = wait_after(falls.others);
+        all.add(id, Some(of), why).due = Some(Instant::now() + wait);
+    }
+
     /// A saga's task has panicked. It is tried again a few times, and then when somebody says so.
     pub(super) fn fell(&self, id: SagaId, of: Arc<Beginning>) {
         let mut all = self.all();
         let falls = all.falls.entry(id).or_default();
-        *falls += 1;
-        let falls = *falls;
+        falls.panics = falls.panics.saturating_add(1);
+        let falls = falls.panics;
         let is_last = falls > MOST_FALLS;
         let on = if is_last { "retry it, or tell it something" } else { "it is tried again" };
         let most = MOST_FALLS + 1;
@@ -88,7 +112,7 @@ impl Later {
         all.falls.retain(|id, _| !is_others(*id));
     }
 
-    /// A saga has come to its end, is let go, or is to be tried anew: it has not panicked yet.
+    /// A saga has come to its end, is let go, or is to be tried anew: its task has not fallen yet.
     pub(super) fn forgive(&self, id: SagaId) {
         self.all().falls.remove(&id);
     }
@@ -96,11 +120,6 @@ impl Later {
     /// A saga runs.
     pub(super) fn runs(&self, id: SagaId) {
         self.all().trials.remove(&id);
-    }
-
-    /// Which they are.
-    pub(super) fn ids(&self) -> Vec<SagaId> {
-        self.all().trials.keys().copied().collect()
     }
 
     /// How many there are.
@@ -113,16 +132,29 @@ impl Later {
         self.all().trials.get(&id).map(|trial| trial.why.clone())
     }
 
-    /// How often one has failed.
-    pub(super) fn failures(&self, id: SagaId) -> u32 {
-        self.all().trials.get(&id).map_or(0, |trial| trial.failures)
+    /// The last time that one was put off, if it was.
+    pub(super) fn last(&self, id: SagaId) -> Option<u64> {
+        self.all().trials.get(&id).map(|trial| trial.number)
     }
 
-    /// One was tried again and has not failed since. What began, if that is known.
-    pub(super) fn settled(&self, id: SagaId, failures: u32) -> Option<Arc<Beginning>> {
+    /// One was tried again and was not put off since that last time. What began, if that is known.
+    pub(super) fn settled(&self, id: SagaId, last: Option<u64>) -> Option<Arc<Beginning>> {
         let mut all = self.all();
-        let settled = all.trials.get(&id).is_some_and(|trial| trial.failures == failures);
+        let settled = all.trials.get(&id).is_some_and(|trial| Some(trial.number) == last);
         if settled { all.trials.remove(&id)?.of } else { None }
+    }
+
+    /// Those that were put off, and those of which it is being found out whether they run.
+    pub(super) fn open(&self) -> Vec<SagaId> {
+        let all = self.all();
+        all.trials.keys().chain(all.sought.keys()).copied().collect()
+    }
+
+    /// What was read of a saga may no longer be so: its place is about to be given up, or something was heard of it.
+    pub(super) fn changes(&self, id: SagaId) {
+        if let Some(sought) = self.all().sought.get_mut(&id) {
+            sought.changes += 1;
+        }
     }
 
     /// Those to try now, as far as there is room.
@@ -141,12 +173,50 @@ impl Later {
 
 impl All {
     fn add(&mut self, id: SagaId, of: Option<Arc<Beginning>>, why: &Refusal) -> &mut Trial {
-        let new = || Trial { failures: 0, due: None, why: why.clone(), of: None };
+        self.count += 1;
+        let new = || Trial { failures: 0, number: 0, due: None, why: why.clone(), of: None };
         let trial = self.trials.entry(id).or_insert_with(new);
+        trial.number = self.count;
         trial.failures = trial.failures.saturating_add(1);
         trial.why = why.clone();
         trial.of = of.or(trial.of.take());
         trial
+    }
+}
+
+/// A saga of which somebody finds out whether it runs.
+#[derive(Default)]
+struct Sought {
+    by: usize,
+    changes: u64,
+}
+
+/// Somebody finds out whether a saga runs, and takes it up if it does not but should: for as long as this is there.
+pub(super) struct Seeking {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: SagaId,
+}
+
+impl Seeking {
+    pub(super) fn new(shared: &Arc<Shared>, id: SagaId) -> Self {
+        shared.later.all().sought.entry(id).or_default().by += 1;
+        Self { shared: Arc::clone(shared), id }
+    }
+
+    /// How often something has happened to it since somebody began to find out.
+    pub(super) fn changes(&self) -> u64 {
+        self.shared.later.all().sought.get(&self.id).map_or(0, |sought| sought.changes)
+    }
+}
+
+impl Drop for Seeking {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut sought) = self.shared.later.all().sought.entry(self.id) {
+            sought.get_mut().by -= 1;
+            if sought.get().by == 0 {
+                sought.remove();
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! Left out on purpose: who is to have which (`core::duty::shares`), and what a server does that has one ([`owner`]).
 
 use super::names::SHARDS;
-use super::{Shared, owner};
+use super::{Shared, notes, owner};
 use crate::bus::duty::OnDuty;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
@@ -118,7 +118,7 @@ impl Keeper {
                 lease.hold(&**leases, server).await;
             } else if lease.has_it() {
                 // Those that it keeps as well: servers that come and go often have no other time for it.
-                _ = timeout(EVERY, owner::note_all(shared)).await;
+                _ = timeout(EVERY, notes::all(shared)).await;
                 lease.changes(false);
                 owner::let_go(shared, lease.number);
                 _ = timeout(EVERY, leases.release(&lease.name, server)).await;

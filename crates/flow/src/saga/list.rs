@@ -63,8 +63,7 @@ pub(super) async fn list(shared: &Shared, filter: Filter) -> Result<Page, Refusa
     let is_open = |state: &Status| !has_ended(state);
     let mut only = None;
     if !filter.states.is_empty() && filter.states.iter().all(is_open) {
-        let mut ids: BTreeSet<SagaId> = shared.running().keys().copied().collect();
-        ids.extend(shared.later.ids());
+        let mut ids: BTreeSet<SagaId> = shared.open().into_iter().collect();
         ids.extend(owner::running_elsewhere(shared).await?);
         if ids.len() <= LOOK_AT {
             return of_running(shared, &filter, ids).await;
@@ -96,7 +95,7 @@ pub(super) async fn running_of<T>(
         running.iter().filter(|(_, handle)| is_one(handle)).map(|(id, _)| *id).collect()
     };
     let mut elsewhere = owner::running_elsewhere(shared).await?;
-    elsewhere.extend(shared.later.ids());
+    elsewhere.extend(shared.later.open());
     let mut more = elsewhere.len() > LOOK_AT_ELSEWHERE;
     ids.extend(elsewhere.into_iter().take(LOOK_AT_ELSEWHERE));
     let mut found = BTreeMap::new();

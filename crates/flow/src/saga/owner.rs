@@ -5,10 +5,11 @@
 //! be taken up is tried again [`later`], and keeps no other from it.
 
 use super::journal::{Found, Loaded, load, load_all, may_pass};
+use super::later::Seeking;
 use super::names::{SHARDS, id_of, shard};
-use super::open::{self, Open, whatever_happens};
+use super::open::{Open, whatever_happens};
 use super::runner::{Ask, GoOn};
-use super::{Known, Shared, hands, later, leases};
+use super::{Known, Shared, hands, later, leases, notes};
 use crate::bus::duty::OnDuty;
 use crate::events::error::Error;
 use crate::events::feed::Feed;
@@ -22,8 +23,6 @@ use tenon_core::{Code, Position, Refusal, SagaId};
 use tenon_store::{Event, Leases, ReadError};
 use tokio_util::sync::CancellationToken;
 
-/// How often the sagas that run are noted.
-const NOTE_EVERY: Duration = Duration::from_secs(30);
 /// How many sagas are read in one go, and how many times that at once.
 const BATCH: usize = 64;
 const AT_ONCE: usize = 4;
@@ -67,7 +66,7 @@ impl Shards {
     }
 
     /// The same, also while the shard's sagas are being taken up.
-    fn owned_soon(&self, id: SagaId) -> Option<CancellationToken> {
+    pub(super) fn owned_soon(&self, id: SagaId) -> Option<CancellationToken> {
         match self.lock().get(usize::from(shard(id))) {
             Some(State::Own(stop) | State::TakingUp(stop, _)) if !stop.is_cancelled() => Some(stop.clone()),
             _ => None,
@@ -81,7 +80,8 @@ impl Shards {
         own.map(|(number, _)| number).collect()
     }
 
-    fn open(&self) -> MutexGuard<'_, Option<Open>> {
+    /// All sagas that have begun and not ended; none for a server that is alone.
+    pub(super) fn open(&self) -> MutexGuard<'_, Option<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,7 +138,7 @@ pub(super) async fn start(shared: &Arc<Shared>, leases: Option<Arc<dyn Leases>>)
             }
         }
     }
-    tokio::spawn(until_stop(shared, note_now_and_then(Arc::clone(shared))));
+    tokio::spawn(until_stop(shared, notes::now_and_then(Arc::clone(shared))));
     tokio::spawn(until_stop(shared, later::try_again(Arc::clone(shared))));
     Ok(())
 }
@@ -210,7 +210,7 @@ async fn take_up(shared: &Arc<Shared>, numbers: &BTreeSet<u8>) -> Result<(), Ref
             if loaded.beginning.turn.is_some() {
                 in_turn.push((id, (loaded, known)));
             } else {
-                adopt(shared, id, loaded, &known);
+                adopt(shared, id, loaded, &known, || GoOn::FromTheLog);
             }
         }
     }
@@ -219,12 +219,14 @@ async fn take_up(shared: &Arc<Shared>, numbers: &BTreeSet<u8>) -> Result<(), Ref
     for (id, (loaded, _)) in &in_turn {
         shared.turns().enter(*id, &loaded.beginning);
     }
-    let waiting: BTreeSet<SagaId> = numbers.iter().flat_map(|it| shared.shards.taken_up(*it)).collect();
     for (id, (loaded, known)) in in_turn {
-        adopt(shared, id, loaded, &known);
+        adopt(shared, id, loaded, &known, || GoOn::FromTheLog);
     }
+    // Not before all have their places: what was read of them may be late by now, and what is heard of one meanwhile is asked of it
+    // there, or waits.
+    let waiting: BTreeSet<SagaId> = numbers.iter().flat_map(|it| shared.shards.taken_up(*it)).collect();
     for id in waiting {
-        match take_up_one(shared, id).await {
+        match take_up_one(&Seeking::new(shared, id)).await {
             Err(refusal) if !may_pass(&refusal) => shared.later.put_off(id, None, &refusal),
             taken => _ = taken?,
         }
@@ -278,24 +280,26 @@ async fn known(shared: &Shared, found: Found) -> Result<Option<Read>, Refusal> {
     Ok(Some((*loaded, known)))
 }
 
-fn adopt(shared: &Arc<Shared>, id: SagaId, loaded: Loaded, known: &Arc<Known>) {
+fn adopt(shared: &Arc<Shared>, id: SagaId, loaded: Loaded, known: &Arc<Known>, on: impl FnOnce() -> GoOn) {
     let Some(stop) = shared.shards.owned_soon(id) else { return };
     let beginning = Arc::clone(&loaded.beginning);
     match shared.reserve(id, &beginning) {
         Ok(Some(inbox)) => {
-            shared.run(id, known, loaded, inbox, stop, GoOn::FromTheLog);
+            // It is told of what is appended from now on. What was read of it may be late by now.
+            shared.run(id, known, loaded, inbox, stop, on());
             shared.admit_if_first(id, &beginning);
         }
         // Whoever has its place may be about to give it up.
-        Ok(None) => hand_on_soon(shared, id, beginning),
+        Ok(None) => hand_on_soon(Seeking::new(shared, id), beginning),
         Err(refusal) => shared.later.put_off(id, Some(beginning), &refusal),
     }
 }
 
 /// Takes up one that somebody has begun, or let go, if it is this server's. If it does not run, it has no turn.
-pub(super) async fn hand_on(shared: &Arc<Shared>, id: SagaId, of: Option<Arc<Beginning>>) {
+pub(super) async fn hand_on(seeking: &Seeking, of: Option<Arc<Beginning>>) {
+    let (shared, id) = (&seeking.shared, seeking.id);
     while !shared.shards.waits(id) && shared.shards.owned(id).is_some() && !shared.stop.is_cancelled() {
-        match take_up_one(shared, id).await {
+        match take_up_one(seeking).await {
             Err(refusal) if may_pass(&refusal) => tokio::time::sleep(AFTER_FAILURE).await,
             Err(refusal) => return shared.later.put_off(id, of, &refusal),
             Ok(runs) => {
@@ -309,24 +313,22 @@ pub(super) async fn hand_on(shared: &Arc<Shared>, id: SagaId, of: Option<Arc<Beg
 }
 
 /// The same, while others go on: for who gives up a place on which somebody may have relied meanwhile.
-pub(super) fn hand_on_soon(shared: &Arc<Shared>, id: SagaId, of: Arc<Beginning>) {
+pub(super) fn hand_on_soon(seeking: Seeking, of: Arc<Beginning>) {
     // Without a runtime the server is ending.
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        let shared = Arc::clone(shared);
-        runtime.spawn(async move { hand_on(&shared, id, Some(of)).await });
+        runtime.spawn(async move { hand_on(&seeking, Some(of)).await });
     }
 }
 
 /// The same, where nobody waited for what was appended to it: that may be on its way to the log still.
-pub(super) fn hand_on_later(shared: &Arc<Shared>, id: SagaId, of: Arc<Beginning>) {
+pub(super) fn hand_on_later(seeking: Seeking, of: Arc<Beginning>) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        let shared = Arc::clone(shared);
         runtime.spawn(async move {
-            hand_on(&shared, id, Some(of)).await;
+            hand_on(&seeking, Some(of)).await;
             for wait in ON_ITS_WAY {
                 tokio::time::sleep(wait).await;
-                if shared.handle(id).is_none() {
-                    hand_on(&shared, id, None).await;
+                if seeking.shared.handle(seeking.id).is_none() {
+                    hand_on(&seeking, None).await;
                 }
             }
         });
@@ -334,27 +336,41 @@ pub(super) fn hand_on_later(shared: &Arc<Shared>, id: SagaId, of: Arc<Beginning>
 }
 
 /// Takes up one that somebody else has begun, or begun again. Whether there is one that runs.
-async fn take_up_one(shared: &Arc<Shared>, id: SagaId) -> Result<bool, Refusal> {
+async fn take_up_one(seeking: &Seeking) -> Result<bool, Refusal> {
+    let (shared, id) = (&seeking.shared, seeking.id);
     while let Some(handle) = shared.handle(id) {
         if handle.asks.send(Ask::Reload).await.is_ok() {
             return Ok(true);
         }
         handle.over.gone.cancelled().await;
     }
+    let before = seeking.changes();
     let Some((loaded, known)) = read(shared, id).await? else { return Ok(false) };
-    shared.turns().enter(id, &loaded.beginning);
-    adopt(shared, id, loaded, &known);
+    enter(shared, id, &loaded.beginning);
+    adopt(shared, id, loaded, &known, || match seeking.changes() == before {
+        true => GoOn::FromTheLog,
+        false => GoOn::FromTheLogAnew,
+    });
     Ok(true)
+}
+
+/// Takes a place among those that run one after the other, for one of this server's.
+fn enter(shared: &Shared, id: SagaId, of: &Beginning) {
+    shared.turns().enter(id, of);
+    if shared.shards.owned_soon(id).is_none() {
+        shared.turns().leave(id, of);
+    }
 }
 
 /// Takes up one, once: one that could not be before, or of which something was heard. If it does not run, it has no turn.
 pub(super) async fn try_once(shared: &Arc<Shared>, id: SagaId, of: Option<Arc<Beginning>>) {
-    let failures = shared.later.failures(id);
+    let last = shared.later.last(id);
     if shared.shards.waits(id) || shared.shards.owned(id).is_none() {
-        shared.later.settled(id, failures);
+        shared.later.settled(id, last);
         return;
     }
-    let taken = AssertUnwindSafe(take_up_one(shared, id)).catch_unwind();
+    let seeking = Seeking::new(shared, id);
+    let taken = AssertUnwindSafe(take_up_one(&seeking)).catch_unwind();
     let taken = match tokio::time::timeout(TRY_WITHIN, taken).await {
         Ok(Ok(taken)) => taken,
         Ok(Err(_)) => Err(Refusal::new(Code::Internal, "taking it up has panicked; the log says where")),
@@ -363,7 +379,7 @@ pub(super) async fn try_once(shared: &Arc<Shared>, id: SagaId, of: Option<Arc<Be
     match taken {
         Err(refusal) => shared.later.put_off(id, of, &refusal),
         Ok(runs) => {
-            let before = shared.later.settled(id, failures);
+            let before = shared.later.settled(id, last);
             if let Some(of) = before.or(of).filter(|_| !runs) {
                 shared.leave(id, &of);
             }
@@ -428,47 +444,7 @@ async fn heard(shared: &Arc<Shared>, event: &Event) {
     let of = progress.and_then(|progress| progress.beginning).map(Arc::new);
     if let Some(of) = of.as_ref().filter(|_| shared.shards.owned(id).is_some()) {
         // They have their turns in the order of the log, whichever of them is taken up first.
-        shared.turns().enter(id, of);
-        if shared.shards.owned_soon(id).is_none() {
-            shared.turns().leave(id, of);
-        }
+        enter(shared, id, of);
     }
     hands::hear(shared, id, of).await;
-}
-
-async fn note_now_and_then(shared: Arc<Shared>) {
-    let mut noted = None;
-    loop {
-        tokio::time::sleep(NOTE_EVERY).await;
-        let turnover = shared.meters.turnover();
-        if noted != Some(turnover) {
-            note_all(&shared).await;
-            noted = Some(turnover);
-        }
-    }
-}
-
-/// Notes which sagas run.
-pub(super) async fn note_all(shared: &Shared) {
-    let own: Vec<u8> = shared.shards.own().into_iter().collect();
-    note(shared, &own).await;
-}
-
-/// Notes which sagas of some shards run. One that has ended meanwhile does no harm there.
-async fn note(shared: &Shared, numbers: &[u8]) {
-    let log = shared.store.log();
-    for number in numbers {
-        let of = BTreeSet::from([*number]);
-        let followed = shared.shards.open().as_ref().map(|open| open.within(&of));
-        let (ids, position) = match followed {
-            Some(open) => (open.of(&of).collect(), open.at),
-            None => {
-                // Before the sagas are looked at: those that begin after it are read again.
-                let position = log.head();
-                let running = shared.running();
-                (running.keys().copied().filter(|id| shard(*id) == *number).collect(), position)
-            }
-        };
-        open::note(log, *number, ids, position).await;
-    }
 }

@@ -5,6 +5,7 @@ use super::expressions::Scope;
 use super::journal::{
     Failed, Found, Loaded, Writing, append_at_last, failed, in_turn, load_at_last, unchanged,
 };
+use super::later::Seeking;
 use super::meters::{Metered, Sent};
 use super::names::{call_span, child_key};
 use super::participants::{Called, Failure, Request};
@@ -50,6 +51,8 @@ pub(super) enum GoOn {
     With(Vec<Token>),
     /// From what its stream says.
     FromTheLog,
+    /// The same, of which more may have been appended since it was read.
+    FromTheLogAnew,
 }
 
 /// A saga that runs.
@@ -98,7 +101,8 @@ impl Runner {
                 next => self.take(next, &mut under_way).await,
             };
         }
-        if let Err(refusal) = ended {
+        let stands = ended.err();
+        if let Some(refusal) = &stands {
             tracing::warn!(saga = %self.id, %refusal, "a saga does not go on here");
         }
         self.inbox.close();
@@ -111,13 +115,19 @@ impl Runner {
             _ = self.over.ended.set(self.view());
         }
         let has_ended = self.at.instance.ended().is_some();
+        let is_let_go = !has_ended && self.stop.is_cancelled();
         self.metered.over();
         standing.is_over = true;
-        self.shared.let_go(self.id, &self.at.beginning, has_ended);
-        // Whoever asked meanwhile is answered by the log.
         // It may have become this server's again, or have begun again, while this one was still here.
-        if asked_to_reload || !has_ended && self.stop.is_cancelled() {
-            owner::hand_on(&self.shared, self.id, None).await;
+        let seeking = (asked_to_reload || is_let_go).then(|| Seeking::new(&self.shared, self.id));
+        match stands.filter(|_| !has_ended && !is_let_go) {
+            Some(refusal) => self.shared.later.stands(self.id, Arc::clone(&self.at.beginning), &refusal),
+            None => self.shared.later.forgive(self.id),
+        }
+        // Whoever asked meanwhile is answered by the log.
+        self.shared.let_go(self.id, &self.at.beginning, has_ended);
+        if let Some(seeking) = seeking {
+            owner::hand_on(&seeking, None).await;
         }
     }
 
@@ -128,6 +138,13 @@ impl Runner {
                 Ok(())
             }
             GoOn::FromTheLog => self.happens(Input::Recovered, None, under_way).await.map(|_| ()),
+            GoOn::FromTheLogAnew => {
+                self.load().await?;
+                match self.at.instance.ended() {
+                    Some(_) => Ok(()),
+                    None => self.happens(Input::Recovered, None, under_way).await.map(|_| ()),
+                }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::definitions::{Known, unknown};
 use super::journal::{Failed, Found, Loaded, Writing, append, in_turn, load, unchanged};
+use super::later::Seeking;
 use super::runner::{self, Ask, GoOn, Runner};
 use super::turns::{self, Turn, Turns};
 use super::{
@@ -10,13 +11,16 @@ use super::{
 };
 use serde_json::Value;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tenon_api::saga::Beginning;
 use tenon_core::manifest::Ratio;
 use tenon_core::saga::{Data, Input, Operator, start, step};
 use tenon_core::{Actor, Code, Position, Refusal, SagaId, Timestamp, sampling};
+use tenon_store::log::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +63,10 @@ impl Shared {
         let trace = trace.unwrap_or_else(|| u128::from_be_bytes(*id.as_bytes()));
         let beginning = Arc::new(Beginning { namespace, name, key, turn, parent, trace, kept });
         for _ in 0..MOST_ATTEMPTS {
-            match self.begin_once(&known, ids, id, &beginning, Data::new(&input), actor.clone()).await {
+            let (own, known, of) = (Arc::clone(self), Arc::clone(&known), Arc::clone(&beginning));
+            let (data, actor) = (Data::new(&input), actor.clone());
+            let begun = async move { own.begin_once(&known, ids, id, &of, data, actor).await };
+            match ToItsEnd::new(begun).await {
                 Ok(Some(view)) => return Ok(Begun { view, existed: false }),
                 Ok(None) => {}
                 Err(refusal) => return Err(refusal),
@@ -203,13 +210,13 @@ impl Shared {
     /// A saga no longer runs here. One that goes on elsewhere keeps its turn.
     pub(super) fn let_go(self: &Arc<Self>, id: SagaId, of: &Beginning, has_ended: bool) {
         self.give_up(id);
-        self.later.forgive(id);
         if has_ended {
             self.leave(id, of);
         }
     }
 
     fn give_up(&self, id: SagaId) {
+        self.later.changes(id);
         let handle = self.running().remove(&id);
         if let Some(handle) = handle {
             handle.over.gone.cancel();
@@ -218,10 +225,28 @@ impl Shared {
 
     /// A saga's task has panicked.
     pub(super) fn fell(&self, id: SagaId, of: &Arc<Beginning>) {
-        self.give_up(id);
-        if self.shards.owned(id).is_some() {
-            self.later.fell(id, Arc::clone(of));
+        let is_own = self.shards.owned_soon(id).is_some();
+        self.later.changes(id);
+        let handle = {
+            let mut running = self.running();
+            // Whoever finds it put off finds it no longer here: its task takes in nothing more.
+            if is_own {
+                self.later.fell(id, Arc::clone(of));
+            }
+            running.remove(&id)
+        };
+        if let Some(handle) = handle {
+            handle.over.gone.cancel();
         }
+    }
+
+    /// Those that have begun and not ended, as a server knows them that has all of them; or a few more, and some of them twice. Each is
+    /// in one of these at any moment, as it comes to the next before it leaves the last; so they are looked at in one moment.
+    pub(super) fn open(&self) -> Vec<SagaId> {
+        let running = self.running();
+        let mut open: Vec<SagaId> = running.keys().copied().collect();
+        open.extend(self.later.open());
+        open
     }
 
     /// It is no longer a saga's turn.
@@ -321,7 +346,9 @@ impl Shared {
                 handle.over.gone.cancelled().await;
                 continue;
             }
-            match self.tell_by_log(id, &input, actor.clone()).await {
+            let (own, input_now, actor) = (Arc::clone(self), input.clone(), actor.clone());
+            let told = async move { own.tell_by_log(id, &input_now, actor).await };
+            match ToItsEnd::new(told).await {
                 Ok(Some(view)) => return Ok(view),
                 Ok(None) => {}
                 Err(refusal) if self.may_retry(id, &input, &refusal) => return self.retry(id).await,
@@ -340,7 +367,9 @@ impl Shared {
     /// Takes up one that was put off.
     async fn retry(self: &Arc<Self>, id: SagaId) -> Result<View, Refusal> {
         self.later.forgive(id);
-        hands::try_again(self, id).await;
+        let own = Arc::clone(self);
+        // Whoever asks may go away meanwhile.
+        ToItsEnd::new(async move { hands::try_again(&own, id).await }).await;
         match self.later.why(id) {
             Some(why) => Err(why),
             None => self.view(id).await,
@@ -461,9 +490,44 @@ impl Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         if self.place.take().is_some() {
+            let seeking = Seeking::new(&self.shared, self.id);
             self.shared.give_up(self.id);
             let hand_on = if self.in_vain { owner::hand_on_soon } else { owner::hand_on_later };
-            hand_on(&self.shared, self.id, Arc::clone(&self.of));
+            hand_on(seeking, Arc::clone(&self.of));
+        }
+    }
+}
+
+/// Work that is done to its end, be it that nobody waits for it any more: what was appended is followed by what is to follow.
+struct ToItsEnd<T: Send + 'static>(Option<BoxFuture<'static, T>>);
+
+impl<T: Send + 'static> ToItsEnd<T> {
+    fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Some(Box::pin(work)))
+    }
+}
+
+impl<T: Send + 'static> Future for ToItsEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // One that panics is not there any more.
+        let Some(mut work) = self.0.take() else { return Poll::Pending };
+        let polled = work.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.0 = Some(work);
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for ToItsEnd<T> {
+    fn drop(&mut self) {
+        // Without a runtime the server is ending.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(work);
         }
     }
 }

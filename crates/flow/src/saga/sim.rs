@@ -2,7 +2,7 @@
 //!
 //! A seed decides on everything: the shapes of sagas, who starts, cancels, signals and decides, how long each append, read and
 //! call takes, and what is lost, repeated, late or refused; which server crashes before or after an append or a call, is
-//! stopped in good order, stands still past its leases, or goes on without any and does not know it. Then nothing fails
+//! stopped in good order, has little room, stands still past its leases, or goes on without any and does not know it. Then nothing fails
 //! any more, and all must come to an end; what is in the log and in the services' own ledgers is then judged
 //! ([`judge`]).
 //!
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use world::{Tally, World};
 
 /// What happens in the seeds that are run each time, or they would say nothing of it.
-const HAPPEN: [&str; 23] = [
+const HAPPEN: [&str; 24] = [
     // To servers.
     "crash",
     "appended by the dead",
@@ -29,6 +29,7 @@ const HAPPEN: [&str; 23] = [
     "lease",
     "lease unasked",
     "refused",
+    "put off",
     // To the log.
     "append lost",
     "append unanswered",

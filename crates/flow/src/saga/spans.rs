@@ -3,12 +3,13 @@
 //! Nothing is recorded for it: spans are made of what is in the log, and their ids follow from the saga's. So a saga has the
 //! same trace before and after a crash, at whichever server.
 
-use super::journal::{self, Entry, unread};
+use super::journal::{self, Entry, NOBODY, unread};
 use super::names::{child_key, event_type, id_of, ids_of, span, trace_tag};
 use super::{Shared, told};
 use crate::events::feed::Feed;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use tenon_api::http::SagaEvent;
 use tenon_api::otlp::{
     Attribute, CLIENT, Event as SpanEvent, INTERNAL, Resource, ResourceSpans, Scope, ScopeSpans, Span,
@@ -16,7 +17,7 @@ use tenon_api::otlp::{
 };
 use tenon_api::saga::{Beginning, ENDED, Progress, STARTED};
 use tenon_core::saga::{Direction, End, Event, Goal, Instance, Outcome, Saga, Token, Work};
-use tenon_core::{Code, Namespace, Position, Refusal, SagaId, ServerId, Timestamp};
+use tenon_core::{Code, Namespace, Position, Refusal, SagaId, Timestamp};
 use tenon_store::{Direction as Reading, Event as StoredEvent, Query, QueryItem};
 
 /// The most sagas that are looked for in one trace, those that are steps included.
@@ -107,22 +108,25 @@ async fn add(
 /// The sagas that end at this server, from some time on.
 pub struct Endings {
     feed: Feed,
-    server: ServerId,
+    shared: Arc<Shared>,
 }
 
 impl Endings {
-    pub(super) fn new(shared: &Shared) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let item = QueryItem { types: [event_type(ENDED)].into(), ..QueryItem::default() };
         let query = Query::reserved().within(Namespace::default()).or(item);
-        Self { feed: Feed::new(shared.store.clone(), query, None, None), server: shared.server }
+        Self { feed: Feed::new(shared.store.clone(), query, None, None), shared: Arc::clone(shared) }
     }
 
     /// The next ones; none if the log cannot be read any more.
     pub async fn next(&mut self) -> Option<Vec<SagaId>> {
         let page = self.feed.next().await?.ok()?;
         let own = |event: &StoredEvent| {
-            let by = Progress::decode(&event.data).ok()?.server;
-            (by == self.server).then(|| id_of(&event.stream)).flatten()
+            let (by, id) = (Progress::decode(&event.data).ok()?.server, id_of(&event.stream)?);
+            // Of one that another server has ended by a word, its owner tells.
+            let is_own =
+                by == self.shared.server || by == NOBODY && self.shared.shards.owned_soon(id).is_some();
+            is_own.then_some(id)
         };
         Some(page.events.iter().filter_map(own).collect())
     }

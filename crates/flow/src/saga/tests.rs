@@ -15,6 +15,7 @@ use tenon_store::system_clock;
 mod children;
 mod crashes;
 mod falls;
+mod forgotten;
 mod held_up;
 mod later;
 mod load;

@@ -2,7 +2,7 @@
 
 use super::super::journal::{Found, load};
 use super::super::names::version_of;
-use super::super::{Begin, Sagas};
+use super::super::{Begin, MAX_RUNNING, Sagas};
 use super::ports::{Reached, Services};
 use super::shapes;
 use super::world::{Life, World};
@@ -73,6 +73,10 @@ async fn define(world: &Arc<World>) -> Result<Vec<Definition>, String> {
     }
     sagas.stop().await;
     life.dead.cancel();
+    // Where few run, those that wait for their turn may leave no room for the one whose turn it is.
+    if definitions.iter().all(|definition| definition.serialize_by.is_none()) {
+        _ = world.most.set(world.rng(|rng| [MAX_RUNNING, 4, 2][rng.usize(..3)]));
+    }
     definitions.pop();
     Ok(definitions)
 }
@@ -80,7 +84,8 @@ async fn define(world: &Arc<World>) -> Result<Vec<Definition>, String> {
 async fn start(world: &Arc<World>, life: &Arc<Life>) -> Option<Sagas> {
     let store = EventStore::new(Arc::new(Reached(Arc::clone(life))), EventStoreOptions::default());
     let services = Arc::new(Services(Arc::clone(life)));
-    let starting = Sagas::start(&store, services, world.options(life));
+    let starting =
+        Sagas::start_most(&store, services, world.options(life), *world.most.get().unwrap_or(&MAX_RUNNING));
     life.dead.run_until_cancelled(starting).await?.ok()
 }
 
@@ -104,6 +109,9 @@ async fn live_one(world: &World, life: &Life, sagas: &Sagas) {
     let fate = async {
         loop {
             wait(world, 500..12_000).await;
+            if sagas.shared.later.len() > 0 {
+                world.note("put off", &life.number);
+            }
             match world.rng(|rng| rng.u8(..6)) {
                 0 if world.crashes(1_000) => return,
                 1 if world.fails(1_000) => {

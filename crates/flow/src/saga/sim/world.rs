@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use tenon_core::saga::barrier::{Ask, Record, Verdict, arrive, settle};
 use tenon_core::saga::{Data, Direction, Outcome, Saga, Version};
@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) leases: MemoryLeases,
     /// Whether servers share the log, and so ask for leases.
     pub(super) shared: bool,
+    /// How many sagas a server runs at once.
+    pub(super) most: OnceLock<usize>,
     pub(super) clock: Clock,
     began: Instant,
     state: Mutex<State>,
@@ -93,7 +95,15 @@ impl World {
             wrong: None,
         };
         let log = MemoryLog::new(MemoryOptions { clock: Arc::clone(&clock), ..MemoryOptions::default() });
-        Self { log, leases: MemoryLeases::default(), shared, clock, began, state: Mutex::new(state) }
+        Self {
+            log,
+            leases: MemoryLeases::default(),
+            shared,
+            most: OnceLock::new(),
+            clock,
+            began,
+            state: Mutex::new(state),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

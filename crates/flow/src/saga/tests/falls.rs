@@ -4,7 +4,7 @@ use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Sagas whose tasks panic when they ask how late it is, so many times.
-async fn falling(definition: Definition, times: u32) -> (Sagas, Arc<AtomicU32>, SagaId) {
+pub(super) async fn falling(definition: Definition, times: u32) -> (Sagas, Arc<AtomicU32>, SagaId) {
     let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
     let left = Arc::new(AtomicU32::new(0));
     let (fall, time) = (Arc::clone(&left), system_clock());
@@ -23,7 +23,7 @@ async fn falling(definition: Definition, times: u32) -> (Sagas, Arc<AtomicU32>, 
     (sagas, left, id)
 }
 
-fn with_a_timer() -> Definition {
+pub(super) fn with_a_timer() -> Definition {
     saga(
         "order",
         json!({"steps": [{"name": "rest", "work": {"timer": {"delay_ms": 1}}}, call("order", &["rest"], "compensatable")]}),

@@ -10,16 +10,16 @@ use tenon_store::memory::AppendFault;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-fn with_an_approval() -> Definition {
+pub(super) fn with_an_approval() -> Definition {
     saga("order", json!({"steps": [{"name": "approval", "work": {"signal": {"name": "approved"}}}]}))
 }
 
-fn approved() -> Input {
+pub(super) fn approved() -> Input {
     Input::Signal { name: SignalName::new("approved").unwrap(), data: Data::new("1") }
 }
 
 /// A place among the sagas that run, for one that does not run.
-fn place(sagas: &Sagas, id: SagaId) -> Inbox {
+pub(super) fn place(sagas: &Sagas, id: SagaId) -> Inbox {
     let (namespace, name) = (Namespace::default(), SagaName::new("order").unwrap());
     let of = Beginning { namespace, name, key: None, turn: None, parent: None, trace: 1, kept: None };
     sagas.shared.reserve(id, &Arc::new(of)).unwrap().unwrap()

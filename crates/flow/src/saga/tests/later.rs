@@ -161,3 +161,21 @@ async fn sagas_for_which_there_is_no_room_run_as_soon_as_there_is() {
     assert!(ids.is_empty());
     assert!(late.metrics().contains("tenon_sagas_put_off 0\n"), "{}", late.metrics());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_defined_is_so_though_it_cannot_be_said_which_run_on_as_before() {
+    let (log, store) = log::Slow::new(Duration::ZERO);
+    let shop = Arc::new(Shop::default());
+    let early = servers::started(&store, &shop, alone()).await;
+    early.define(with_an_approval(), false, None).await.unwrap();
+    let id = early.begin(begin("order", None)).await.unwrap().view.id;
+    early.stop().await;
+    let late = Sagas::start_most(&store, shop, alone(), 0).await.unwrap();
+    *log.unreadable.lock().unwrap() = Some(stream_of(id));
+    let redefined = late.define(five(), false, None).await.unwrap();
+    assert!(redefined.changed && redefined.former.is_empty() && redefined.more);
+    *log.unreadable.lock().unwrap() = None;
+    let anew = Definition { deadline: Some(Duration::from_secs(9)), ..five() };
+    let redefined = late.define(anew, false, None).await.unwrap();
+    assert_eq!((redefined.former.len(), redefined.more), (1, false));
+}

@@ -119,6 +119,28 @@ async fn of_two_servers_that_both_believe_to_own_sagas_of_one_key_neither_lets_o
     assert!(!one.begin(begin("order", None)).await.unwrap().view.instance.is_queued());
 }
 
+#[tokio::test]
+async fn the_end_of_a_saga_that_another_server_has_ended_is_told_by_its_owner() {
+    let (fixture, shop, leases) = (Fixture::new(), Arc::new(Shop::default()), MemoryLeases::default());
+    let owner = started(&fixture.store, &shop, server(1, &leases)).await;
+    while owner.shared.shards.own().len() < 4 {
+        tokio::task::yield_now().await;
+    }
+    let steps = json!({"serialize_by": "input.customer", "steps": [
+        {"name": "approval", "work": {"signal": {"name": "approved"}}},
+    ]});
+    owner.define(saga("order", steps), false, None).await.unwrap();
+    let other = started(&fixture.store, &shop, bystander(2)).await;
+    let (mut endings, mut others) = (owner.endings(), other.endings());
+    owner.begin(begin("order", None)).await.unwrap();
+    let queued = owner.begin(begin("order", None)).await.unwrap().view;
+    assert!(queued.instance.is_queued());
+    let cancelled = other.tell(queued.id, Input::Cancel { cause: Cause::Cancelled }, None).await.unwrap();
+    assert_eq!(cancelled.instance.ended(), Some(End::Compensated));
+    assert_eq!(endings.next().await, Some(vec![queued.id]));
+    assert_eq!(others.next().await, Some(Vec::new()));
+}
+
 /// Waits until the servers have so many shards each, in whatever order.
 pub(super) async fn have(servers: &[&Sagas], counts: &[usize]) {
     let shards = || -> Vec<BTreeSet<u8>> { servers.iter().map(|it| it.shared.shards.own()).collect() };
