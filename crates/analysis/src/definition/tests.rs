@@ -36,6 +36,7 @@ fn what_is_not_there_is_named_with_its_place_and_what_was_meant() {
     let functions = "expected an expression that can be evaluated; only CEL's own functions are there";
     for (given, detail) in [
         ("input.totl", format!("`input` has no field `totl` in `input.totl`: {known}; did you mean `total`?")),
+        ("input['zz']", format!("`input` has no field `zz` in `input['zz']`: {known}")),
         ("steps.order.nr", format!("`steps.order` has no field `nr` in `steps.order.nr`: {known}")),
         (
             "steps.ordr.id",

@@ -4,7 +4,8 @@
 //! `input.items.map(i, i.sku)`, are left out.
 
 use super::tree::Node;
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
+use cel::common::ast::operators::INDEX;
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
 use cel::{Context, Env, ExecutionError, ParseErrors, Program};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -198,13 +199,23 @@ impl Walk {
     }
 }
 
-/// A variable with fields of fields, if it is nothing else.
+/// A variable with fields of fields, if it is nothing else: `input.note` or `input["note"]`.
 fn path(expression: &Expr) -> Option<Path> {
     match expression {
         Expr::Ident(name) => Some(vec![name.clone()]),
         Expr::Select(select) => {
             let mut path = path(&select.operand.expr)?;
             path.push(select.field.clone());
+            Some(path)
+        }
+        Expr::Call(call) if call.func_name == INDEX => {
+            let [of, IdedExpr { expr: Expr::Literal(LiteralValue::String(field)), .. }] =
+                call.args.as_slice()
+            else {
+                return None;
+            };
+            let mut path = path(&of.expr)?;
+            path.push(field.inner().to_owned());
             Some(path)
         }
         _ => None,

@@ -329,6 +329,57 @@ impl SagaDoc {
     }
 }
 
+impl SagaDoc {
+    /// Whether everything that it states has an effect where it stands. What is in the log is not asked again.
+    ///
+    /// # Errors
+    /// [`InvalidMessage`] names the place.
+    pub fn check_effects(&self) -> Result<(), InvalidMessage> {
+        self.steps.iter().enumerate().try_for_each(|(number, step)| {
+            step.idle().map_or(Ok(()), |(place, problem)| {
+                let place = format!("steps[{number}].{place}");
+                Err(InvalidMessage::new(place, problem))
+            })
+        })
+    }
+}
+
+impl SagaStepDoc {
+    /// What would do nothing where it stands, and why. What should be undone by a call is told with the shape.
+    fn idle(&self) -> Option<(&'static str, String)> {
+        if matches!(self.work, SagaWorkDoc::Signal { timeout_ms: None, late: SagaLateDoc::Continue, .. }) {
+            let why = "`late` has no effect here: without a `timeout_ms` the signal is never late";
+            return Some(("work.signal.late", why.to_owned()));
+        }
+        let reverts = match &self.undo {
+            Some(SagaUndoneDoc::By(undo)) if undo.action.is_none() => Some(undo),
+            _ => None,
+        };
+        let stated = [
+            // Those that are not stated have this.
+            ("retry", self.retry != SagaRetryDoc::default()),
+            ("input", self.input.is_some()),
+            ("output", self.output.is_some()),
+            ("undo", matches!(self.undo, Some(SagaUndoneDoc::Nothing(_)))),
+            ("undo.timeout_ms", reverts.is_some_and(|undo| undo.timeout_ms != 0)),
+            ("undo.input", reverts.is_some_and(|undo| undo.input.is_some())),
+        ];
+        let (does, idle): (_, &[&str]) = match (&self.work, self.kind) {
+            (SagaWorkDoc::Signal { .. }, _) => ("waits for a signal", &["retry", "input", "undo"]),
+            (SagaWorkDoc::Timer { .. }, _) => ("lets time pass", &["retry", "input", "output", "undo"]),
+            (SagaWorkDoc::Saga { .. }, _) => {
+                ("runs a saga, which is reverted", &["undo.timeout_ms", "undo.input"])
+            }
+            (_, SagaKindDoc::Pivot) => ("is the pivot, which is never undone", &["undo"]),
+            (_, SagaKindDoc::Retriable) => ("is behind the pivot, where nothing is undone", &["undo"]),
+            (_, SagaKindDoc::Compensatable) => return None,
+        };
+        let (place, _) = stated.into_iter().find(|(place, is_stated)| *is_stated && idle.contains(place))?;
+        let key = place.rsplit('.').next().unwrap_or(place);
+        Some((place, format!("`{key}` has no effect here: step `{}` {does}; leave it out", self.name)))
+    }
+}
+
 fn protos_doc((service, protos): (&ServiceRef, &Protos)) -> (String, String) {
     (service.to_string(), BASE64.encode(protos.as_bytes()))
 }

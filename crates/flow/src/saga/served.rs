@@ -226,7 +226,7 @@ impl Served {
         self.rights.check_operator("defining sagas, which call services")?;
         let namespace = self.namespace(namespace)?;
         self.check_free(&namespace, &name)?;
-        let stated = document.check_undo_is_stated();
+        let stated = document.check_undo_is_stated().and_then(|()| document.check_effects());
         let definition = stated
             .and_then(|()| document.to_definition(namespace, name))
             .map_err(|error| Refusal::new(Code::SagaInvalid, error.to_string()))?;

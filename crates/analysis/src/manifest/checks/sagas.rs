@@ -344,7 +344,11 @@ impl<'a> Check<'a, '_, '_> {
                 let named = |entry: &&Entry| refusal.detail.starts_with(&format!("step `{}` ", entry.key));
                 let step = self.steps().iter().find(named);
                 let (span, path) = match step {
-                    Some(step) => (step.key_span, self.path(&format!("steps.{}", step.key))),
+                    Some(step) => {
+                        let (span, place) =
+                            on_circle(step, &refusal.detail).unwrap_or((step.key_span, String::new()));
+                        (span, self.path(&format!("steps.{}{place}", step.key)))
+                    }
                     None => (self.saga.key_span, format!("sagas.{}", self.saga.key)),
                 };
                 let draft = Draft::new(Finding::SagaShape, span, refusal.detail).path(path);
@@ -407,6 +411,23 @@ impl<'a> Check<'a, '_, '_> {
         let draft = Draft::new(Finding::SagaExpression, span, message).path(self.path(path));
         self.problems.add(draft.label(expected).suggestion(meant));
     }
+}
+
+/// Where a step states a dependency of a circle, if it is that for which it was refused: in an expression, or in `after`.
+fn on_circle(step: &Entry, refused: &str) -> Option<(Span, String)> {
+    let (_, others) = refused.split_once(" in the end, by way of ")?;
+    let is_on_it = |name: &str| others.contains(&format!("`{name}`"));
+    let is_used = |path: &expression::Path| matches!(path.as_slice(), [root, name, ..] if root == "steps" && is_on_it(name));
+    let uses = |node: &&Node| {
+        let used = expression::written(node).and_then(|text| expression::read(text).ok());
+        used.is_some_and(|used| used.iter().any(is_used))
+    };
+    if let Some(node) = expressions(step.value.get("input")).into_iter().find(uses) {
+        return Some((node.span, ".input".to_owned()));
+    }
+    let mut after = step.value.get("after").map(Node::items).unwrap_or_default().iter().enumerate();
+    let (index, item) = after.find(|(_, item)| item.text().is_some_and(is_on_it))?;
+    Some((item.span, format!(".after[{index}]")))
 }
 
 /// The names of fields that are stated, without what says that one may be absent.

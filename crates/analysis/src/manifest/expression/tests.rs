@@ -14,6 +14,17 @@ fn variables_and_their_fields_are_found_wherever_they_are() {
 }
 
 #[test]
+fn a_field_may_be_named_by_a_text() {
+    assert_eq!(paths("input['customer']"), ["input.customer"]);
+    assert_eq!(
+        paths("steps['pay'].id + steps.pay[\"card\"].holder"),
+        ["steps.pay.id", "steps.pay.card.holder"]
+    );
+    assert_eq!(paths("input.items[0].sku + input[input.which]"), ["input.items", "input", "input.which"]);
+    assert_eq!(paths("input.items.map(i, i['price'])"), ["input.items"]);
+}
+
+#[test]
 fn what_a_macro_binds_is_no_variable() {
     assert_eq!(paths("input.items.map(i, i.price * input.rate)"), ["input.items", "input.rate"]);
     assert_eq!(paths("input.items.all(i, i.n > 0) && i.n == 1"), ["input.items", "i.n"]);

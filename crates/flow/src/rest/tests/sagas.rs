@@ -237,6 +237,35 @@ async fn a_saga_that_is_cancelled_is_undone() {
 }
 
 #[tokio::test]
+async fn what_would_do_nothing_in_a_definition_is_refused() {
+    let api = Api::start().await;
+    let retry = definition()["steps"][3]["retry"].clone();
+    let waits = "has no effect here: step `approval` waits for a signal; leave it out";
+    let late = "has no effect here: without a `timeout_ms` the signal is never late";
+    let passes = "has no effect here: step `approval` lets time pass; leave it out";
+    for (change, place, key, why) in [
+        (json!({"retry": retry}), "retry", "retry", waits),
+        (json!({"input": "input"}), "input", "input", waits),
+        (json!({"undo": "nothing"}), "undo", "undo", waits),
+        (json!({"work": {"signal": {"name": "a", "late": "continue"}}}), "work.signal.late", "late", late),
+        (json!({"work": {"timer": {"delay_ms": 1}}, "output": ["at"]}), "output", "output", passes),
+    ] {
+        let mut wrong = definition();
+        let step = wrong["steps"][1].as_object_mut().unwrap();
+        step.extend(change.as_object().unwrap().clone());
+        let put = send(api.request(Method::PUT, "/v1/saga-definitions/order").json(&wrong)).await;
+        assert_eq!(put.json["detail"], format!("steps[1].{place}: `{key}` {why}"));
+        assert_eq!(put.code(), "saga.invalid");
+    }
+    // What is told of a definition can be given again.
+    api.define_saga().await;
+    let told = api.get("/v1/saga-definitions").await.ok();
+    let again = api.request(Method::PUT, "/v1/saga-definitions/order");
+    let again = send(again.json(&told["definitions"][0]["definition"])).await.ok();
+    assert_eq!(again["changed"], false);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_definition_is_said_and_operators_alone_define() {
     let api = Api::start().await;
     let mut wrong = definition();

@@ -160,6 +160,21 @@ fn a_saga_that_is_run_is_given_what_it_states() {
 }
 
 #[test]
+fn a_circle_is_told_where_a_step_states_its_part_of_it() {
+    let pay = "call: {service: payment, method: POST, path: /pay}, kind: pivot";
+    let circle =
+        "step `create` depends on itself in the end, by way of `pay`; take one dependency of the circle away";
+    let text = second(&format!("{{{pay}, input: {{order: steps.create.id}}}}"));
+    for (from, to, place) in [
+        ("{customer: input.customer}", "{customer: input.customer, by: \"steps['pay'].id\"}", "input"),
+        ("{customer: input.customer}", "{customer: input.customer}, after: [pay]", "after[0]"),
+    ] {
+        let path = format!("sagas.place-order.steps.create.{place}");
+        assert_eq!(found(&text.replace(from, to)), [(path, circle.to_owned())]);
+    }
+}
+
+#[test]
 fn keys_that_would_do_nothing_are_errors() {
     let call = "call: {service: payment, method: POST, path: /pay}";
     let waits = "step `pay` waits for a signal";
