@@ -8,6 +8,7 @@ mod saga;
 mod sagas;
 mod subscriptions;
 mod topics;
+mod waits;
 
 pub(crate) use events::{Append, Delete, EventsCommand, Forget, Read, Streams, Watch, Which};
 pub(crate) use saga::VerifySaga;
@@ -19,6 +20,7 @@ pub(crate) use subscriptions::{
     SomeParked, SubscriptionsCommand,
 };
 pub(crate) use topics::{ListTopics, Publish, TopicsCommand, WatchTopic};
+pub(crate) use waits::Waits;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -535,6 +537,8 @@ pub(crate) struct Proxy {
     /// The zone of the region, likewise (`zone`)
     #[arg(long, env = "TENON_ZONE", value_name = "NAME")]
     pub(crate) zone: Option<String>,
+    #[command(flatten)]
+    pub(crate) waits: Waits,
 }
 
 /// `tenon sidecar`
@@ -570,6 +574,8 @@ pub(crate) struct Sidecar {
     /// Worker threads
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) workers: usize,
+    #[command(flatten)]
+    pub(crate) waits: Waits,
 }
 
 /// The hidden command that children are started by.

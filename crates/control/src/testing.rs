@@ -18,7 +18,7 @@ use tenon_store::{Log, MemoryLog};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Longer than anything takes that works; a test that waits so long has failed.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
 pub(crate) fn service_ref(text: &str) -> ServiceRef {
     text.parse().unwrap()

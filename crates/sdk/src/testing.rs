@@ -5,9 +5,11 @@ use crate::events::{Current, Events, EventsError, Fact, Json, Notice, Old};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tenon_core::{Namespace, Tag};
 use tenon_store::{Log, MemoryLog};
+use tokio::net::{TcpListener, TcpSocket};
 
 pub(crate) struct Account;
 
@@ -186,4 +188,30 @@ impl Decider for Letters {
     fn is_terminal(_: &Self::State) -> bool {
         false
     }
+}
+
+/// An address that nobody else gets, also while nobody listens there.
+pub(crate) struct Reserved {
+    pub(crate) address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl Reserved {
+    pub(crate) fn new() -> Self {
+        let socket = shared_at(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self { address: socket.local_addr().unwrap(), _socket: socket }
+    }
+
+    /// Listens there. May be called again when the one before is gone.
+    pub(crate) fn listen(&self) -> TcpListener {
+        shared_at(self.address).listen(64).unwrap()
+    }
+}
+
+fn shared_at(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }

@@ -7,6 +7,7 @@ use reqwest::{Client, Method};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tenon_api::caller::Caller;
 use tenon_core::{Actor, ServerId};
 use tenon_flow::saga::participants::{GrpcAnswer, HttpAnswer, HttpCall, OverHttp, Unanswered, Web};
@@ -63,6 +64,12 @@ impl Running {
         self.send(Method::POST, path, &[("idempotency-key", key)], Some(body)).await
     }
 
+    /// Waits until this is shown: what is read may be behind what was done.
+    pub(crate) async fn shows(&self, path: &str, expected: &Value) {
+        eventually(&format!("{path} shows {expected}"), async || self.get(path).await.1 == *expected).await;
+    }
+
+    /// Sends a request as somebody who waits as long as anybody may, unless its headers say otherwise.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -71,6 +78,9 @@ impl Running {
         body: Option<Value>,
     ) -> Answer {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if headers.iter().all(|(name, _)| *name != "tenon-timeout-ms") {
+            request = request.header("tenon-timeout-ms", "60000");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -87,6 +97,16 @@ impl Running {
         drop(self.stop.take());
         self.served.await.unwrap().unwrap();
     }
+}
+
+/// Waits until something holds; the test fails if it never does.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(120), waiting).await.is_ok(), "never: {what}");
 }
 
 /// A client that no environment variable sends through a proxy.

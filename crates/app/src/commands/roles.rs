@@ -147,8 +147,8 @@ pub(crate) fn proxy(global: &Global, options: &cli::Proxy) -> Outcome {
     let identities = Some(data.snapshots().join("identities"));
     let access_log = Some(data.logs().join("tenon.access.log"));
     let locality = Locality { region: options.region.clone(), zone: options.zone.clone() };
-    let config =
-        PlaneConfig { workers, admin: options.admin_listen, access_log, identities, locality, ..defaults };
+    let (admin, limits) = (options.admin_listen, options.waits.limits());
+    let config = PlaneConfig { workers, admin, access_log, identities, locality, limits, ..defaults };
     let file = data.snapshots().join("data-plane");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plane = runtime.block_on(open_plane(config, &data, &file, options.takeover))?;

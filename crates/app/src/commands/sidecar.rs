@@ -40,6 +40,7 @@ pub(crate) fn sidecar(global: &Global, options: &cli::Sidecar) -> Outcome {
         workers: options.workers.max(1),
         admin: options.admin_listen,
         identities: Some(state.join("identities")),
+        limits: options.waits.limits(),
         ..PlaneConfig::default()
     };
     let plane = Arc::new(Plane::start(config).map_err(|error| Failure::new(Code::Internal, chain(&error)))?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tenon_core::ServiceRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// A proxy that answers every request with its head, but only so many on each connection, which it then closes.
 struct Proxy {
@@ -92,9 +92,10 @@ async fn a_long_answer_is_cut_off_and_its_connection_is_not_used_again() {
 #[tokio::test]
 async fn where_nobody_listens_nothing_was_sent() {
     let mut proxy = proxy(1).await;
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Bound, so that nobody else gets it, and not listening.
+    let gone = TcpSocket::new_v4().unwrap();
+    gone.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     proxy.sidecar.address = gone.local_addr().unwrap();
-    drop(gone);
     let call = HttpCall { within: Duration::from_millis(1), ..call() };
     let error = proxy.sidecar.call(call, 20).await.unwrap_err();
     assert!(matches!(error, Unanswered::Unsent(_)), "{error}");

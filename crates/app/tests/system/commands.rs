@@ -100,8 +100,11 @@ async fn configuration_is_read_changed_compared_and_rolled_back() {
 async fn logs_show_what_was_printed_and_follow_what_comes() {
     let system = System::start(&manifest()).await;
     let tenon = system.tenon();
-    let said = tenon.run(&["logs", "worker"]).await.succeeded();
-    assert!(said.out.contains(" started"), "{said:?}");
+    let said = async || {
+        let said = tenon.run(&["logs", "worker"]).await.succeeded();
+        said.out.contains(" started").then_some(())
+    };
+    eventually("what was printed is kept", said).await;
     let mut follow = tenon.follow(&["logs", "-f", "worker", "-o", "json"]);
     follow.find("started").await;
     let instance = system.instances("worker").await[0].clone();

@@ -1,6 +1,6 @@
 //! Events pushed to a service that Tenon does not run: over gRPC, through an outage, past a breaker, and between data planes.
 
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Sidecar, start_with_sidecars};
 use crate::support::{Folder, System, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ services:
     {runs}
     interfaces:
       - {{name: events, protocol: grpc, endpoints: [{{path: /tenon.bus.v1.ConsumerService/Deliver}}]}}
-    health: {{tcp: {{}}, interval: 100ms, timeout: 90ms, unhealthy_threshold: 1, healthy_threshold: 1}}
+    health: {{tcp: {{}}, interval: 100ms, timeout: 5s, unhealthy_threshold: 1, healthy_threshold: 1}}
 subscriptions:
   numbers:
     types: [number.counted]
@@ -88,7 +88,9 @@ traffic:
 
 /// A system whose consumer is known to be well, or to be out.
 async fn started(manifest: &str, status: HealthStatus) -> System {
-    let system = System::begin(Folder::with(manifest), &[]).await;
+    // Whoever is out is not waited for besides: it is tried again and again.
+    let hold = if status == HealthStatus::Unknown { "100ms" } else { "60s" };
+    let system = System::begin(Folder::with(manifest).holding(hold), &[]).await;
     eventually("the consumer is known", async || {
         let known = system.api.instances().await.ok()?;
         (known.instances.first()?.status == status).then_some(())
@@ -175,7 +177,7 @@ async fn while_the_breaker_is_open_events_wait_and_none_is_parked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let runs = format!("addresses: [\"{}\"]", listener.local_addr().unwrap());
     consumer.serve(listener);
-    let breaker = ", breaker: {failure_threshold: 1, open_timeout: 1s, permitted_half_open_calls: 1}";
+    let breaker = ", breaker: {failure_threshold: 1, open_timeout: 5s, permitted_half_open_calls: 1}";
     let system = started(&manifest(&runs, breaker), HealthStatus::Healthy).await;
     // It opens the breaker, which refuses the event more often than it may be given.
     consumer.refuses("a", 1);
@@ -192,7 +194,7 @@ async fn events_cross_to_a_sidecar_of_its_own_over_mutual_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     consumer.serve(listener);
-    let system = System::start(&manifest("command: [shop-payment]\n    replicas: 0", "")).await;
+    let system = start_with_sidecars(&manifest("command: [shop-payment]\n    replicas: 0", "")).await;
     publish(&system, &["a"]).await;
     // Nothing else gets there, and the inbound side takes nobody that does not show who it is.
     let sidecar = Sidecar::start(&system, "consumer", &address).await;

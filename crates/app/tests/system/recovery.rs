@@ -1,28 +1,12 @@
 //! A data plane that is killed: only its own workloads notice, and not for long.
 
-use crate::support::process::{Signal, send};
+use crate::support::process::{Signal, Stopped, send};
 use crate::support::{Answer, System, eventually, payment, quote_route, system_of, worker};
 use std::fs;
 use tenon_api::http::SnapshotView;
 use tenon_api::snapshot::Stored;
 
 const QUOTE: &str = "/quote?amount=100.00";
-
-/// Continues a stopped process, also when a test fails, so that the system can be ended.
-struct Stopped(u32);
-
-impl Stopped {
-    fn stop(pid: u32) -> Self {
-        send(pid, Signal::STOP);
-        Self(pid)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        send(self.0, Signal::CONT);
-    }
-}
 
 /// Waits until quotes come again from outside, and from inside as `caller` calls them.
 async fn works(system: &System) -> Answer {
@@ -56,11 +40,12 @@ async fn a_killed_data_plane_comes_back_on_its_last_snapshot_even_without_a_serv
     let services = [payment(2), worker("caller", &["depends_on: [payment]"])];
     let system = System::start(&system_of(&services, &quote_route(&[route]))).await;
     works(&system).await;
-    let snapshot = is_kept(&system).await;
 
     let first = system.role("proxy").await;
     {
+        // From here on it is told nothing more.
         let _server = Stopped::stop(system.role("server").await);
+        let snapshot = is_kept(&system).await;
         send(first, Signal::KILL);
         works(&system).await;
         assert_eq!(system.admin.snapshot().await.unwrap(), snapshot);

@@ -50,7 +50,8 @@ async fn a_successor_that_cannot_take_over_leaves_the_data_plane_as_it_is() {
     send(serving, Signal::STOP);
     system.tenon().run(&["renew", "--wait", "1"]).await.exited(8);
     let is_successor = |pid: &u32| command_line(*pid).iter().any(|it| it == "--takeover");
-    let successor = children(system.supervisor()).into_iter().find(is_successor).unwrap();
+    let successor = async || children(system.supervisor()).into_iter().find(is_successor);
+    let successor = eventually("there is a successor", successor).await;
     send(successor, Signal::KILL);
     eventually("the successor is gone", async || (!is_alive(successor)).then_some(())).await;
     send(serving, Signal::CONT);

@@ -4,7 +4,7 @@
 //!
 //! Only in long runs (`cargo xtask test --long`, which sets `TENON_TEST_LONG`): 10 minutes, or `TENON_SOAK_SECONDS`.
 
-use crate::sidecar::{FAILING, Sidecar, ledger};
+use crate::sidecar::{FAILING, Sidecar, ledger, start_with_sidecars};
 use crate::support::process::{Signal, send};
 use crate::support::{
     Http, Load, System, eventually, one_at_a_time, payment, quote_route, system_of, worker,
@@ -41,7 +41,7 @@ async fn minutes_of_change_under_load_fail_no_request_and_leak_nothing() {
     let _turn = one_at_a_time().await;
     let services =
         [payment(3), worker("caller", &["depends_on: [payment]"]), elsewhere("ledger"), elsewhere("failing")];
-    let system = System::start(&system_of(&services, &rest())).await;
+    let system = start_with_sidecars(&system_of(&services, &rest())).await;
     // A data plane of its own, to which calls go by mutual TLS.
     let sidecar = Sidecar::start(&system, "ledger", &ledger().await).await;
     eventually("the other data plane is reached", async || {

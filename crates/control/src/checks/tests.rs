@@ -9,7 +9,7 @@ use tenon_core::platform::Command;
 use tenon_core::{Address, registry};
 use tenon_store::memory::AppendFault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// A writer and the driver under test.
 struct Rig {
@@ -119,11 +119,12 @@ async fn an_instance_that_goes_away_becomes_unhealthy_and_comes_back() {
 
 #[tokio::test]
 async fn an_instance_that_starts_late_is_found_soon() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = Address::from(listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that nobody else gets it, and not listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = Address::from(socket.local_addr().unwrap());
     let rig = Rig::with(one(address.clone(), |config| config.interval = Duration::from_secs(3_600))).await;
-    let _listener = accept_on(TcpListener::bind(address.socket().unwrap()).await.unwrap());
+    let _listener = accept_on(socket.listen(64).unwrap());
     rig.until_only(Status::Healthy).await;
 }
 

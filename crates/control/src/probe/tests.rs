@@ -1,10 +1,10 @@
 use super::*;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_stream::wrappers::TcpListenerStream;
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(120);
 
 /// A server that answers every connection with `response` and then holds it open.
 async fn server(response: &'static str) -> (Address, tokio::task::JoinHandle<()>) {
@@ -24,10 +24,11 @@ async fn server(response: &'static str) -> (Address, tokio::task::JoinHandle<()>
     (address, task)
 }
 
-/// An address where nobody listens: the port was free a moment ago and is of the range for outgoing ones.
-async fn nobody() -> Address {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().into()
+/// An address where nobody listens for as long as the socket is held.
+fn nobody() -> (Address, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (socket.local_addr().unwrap().into(), socket)
 }
 
 fn http_check() -> Check {
@@ -76,7 +77,7 @@ async fn silence_is_a_time_out() {
 
 #[tokio::test]
 async fn a_refused_connection_is_a_network_failure_for_every_kind_of_check() {
-    let address = nobody().await;
+    let (address, _socket) = nobody();
     for check in [http_check(), Check::Tcp, Check::Grpc { service: String::new() }] {
         let answer = probe(&check, &address, LONG).await;
         assert_eq!(answer.result, Err(Failure::Network));

@@ -201,7 +201,7 @@ pub(super) async fn driven(fixture: &Fixture, shop: &Arc<Shop>) -> Sagas {
 }
 
 pub(super) async fn end_of(sagas: &Sagas, id: SagaId) -> View {
-    let view = sagas.wait(id, Duration::from_secs(30)).await.unwrap();
+    let view = sagas.wait(id, Duration::from_secs(120)).await.unwrap();
     assert!(view.instance.ended().is_some(), "{:?}", view.instance);
     view
 }

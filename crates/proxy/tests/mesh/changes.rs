@@ -8,7 +8,6 @@ use std::time::Duration;
 use tenon_core::manifest::Traffic;
 use tenon_core::snapshot::Sidecars;
 use tenon_proxy::Limits;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -78,14 +77,13 @@ async fn a_removed_listener_lets_requests_finish_and_takes_no_more() {
 async fn an_address_that_is_taken_is_tried_until_it_is_free() {
     let app = App::saying("paid").await;
     let mut mesh = Mesh::new().service("payment", Traffic::default(), &[&app]);
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    mesh.outbound.address = taken.local_addr().unwrap();
+    mesh.outbound = Reserved::unshared();
     mesh.plane.apply_sidecars(mesh.sidecars());
     until("the failure is reported", || async {
         mesh.admin("/snapshot").await.text().contains("Address already in use")
     })
     .await;
-    drop(taken);
+    mesh.outbound.share();
     mesh.apply().await;
     assert_eq!(mesh.get("http://payment/").await.text(), "paid");
 }

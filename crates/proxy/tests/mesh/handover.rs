@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, watch};
 
-const LINGER: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(60);
 
 /// A socket, in a folder of its own, at which a data plane hands over.
 fn socket() -> (tempfile::TempDir, PathBuf) {

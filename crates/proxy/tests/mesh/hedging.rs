@@ -4,12 +4,14 @@ use crate::support::*;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tenon_core::hedge::{After, Policy};
 use tenon_core::manifest::Traffic;
 use tenon_core::retry::{self, budget};
+use tokio::sync::watch;
 
 fn hedged() -> Traffic {
     let hedge = Some(Policy { after: After::Fixed(Duration::from_millis(20)), max: 1 });
@@ -18,6 +20,36 @@ fn hedged() -> Traffic {
 
 async fn stuck() -> App {
     App::start(|_| std::future::pending()).await
+}
+
+/// Holds answers until it is opened: those of all requests that have come until then.
+struct Gate(watch::Sender<u64>);
+
+impl Gate {
+    fn new() -> Self {
+        Self(watch::Sender::new(0))
+    }
+
+    fn open(&self) {
+        self.0.send_modify(|opened| *opened += 1);
+    }
+
+    /// An application whose answers are held. It is told how often the gate had been opened when the request came.
+    async fn holding<F, R>(&self, answer: F) -> App
+    where
+        F: Fn(u64) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let opened = self.0.subscribe();
+        App::start(move |_| {
+            let (before, mut opened, answer) = (*opened.borrow(), opened.clone(), answer.clone());
+            async move {
+                opened.wait_for(|now| *now > before).await.unwrap();
+                answer(before).await
+            }
+        })
+        .await
+    }
 }
 
 async fn metric(mesh: &Mesh, line: &str) -> bool {
@@ -29,21 +61,21 @@ async fn a_slow_try_gets_company_and_the_first_answer_counts() {
     let (slow, good) = (stuck().await, App::saying("paid").await);
     let mesh = Mesh::new().service("payment", hedged(), &[&slow, &good]).applied().await;
     let mut client = mesh.client().await;
-    let mut hedged = None;
-    for _ in 0..4 {
-        let before = slow.hits();
+    let asked_first = |told: &Value| told["hops"][0]["attempts"][0]["instance"] == "payment-1";
+    // On a machine that is busy the quick one may have got company, too.
+    let told = loop {
         let reply = client.send(get("http://payment/")).await;
         assert_eq!((reply.status.as_u16(), reply.text()), (200, "paid"));
-        if slow.hits() > before {
-            hedged = Some(reply.header("x-request-id").to_owned());
+        let told = mesh.admin(&format!("/explain/{}", reply.header("x-request-id"))).await.json();
+        if asked_first(&told) {
+            break told;
         }
-    }
+    };
     assert!(slow.hits() > 0);
     assert!(metric(&mesh, "tenon_hedges_total{destination=\"payment\",result=\"won\"}").await);
 
     // Who was let go has not failed.
     assert!(metric(&mesh, "tenon_instance_ejected{destination=\"payment\",instance=\"payment-1\"} 0").await);
-    let told = mesh.admin(&format!("/explain/{}", hedged.unwrap())).await.json();
     let attempts = &told["hops"][0]["attempts"];
     assert_eq!(attempts[0]["decision"], "let go: a hedge answered", "{told}");
     assert_eq!(attempts[1]["status"], 200, "{told}");
@@ -88,21 +120,29 @@ async fn a_body_is_sent_whole_to_both() {
 
 #[tokio::test]
 async fn hedges_are_paid_for_from_the_retry_budget() {
-    let slow = || {
-        App::start(|_| async {
-            tokio::time::sleep(Duration::from_millis(60)).await;
-            Response::new(full("late"))
-        })
-    };
-    let apps = [slow().await, slow().await];
+    let gate = Gate::new();
+    let held = || gate.holding(|_| async { Response::new(full("late")) });
+    let apps = [held().await, held().await];
     let budget = budget::Config { percent: 0, per_second: 0, burst: 2 };
     let traffic = Traffic { budget, ..hedged() };
     let mesh = Mesh::new().service("payment", traffic, &[&apps[0], &apps[1]]).applied().await;
     let mut client = mesh.client().await;
-    for _ in 0..6 {
-        assert_eq!(client.send(get("http://payment/")).await.text(), "late");
+    let hits = || apps.iter().map(App::hits).sum::<u64>();
+    for number in 1..=6 {
+        let (reply, ()) = tokio::join!(client.send(get("http://payment/")), async {
+            let refused = format!(
+                "tenon_hedges_total{{destination=\"payment\",result=\"refused\"}} {}",
+                u64::saturating_sub(number, 2)
+            );
+            until("it has company, or is refused it", || async {
+                hits() == number + number.min(2) && (number <= 2 || metric(&mesh, &refused).await)
+            })
+            .await;
+            gate.open();
+        });
+        assert_eq!(reply.text(), "late");
     }
-    assert_eq!(apps.iter().map(App::hits).sum::<u64>(), 6 + 2);
+    assert_eq!(hits(), 6 + 2);
     assert!(metric(&mesh, "tenon_hedges_total{destination=\"payment\",result=\"refused\"} 4").await);
 }
 
@@ -133,18 +173,26 @@ async fn how_slow_is_slow_may_come_from_the_service_s_own_answers() {
 
 #[tokio::test]
 async fn when_both_fail_the_policy_of_retries_decides() {
-    let failing = |wait: u64| {
-        App::start(move |_| async move {
-            tokio::time::sleep(Duration::from_millis(wait)).await;
+    let gate = Gate::new();
+    let failing = || {
+        gate.holding(|round| async move {
+            // Long enough for company, if there were any.
+            tokio::time::sleep(Duration::from_millis(if round == 0 { 0 } else { 60 })).await;
             Response::builder().status(503).body(full("busy")).unwrap()
         })
     };
-    let apps = [failing(60).await, failing(60).await];
+    let apps = [failing().await, failing().await];
     let retry = retry::Policy { max_retries: 1, ..retry::Policy::default() };
     let traffic = Traffic { retry, ..hedged() };
     let mesh = Mesh::new().service("payment", traffic, &[&apps[0], &apps[1]]).applied().await;
-    let reply = mesh.get("http://payment/").await;
+    let hits = || apps.iter().map(App::hits).sum::<u64>();
+    let (reply, ()) = tokio::join!(mesh.get("http://payment/"), async {
+        for asked in [2, 3] {
+            until("they are asked", || async { hits() == asked }).await;
+            gate.open();
+        }
+    });
     assert_eq!((reply.status.as_u16(), reply.text()), (503, "busy"));
     // Both at first, and then one again: there is nobody else to ask beside it.
-    assert_eq!(apps.iter().map(App::hits).sum::<u64>(), 2 + 1);
+    assert_eq!(hits(), 2 + 1);
 }

@@ -119,7 +119,7 @@ async fn a_wait_is_bounded_by_its_limit_and_by_the_deadline() {
 
     let mesh = without_instance(HOUR, patient()).await;
     let mut request = get("http://payment/");
-    request.headers_mut().insert("tenon-timeout-ms", "30".parse().unwrap());
+    request.headers_mut().insert("tenon-timeout-ms", "1000".parse().unwrap());
     let reply = mesh.client().await.send(request).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (503, "mesh.service-unavailable"));
 }

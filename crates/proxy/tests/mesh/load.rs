@@ -85,8 +85,9 @@ async fn a_call_waits_as_long_as_the_answer_asks_within_the_policy() {
 #[tokio::test]
 async fn a_retry_that_is_not_sent_is_given_back_to_the_budget() {
     let (app, asked) = busy_once(0).await;
-    let delay = Delay::Fixed(Duration::from_millis(400));
-    let retry = Policy { delay, jitter: Jitter::None, ..Policy::default() };
+    let delay = Delay::Fixed(Duration::from_secs(2));
+    let retry =
+        Policy { delay, max_delay: Duration::from_secs(2), jitter: Jitter::None, ..Policy::default() };
     let budget = budget::Config { percent: 0, per_second: 0, burst: 1 };
     let traffic = Traffic { retry, budget, ..Traffic::default() };
     let mesh = Mesh::new().service("payment", traffic, &[&app]).applied().await;

@@ -24,7 +24,7 @@ async fn send(address: SocketAddr, bytes: &[u8]) {
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
     let reading = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the connection is closed");
+    let _ = tokio::time::timeout(PATIENCE, reading).await.expect("the connection is closed");
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn a_slow_sender_is_let_go() {
         let mut stream = TcpStream::connect(mesh.gateway.address).await.unwrap();
         stream.write_all(begun.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "{begun:?} keeps the connection open");
     }
 }

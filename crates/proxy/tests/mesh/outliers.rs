@@ -95,7 +95,7 @@ async fn the_only_instance_is_never_left_out() {
 async fn an_instance_that_recovered_is_asked_again_when_its_time_has_passed() {
     let status = Arc::new(AtomicU16::new(500));
     let (sick, good) = (app(&status).await, always(200).await);
-    let traffic = traffic(three_in_a_row(Duration::from_millis(50)));
+    let traffic = traffic(three_in_a_row(Duration::from_secs(1)));
     let mesh = Mesh::new().service("payment", traffic, &[&sick, &good]).applied().await;
     until("it is ejected", || async {
         mesh.get("http://payment/").await;
@@ -136,7 +136,8 @@ async fn taking(millis: u64) -> App {
 
 #[tokio::test]
 async fn an_instance_that_takes_far_longer_than_the_others_is_left_out() {
-    let apps = [taking(200).await, taking(10).await, taking(10).await];
+    // So long that a machine that is busy makes none of the others seem five times as slow as they are.
+    let apps = [taking(1_500).await, taking(150).await, taking(150).await];
     let latency = Some(Latency { minimum_calls: 3, factor_percent: 500 });
     let outlier = Config {
         latency,

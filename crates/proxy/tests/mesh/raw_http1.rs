@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use http::{Request, Response};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tenon_core::manifest::Traffic;
 use tenon_proxy::Limits;
@@ -20,12 +21,16 @@ async fn mesh_with(app: &App, limits: Limits) -> Mesh {
 
 /// Sends bytes to the gateway and reads until it closes.
 async fn exchange(mesh: &Mesh, bytes: &str) -> String {
-    let mut stream = TcpStream::connect(mesh.gateway.address).await.unwrap();
+    exchange_at(mesh.gateway.address, bytes).await
+}
+
+async fn exchange_at(gateway: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(gateway).await.unwrap();
     // The other side may have had enough before all is written.
     let _ = stream.write_all(bytes.as_bytes()).await;
     let mut answer = Vec::new();
     let reading = stream.read_to_end(&mut answer);
-    tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the connection is closed").unwrap();
+    tokio::time::timeout(PATIENCE, reading).await.expect("the connection is closed").unwrap();
     String::from_utf8(answer).unwrap()
 }
 
@@ -285,19 +290,22 @@ async fn a_client_that_closes_its_side_is_answered() {
         Response::new(full("paid"))
     })
     .await;
-    let mesh = mesh_with(&app, Limits::default()).await;
-    for (bytes, answers) in
-        [(GET.to_owned(), 1), (post("content-length: 4\r\n", "body"), 1), (GET.repeat(3), 3)]
-    {
+    let mesh = mesh_with(&app, Limits { parting: Duration::from_secs(4), ..Limits::default() }).await;
+    let ask = async |bytes: String, answers: usize| {
         let mut stream = TcpStream::connect(mesh.gateway.address).await.unwrap();
         stream.write_all(bytes.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = String::new();
         let reading = stream.read_to_string(&mut answer);
-        tokio::time::timeout(Duration::from_secs(10), reading).await.expect("closed").unwrap();
+        tokio::time::timeout(PATIENCE, reading).await.expect("closed").unwrap();
         assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), answers, "{answer}");
         assert!(answer.ends_with("paid"), "{answer}");
-    }
+    };
+    tokio::join!(
+        ask(GET.to_owned(), 1),
+        ask(post("content-length: 4\r\n", "body"), 1),
+        ask(GET.repeat(3), 3)
+    );
 }
 
 #[tokio::test]
@@ -310,7 +318,7 @@ async fn a_client_that_closes_its_side_is_let_go() {
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         let reading = stream.read_to_end(&mut answer);
-        tokio::time::timeout(Duration::from_secs(10), reading).await.expect("closed").unwrap();
+        tokio::time::timeout(PATIENCE, reading).await.expect("closed").unwrap();
     }
 }
 
@@ -383,15 +391,17 @@ async fn a_body_that_does_not_come_is_the_clients_fault() {
         Response::new(full("paid"))
     })
     .await;
-    let traffic = Traffic { timeout: Duration::from_millis(150), ..Traffic::default() };
-    let mesh = Mesh::new()
-        .service("payment", traffic, &[&app])
-        .gateway(vec![route("all", "/", &[("payment", 1)])])
-        .applied()
-        .await;
+    let mut slow = route("all", "/", &[("payment", 1)]);
+    slow.rules[0].timeout = Some(Duration::from_secs(1));
+    let mesh = Mesh::new().service("payment", Traffic::default(), &[&app]).gateway(vec![slow]);
+    let mesh = mesh.applied().await;
     // More often than a breaker would take.
+    let mut asking = tokio::task::JoinSet::new();
     for _ in 0..12 {
-        let answer = exchange(&mesh, &post("content-length: 10\r\n", "half")).await;
+        let gateway = mesh.gateway.address;
+        asking.spawn(async move { exchange_at(gateway, &post("content-length: 10\r\n", "half")).await });
+    }
+    for answer in asking.join_all().await {
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request.too-slow"), "{answer}");
     }
     assert_eq!(mesh.get("http://payment/").await.text(), "paid");

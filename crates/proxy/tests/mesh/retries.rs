@@ -178,12 +178,11 @@ async fn a_spent_budget_ends_retries() {
 #[tokio::test]
 async fn an_instance_that_takes_too_long_is_given_up_for_another() {
     let (stuck, good) = (App::start(|_| std::future::pending()).await, App::saying("paid").await);
-    let retry = Policy { per_try_timeout: Some(Duration::from_millis(300)), ..Policy::default() };
+    let retry = Policy { per_try_timeout: Some(Duration::from_secs(1)), ..Policy::default() };
     let traffic = Traffic { retry, ..Traffic::default() };
     let mesh = Mesh::new().service("payment", traffic, &[&stuck, &good]).applied().await;
     let mut client = mesh.client().await;
-    for _ in 0..4 {
+    while stuck.hits() == 0 {
         assert_eq!(client.send(get("http://payment/")).await.text(), "paid");
     }
-    assert!(stuck.hits() > 0);
 }

@@ -59,7 +59,7 @@ impl Running {
     }
 
     async fn asked(&mut self) -> (Watch, String) {
-        let asking = tokio::time::timeout(Duration::from_secs(10), self.asked.recv());
+        let asking = tokio::time::timeout(PATIENCE, self.asked.recv());
         asking.await.unwrap().unwrap()
     }
 

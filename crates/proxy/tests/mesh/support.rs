@@ -33,6 +33,8 @@ use tokio::task::JoinSet;
 
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
 pub(crate) const SECRET: &str = "s3cret";
+/// How long anything may take that a test waits for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A body of these bytes, with their length told.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
@@ -46,19 +48,22 @@ pub(crate) fn service(name: &str) -> ServiceRef {
 /// An application. Dropped or killed, it is gone with all its connections, as by SIGKILL.
 pub(crate) struct App {
     pub(crate) address: SocketAddr,
+    /// The address stays its own also when it is killed.
+    _reserved: Reserved,
     hits: Arc<AtomicU64>,
     kill: watch::Sender<bool>,
 }
 
 impl App {
     /// Answers every request by a function. Speaks HTTP/1.1 and HTTP/2.
+    #[allow(clippy::unused_async, reason = "it needs a runtime, and is started as all that wait for theirs")]
     pub(crate) async fn start<F, R>(answer: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let reserved = Reserved::new();
+        let (address, listener) = (reserved.address, reserved.listen());
         let hits = Arc::new(AtomicU64::new(0));
         let (kill, mut killed) = watch::channel(false);
         let counted = Arc::clone(&hits);
@@ -81,7 +86,7 @@ impl App {
                 });
             }
         });
-        Self { address, hits, kill }
+        Self { address, _reserved: reserved, hits, kill }
     }
 
     /// Answers everything with 200 and this text.
@@ -113,17 +118,42 @@ impl Drop for App {
 /// An address that nobody else gets: bound, not listened at, so that the data plane may.
 pub(crate) struct Reserved {
     pub(crate) address: SocketAddr,
-    _socket: Socket,
+    socket: Socket,
 }
 
 impl Reserved {
     pub(crate) fn new() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        socket.set_reuse_port(true).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        Self { address: socket.local_addr().unwrap().as_socket().unwrap(), _socket: socket }
+        let socket = shared_at(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self { address: socket.local_addr().unwrap().as_socket().unwrap(), socket }
     }
+
+    /// Listens at it.
+    fn listen(&self) -> TcpListener {
+        let socket = shared_at(self.address);
+        socket.listen(1_024).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        TcpListener::from_std(socket.into()).unwrap()
+    }
+
+    /// One that the data plane does not get either, until it is shared.
+    pub(crate) fn unshared() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self { address: socket.local_addr().unwrap().as_socket().unwrap(), socket }
+    }
+
+    pub(crate) fn share(&self) {
+        self.socket.set_reuse_address(true).unwrap();
+        self.socket.set_reuse_port(true).unwrap();
+    }
+}
+
+fn shared_at(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
 }
 
 /// A data plane with one caller, the service `order`, whose instance is `order-1`.
@@ -143,8 +173,9 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
+    /// A tunnel may take its time to show what it carries, so that what is HTTP is not taken for plain bytes.
     pub(crate) fn new() -> Self {
-        Self::with_limits(Limits::default())
+        Self::with_limits(Limits { detect_timeout: PATIENCE, ..Limits::default() })
     }
 
     pub(crate) fn with_limits(limits: Limits) -> Self {
@@ -229,7 +260,7 @@ impl Mesh {
         self.plane.apply_routes(self.routes.clone());
         self.plane.apply_endpoints(self.endpoints.clone());
         self.plane.apply_sidecars(self.sidecars());
-        tokio::time::timeout(Duration::from_secs(10), self.plane.listening()).await.unwrap();
+        tokio::time::timeout(PATIENCE, self.plane.listening()).await.unwrap();
     }
 
     pub(crate) async fn applied(mut self) -> Self {
@@ -478,7 +509,7 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn()
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(10), waiting).await.is_ok(), "never: {what}");
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "never: {what}");
 }
 
 /// An address where nobody listens, for as long as it is held.

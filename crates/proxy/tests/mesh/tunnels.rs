@@ -3,8 +3,8 @@
 use crate::support::*;
 use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::net::SocketAddr;
 use tenon_core::manifest::{Egress, Traffic};
+use tenon_proxy::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -99,7 +99,8 @@ async fn a_service_that_speaks_first_is_heard() {
     .await;
     let gone = nobody();
     let addresses = [gone.address, greeting.address];
-    let mesh = Mesh::new().service_at("database", Traffic::default(), &addresses).applied().await;
+    let mesh = Mesh::with_limits(Limits::default());
+    let mesh = mesh.service_at("database", Traffic::default(), &addresses).applied().await;
     let mut said = String::new();
     tunnel(&mesh, "database:5432").await.read_to_string(&mut said).await.unwrap();
     assert_eq!(said, "ready");
@@ -124,8 +125,8 @@ async fn tunnels_are_refused_where_calls_are() {
     mesh.apply().await;
     let mut client = Client::over(tunnel(&mesh, &outside).await).await;
     assert_eq!(client.send(plain("http://whatever/")).await.text(), "outside");
-    let gone: SocketAddr = nobody().address;
-    let (_, answer) = connect(&mesh, &gone.to_string(), &right).await;
+    let gone = nobody();
+    let (_, answer) = connect(&mesh, &gone.address.to_string(), &right).await;
     assert!(answer.contains("tenon-error: mesh.unreachable"), "{answer}");
 }
 

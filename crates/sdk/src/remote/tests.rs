@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::Reserved;
 use axum::Extension;
 use axum::serve::ListenerExt;
 use std::sync::Mutex;
@@ -135,8 +136,8 @@ async fn everything_is_read_in_pages_sent_ahead() {
 async fn a_server_that_went_away_and_came_back_is_found_again_and_answers_are_unknown_meanwhile() {
     let log = MemoryLog::default();
     let store = EventStore::new(log.clone().into_log(), EventStoreOptions::default());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
+    let reserved = Reserved::new();
+    let (at, listener) = (reserved.address, reserved.listen());
     let router = || store.router().layer(Extension(Caller::Admin(Actor::new("test").unwrap())));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let first = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -164,12 +165,7 @@ async fn a_server_that_went_away_and_came_back_is_found_again_and_answers_are_un
         }
     };
     assert!(matches!(error, AppendError::Unknown(_) | AppendError::Unavailable(_)), "{error:?}");
-    let listener = loop {
-        match TcpListener::bind(at).await {
-            Ok(listener) => break listener,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
+    let listener = reserved.listen();
     let served = router();
     tokio::spawn(async move { axum::serve(listener, served).await });
     let again = event("b");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::Reserved;
 use axum::Extension;
 use tenon_api::caller::Caller;
 use tenon_core::group::{Config, Definition, GroupName, Start};
@@ -103,8 +104,8 @@ async fn a_consumer_goes_on_with_a_server_that_comes_back() {
     let mut definition = Definition::of_types(Namespace::default(), "all".parse().unwrap(), [].into());
     definition.start = Start::Beginning;
     first.define(definition, None).await.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
+    let reserved = Reserved::new();
+    let (at, listener) = (reserved.address, reserved.listen());
     let serving = serve(&first, listener);
     let options = RemoteOptions { address: format!("http://{at}"), token: "t".into() };
     let mut subscriber = Subscriber::new(&options, "all", SubscriberOptions::default()).unwrap();
@@ -116,12 +117,7 @@ async fn a_consumer_goes_on_with_a_server_that_comes_back() {
     _ = serving.await;
 
     let second = start(&log).await;
-    let listener = loop {
-        match TcpListener::bind(at).await {
-            Ok(listener) => break listener,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
+    let listener = reserved.listen();
     serve(&second, listener);
     let again = subscriber.recv().await.unwrap();
     assert_eq!((again.event().position, again.attempt()), (Position(2), 2));

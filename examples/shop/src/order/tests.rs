@@ -1,6 +1,6 @@
 use super::start_on;
 use crate::service::Settings;
-use crate::testing::{NOBODY, Places, Running, platform};
+use crate::testing::{NOBODY, Places, Running, eventually, platform};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::any;
@@ -60,6 +60,14 @@ impl Shop {
     }
 }
 
+/// How slow a service is made whose answer nobody waits for.
+fn never() -> Value {
+    json!({"ms": crate::faults::MAX_SLOW_MS})
+}
+
+/// Of a customer who does not wait for the end, but long enough for the first steps on any machine.
+const IMPATIENT: (&str, &str) = ("tenon-timeout-ms", "3000");
+
 /// An order service where there is no platform.
 async fn alone() -> (Running, tempfile::TempDir) {
     let models = tempfile::tempdir().unwrap();
@@ -85,7 +93,7 @@ async fn an_order_is_paid_reserved_confirmed_and_told() {
     assert_eq!(shop.planes().await, 3);
     assert_eq!(shop.told("order.created").await, [order["id"].clone()]);
     assert_eq!(shop.told("order.confirmed").await, [order["id"].clone()]);
-    assert_eq!(shop.order.get("/orders").await.1["orders"], json!([order]));
+    shop.order.shows("/orders", &json!({"orders": [order]})).await;
     assert!(order.get("card").is_none());
 }
 
@@ -145,11 +153,12 @@ async fn an_order_that_cannot_be_reserved_now_is_undone() {
 #[tokio::test]
 async fn an_order_that_takes_longer_than_its_customer_waits_is_answered_as_it_is_and_goes_on() {
     let shop = Shop::open().await;
-    assert_eq!(shop.payment.post("/admin/slow", json!({"ms": 1_000})).await.0, 204);
+    assert_eq!(shop.payment.post("/admin/slow", never()).await.0, 204);
     let body = || Some(draft("plane", 1, "1.00", "card-bob"));
-    let sent = [("tenon-timeout-ms", "600"), ("idempotency-key", "k1")];
+    let sent = [IMPATIENT, ("idempotency-key", "k1")];
     let (status, order) = shop.order.send(reqwest::Method::POST, "/orders", &sent, body()).await;
     assert_eq!((status, &order["state"]), (202, &json!("Created")), "{order}");
+    assert_eq!(shop.payment.post("/admin/slow", json!({"ms": 0})).await.0, 204);
     let (status, again) = shop.order.post_with_key("/orders", "k1", body().unwrap()).await;
     assert_eq!((status, &again["state"], &again["id"]), (201, &json!("Confirmed"), &order["id"]));
     assert_eq!(shop.balance_of_bob().await, "999.00");
@@ -189,13 +198,20 @@ async fn a_service_that_is_told_to_refuse_is_undone_at_the_others() {
 #[tokio::test]
 async fn an_order_that_is_cancelled_while_it_is_created_turns_back() {
     let shop = Shop::open().await;
-    assert_eq!(shop.payment.post("/admin/slow", json!({"ms": 500})).await.0, 204);
-    let sent = [("tenon-timeout-ms", "400")];
+    assert_eq!(shop.payment.post("/admin/slow", never()).await.0, 204);
     let body = Some(draft("plane", 1, "1.00", "card-bob"));
-    let (status, order) = shop.order.send(reqwest::Method::POST, "/orders", &sent, body).await;
+    let (status, order) = shop.order.send(reqwest::Method::POST, "/orders", &[IMPATIENT], body).await;
     assert_eq!(status, 202);
     let path = format!("/orders/{}", order["id"].as_str().unwrap());
-    let (status, cancelled) = shop.order.post(&format!("{path}/cancel"), json!({"reason": "no"})).await;
+    let cancel = format!("{path}/cancel");
+    let ((status, cancelled), ()) = tokio::join!(shop.order.post(&cancel, json!({"reason": "no"})), async {
+        // It is paid only when it is to be cancelled already.
+        eventually("it is being cancelled", async || {
+            !shop.order.get(&path).await.1["cancellation"].is_null()
+        })
+        .await;
+        assert_eq!(shop.payment.post("/admin/slow", json!({"ms": 0})).await.0, 204);
+    });
     assert_eq!((status, &cancelled["state"]), (200, &json!("Cancelled")), "{cancelled}");
     assert_eq!(cancelled["cancellation"], json!({"reason": "no"}));
     assert_eq!((shop.balance_of_bob().await, shop.planes().await), (json!("1000.00"), json!(5)));
@@ -303,13 +319,16 @@ async fn what_was_sold_is_reported_as_it_is_and_as_it_was() {
     shop.order.post("/orders", draft("plane", 1, "10.00", "card-bob")).await;
     let saws = json!({"sku": "saw", "quantity": 2, "revenue": "3.00"});
     let planes = json!({"sku": "plane", "quantity": 1, "revenue": "10.00"});
-    assert_eq!(shop.order.get("/sales").await.1, json!({"sales": [planes, saws]}));
+    shop.order.shows("/sales", &json!({"sales": [planes, saws]})).await;
     let cancel = format!("/orders/{}/cancel", id.as_str().unwrap());
     shop.order.post(&cancel, json!({"reason": "changed my mind"})).await;
-    assert_eq!(shop.order.get("/sales").await.1, json!({"sales": [planes]}));
+    shop.order.shows("/sales", &json!({"sales": [planes]})).await;
     assert_eq!(shop.order.get(&format!("/sales?at={before}")).await.1, json!({"sales": [saws]}));
-    let of_bob = shop.order.get("/orders?customer=bob&limit=1").await.1;
-    assert_eq!(of_bob["orders"][0]["items"][0]["sku"], "plane");
+    eventually("the list has the newest order of bob", async || {
+        let of_bob = shop.order.get("/orders?customer=bob&limit=1").await.1;
+        of_bob["orders"][0]["items"][0]["sku"] == "plane"
+    })
+    .await;
     assert_eq!(shop.order.get("/orders?customer=ada").await.1, json!({"orders": []}));
 }
 
@@ -346,10 +365,9 @@ async fn push(order: &Running, event: &Value) -> (u16, Value) {
 #[tokio::test]
 async fn news_say_that_an_order_is_paid_and_count_once() {
     let shop = Shop::open().await;
-    assert_eq!(shop.inventory.post("/admin/slow", json!({"ms": 1_000})).await.0, 204);
-    let sent = [("tenon-timeout-ms", "600")];
+    assert_eq!(shop.inventory.post("/admin/slow", never()).await.0, 204);
     let body = Some(draft("saw", 1, "1.00", "card-bob"));
-    let (_, order) = shop.order.send(reqwest::Method::POST, "/orders", &sent, body).await;
+    let (_, order) = shop.order.send(reqwest::Method::POST, "/orders", &[IMPATIENT], body).await;
     let id = order["id"].as_str().unwrap();
     let path = format!("/orders/{id}");
     assert_eq!(order["state"], "Created");

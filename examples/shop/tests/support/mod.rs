@@ -22,7 +22,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 
 /// How long anything is waited for that must happen; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the proxy asks for: `ada:secret`, as in its URL.
 const CREDENTIALS: &str = "Basic YWRhOnNlY3JldA==";

@@ -3,6 +3,7 @@
 GET /health            204
 GET /who               which instance and process answers
 GET /slow?ms=N         the same after so long; GET /waiting says how many do so now
+GET /wait?for=FILE     the same once there is such a file; counted likewise
 GET /status?code=N     that status
 GET /die?n=N&once=FILE so many bytes, but dies in the middle of them if there is no such file yet
 GET /print?text=T      prints a line
@@ -39,9 +40,18 @@ def slow(ms):
     return who()
 
 
+def wait(file):
+    global waiting
+    waiting += 1
+    while not os.path.exists(file):
+        time.sleep(0.01)
+    waiting -= 1
+    return who()
+
+
 def call(url):
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return {"status": answer.status, "body": answer.read().decode()}
     except urllib.error.HTTPError as error:
         return {"status": error.code, "body": error.read().decode()}
@@ -60,6 +70,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(204, b"")
             case "/slow":
                 self.answer_json(slow(asked["ms"]))
+            case "/wait":
+                self.answer_json(wait(asked["for"]))
             case "/waiting":
                 self.answer_json({"waiting": waiting})
             case "/status":

@@ -9,21 +9,38 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub(crate) struct Folder {
     folder: TempDir,
+    hold: &'static str,
 }
 
 impl Folder {
     /// A folder with this manifest.
     pub(crate) fn with(manifest: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("tenon-").tempdir().unwrap();
-        let folder = Self { folder };
+        let folder = Self { folder, hold: "60s" };
         folder.write_manifest(manifest);
         folder
     }
 
-    /// A copy of the example shop.
+    /// The same for a system that holds calls which find no instance for so long, not for as long as they may take.
+    pub(crate) fn holding(self, hold: &'static str) -> Self {
+        Self { hold, ..self }
+    }
+
+    /// A copy of the example shop, whose calls have more time than any machine needs: that they end in time is shown
+    /// elsewhere.
     pub(crate) fn of_the_shop() -> Self {
         let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop");
-        let folder = Self::with(&fs::read_to_string(shop.join("tenon.yaml")).unwrap());
+        let mut manifest = fs::read_to_string(shop.join("tenon.yaml")).unwrap();
+        for (own, patient) in [
+            ("\n    timeout: 2s\n", "\n    timeout: 60s\n"),
+            ("\n    timeout: 8s\n", "\n    timeout: 60s\n"),
+            ("\n      timeout: 10s\n", "\n      timeout: 60s\n"),
+            ("per_try_timeout: 250ms", "per_try_timeout: 60s"),
+        ] {
+            assert!(manifest.contains(own), "the shop has other times than {own:?}");
+            manifest = manifest.replace(own, patient);
+        }
+        let folder = Self::with(&manifest);
         for part in ["recommendation", "notification", "loyalty"] {
             copy_files(&shop.join(part), &folder.path().join(part));
         }
@@ -63,7 +80,7 @@ impl Folder {
 
     /// A `tenon` command on this folder.
     pub(crate) fn tenon(&self) -> Tenon {
-        Tenon::on(self.path(), &self.data())
+        Tenon::on(self.path(), &self.data(), self.hold)
     }
 
     /// The ends of all that was printed, for a test that fails.

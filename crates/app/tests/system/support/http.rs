@@ -6,6 +6,9 @@ use serde_json::Value;
 use std::error::Error;
 use std::time::Duration;
 
+/// How long an answer may take: longer than a call may inside of the system.
+const LONGEST: Duration = Duration::from_secs(120);
+
 /// A client that goes straight to where it is told. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
@@ -25,14 +28,14 @@ pub(crate) struct Answer {
 
 impl Http {
     pub(crate) fn new() -> Self {
-        let builder = Client::builder().no_proxy().timeout(Duration::from_secs(15));
+        let builder = Client::builder().no_proxy().timeout(LONGEST);
         // A connection that is closed for being idle, just as it is used again, is nobody's failure.
         Self { client: builder.pool_idle_timeout(Duration::from_secs(5)).build().unwrap() }
     }
 
     /// The same with a connection for each request.
     pub(crate) fn on_fresh_connections() -> Self {
-        let builder = Client::builder().no_proxy().timeout(Duration::from_secs(15));
+        let builder = Client::builder().no_proxy().timeout(LONGEST);
         Self { client: builder.pool_max_idle_per_host(0).build().unwrap() }
     }
 

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 /// A system of these services, each as [`payment`], [`worker`] or [`greeter`] write it, and what else there is.
+///
+/// Calls have more time than any machine needs: that they end in time is shown elsewhere.
 pub(crate) fn system_of(services: &[String], rest: &str) -> String {
     format!(
-        "name: test\nservices:\n{}\ntraffic:\n  \"*\":\n    timeout: 5s\n    retry: {{max_retries: 3}}\n{rest}\n",
+        "name: test\nservices:\n{}\ntraffic:\n  \"*\":\n    timeout: 60s\n    retry: {{max_retries: 3}}\n{rest}\n",
         services.join("\n")
     )
 }

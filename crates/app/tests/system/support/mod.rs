@@ -20,7 +20,7 @@ pub(crate) use tenon::{Said, Tenon};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks again and again until there is an answer.
 #[track_caller]

@@ -12,6 +12,23 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
+/// A process that is stopped. It continues when this is dropped, also when a test fails, so that the system can be ended.
+#[derive(Debug)]
+pub(crate) struct Stopped(u32);
+
+impl Stopped {
+    pub(crate) fn stop(pid: u32) -> Self {
+        send(pid, Signal::STOP);
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        send(self.0, Signal::CONT);
+    }
+}
+
 /// Whether a process runs. One that has ended and was not waited for does not.
 pub(crate) fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))

@@ -1,6 +1,7 @@
 //! Commands, as they are typed.
 
 use super::PATIENCE;
+use super::system::START;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -30,6 +31,7 @@ const OWN_VARIABLES: [&str; 14] = [
 pub(crate) struct Tenon {
     directory: PathBuf,
     data: PathBuf,
+    hold: &'static str,
 }
 
 /// What a command said.
@@ -44,14 +46,20 @@ pub(crate) struct Said {
 }
 
 impl Tenon {
-    pub(super) fn on(directory: &Path, data: &Path) -> Self {
-        Self { directory: directory.to_owned(), data: data.to_owned() }
+    /// A system that is started by it holds calls that find no instance for so long.
+    pub(super) fn on(directory: &Path, data: &Path, hold: &'static str) -> Self {
+        Self { directory: directory.to_owned(), data: data.to_owned(), hold }
     }
 
     /// A command, to be completed.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = plain_command(&self.directory, arguments);
         command.arg("--data").arg(&self.data);
+        // Whether the machine is quick is not tested: what a tunnel carries may take its time to show.
+        command.env("TENON_HOLD", self.hold).env("TENON_DETECT_TIMEOUT", "60s");
+        if waits(arguments) && !arguments.contains(&"--wait") {
+            command.arg("--wait").arg(START.as_secs().to_string());
+        }
         command
     }
 
@@ -142,8 +150,14 @@ fn plain_command(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Whether a command waits until a system, or a part of it, has started or ended.
+fn waits(arguments: &[&str]) -> bool {
+    arguments.first().is_some_and(|command| ["up", "down", "renew"].contains(command))
+}
+
 async fn finish(mut command: Command, arguments: &[&str]) -> Said {
-    let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await;
+    let limit = if waits(arguments) { START + PATIENCE } else { PATIENCE };
+    let output = tokio::time::timeout(limit, command.kill_on_drop(true).output()).await;
     let output = output.unwrap_or_else(|_| panic!("`tenon {}` does not end", arguments.join(" "))).unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }

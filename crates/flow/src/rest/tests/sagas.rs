@@ -67,7 +67,7 @@ async fn a_saga_is_defined_started_signalled_waited_for_and_told() {
     assert_eq!(send(two).await.code(), "request.invalid");
     let id = first["id"].as_str().unwrap();
     assert_eq!(api.approve(id).await.ok()["id"], id);
-    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
+    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=25000")).await.ok();
     assert_eq!((&ended["state"], &ended["output"]), (&json!("completed"), &json!({"order": 1})));
     assert_eq!(ended["steps"][1]["output"], "yes");
     let history = api.get(&format!("/v1/sagas/{id}/history")).await.ok();
@@ -134,7 +134,7 @@ async fn somebody_decides_about_a_step_that_waits() {
     assert_eq!(refused.code(), "request.invalid");
     let edit = json!({"decision": "edit", "step": "mail", "data": {"fail": false}});
     decide(edit).await.ok();
-    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
+    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=25000")).await.ok();
     assert_eq!(ended["state"], "completed");
     assert_eq!(ended["steps"][3].get("problem"), None);
 }
@@ -157,7 +157,7 @@ impl Api {
     }
 
     async fn ended(&self, id: &str) -> Value {
-        self.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok()
+        self.get(&format!("/v1/sagas/{id}?wait_ms=25000")).await.ok()
     }
 }
 
@@ -232,7 +232,7 @@ async fn a_saga_that_is_cancelled_is_undone() {
     api.define_saga().await;
     let id = api.start_saga(json!({})).await;
     send(api.post(&format!("/v1/sagas/{id}/cancel"), &json!({}))).await.ok();
-    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=10000")).await.ok();
+    let ended = api.get(&format!("/v1/sagas/{id}?wait_ms=25000")).await.ok();
     assert_eq!((&ended["state"], &ended["turned_back"]), (&json!("compensated"), &json!("it was cancelled")));
 }
 

@@ -238,8 +238,9 @@ async fn the_sagas_of_a_server_that_is_cut_off_go_on_at_another_within_five_seco
         let mut step = call("order", &[], "compensatable");
         step["work"]["call"]["timeout_ms"] = json!(600_000);
         one.define(saga("order", json!({"steps": [step]})), false, None).await.unwrap();
-        let all = 16;
-        shop.order("order/do", &[Order::Swallow; 16]);
+        // So many that each has some, wherever they fall.
+        let all = 48;
+        shop.order("order/do", &[Order::Swallow; 48]);
         let mut ids = Vec::new();
         for _ in 0..all {
             ids.push(one.begin(begin("order", None)).await.unwrap().view.id);
