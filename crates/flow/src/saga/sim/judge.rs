@@ -156,10 +156,11 @@ impl Ended {
         for step in self.saga.steps().filter(|step| !self.decided.contains(step)) {
             let Some(Work::Child(name)) = self.saga.get(step).map(|step| &step.work) else { continue };
             let rounds = self.instance.progress(step).map_or(0, |progress| progress.round);
-            let ends: Vec<End> = (0..=rounds)
+            // Both ids that one may have may be the same.
+            let ids: BTreeSet<SagaId> = (0..=rounds)
                 .flat_map(|round| ids_of(&self.beginning.namespace, name, &child_key(self.id, step.0, round)))
-                .filter_map(|id| all.get(&id)?.instance.ended())
                 .collect();
+            let ends: Vec<End> = ids.iter().filter_map(|id| all.get(id)?.instance.ended()).collect();
             let whole = match self.instance.ended() {
                 Some(End::Completed) => ends.contains(&End::Completed),
                 _ if self.left.contains(&step) => ends == [End::Failed],
