@@ -18,7 +18,7 @@ use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use tenon_core::saga::{Definition, Event, SagaName, Version};
-use tenon_core::{Namespace, SagaId, ServerId};
+use tenon_core::{Namespace, Position, SagaId, ServerId};
 
 /// How the paths of the service begin.
 pub const PATHS: &str = "/tenon.saga.v1.SagaService/";
@@ -90,6 +90,9 @@ pub struct Beginning {
     pub trace: u128,
     /// Whether whoever began the trace keeps it; none if it began here.
     pub kept: Option<bool>,
+    /// As of which event of the definitions it began: the sagas that are its steps are as they were then, and theirs too. None in what
+    /// earlier versions wrote.
+    pub defined_at: Option<Position>,
 }
 
 /// Why an event about sagas cannot be read.
@@ -210,7 +213,7 @@ impl Progress {
 
 impl From<&Beginning> for v1::Beginning {
     fn from(beginning: &Beginning) -> Self {
-        let Beginning { namespace, name, key, turn, parent, trace, kept } = beginning;
+        let Beginning { namespace, name, key, turn, parent, trace, kept, defined_at } = beginning;
         Self {
             namespace: namespace.to_string(),
             name: name.to_string(),
@@ -219,6 +222,7 @@ impl From<&Beginning> for v1::Beginning {
             parent: parent.map(|parent| Bytes::copy_from_slice(parent.as_bytes())).unwrap_or_default(),
             trace: Bytes::copy_from_slice(&trace.to_be_bytes()),
             kept: *kept,
+            defined_at: defined_at.map(|at| at.0),
         }
     }
 }
@@ -240,6 +244,7 @@ impl TryFrom<v1::Beginning> for Beginning {
             parent,
             trace: u128::from_be_bytes(sixteen("trace", &message.trace)?),
             kept: message.kept,
+            defined_at: message.defined_at.map(Position),
         })
     }
 }

@@ -42,17 +42,18 @@ pub(crate) trait Fold: Default + Send + 'static {
     /// Writes one: its type and payload.
     fn encode(record: &Self::Record) -> (&'static str, Bytes);
 
-    /// Takes one in.
+    /// Takes one in, from where it is in the log.
     ///
     /// # Errors
     /// It does not mean anything to this version; nothing after it is taken in.
-    fn take(&mut self, record: Self::Record) -> Result<(), Refusal>;
+    fn take(&mut self, record: Self::Record, at: Position) -> Result<(), Refusal>;
 
     /// Takes in what can be told of an event that cannot be read.
     ///
     /// # Errors
     /// Why it cannot be read, if what comes after it would mean something else without it; nothing after it is taken in.
-    fn take_unread(&mut self, _event_type: &str, _payload: &[u8], why: Refusal) -> Result<(), Refusal> {
+    fn take_unread(&mut self, event: &Event, why: Refusal) -> Result<(), Refusal> {
+        _ = event;
         Err(why)
     }
 }
@@ -82,6 +83,13 @@ struct State<S> {
 
 /// The state, which nobody changes as long as this is held.
 pub(crate) struct Guard<'a, S>(MutexGuard<'a, State<S>>);
+
+impl<S> Guard<'_, S> {
+    /// Where the last event is that was folded.
+    pub(crate) fn at(&self) -> Position {
+        self.0.at
+    }
+}
 
 impl<S> Deref for Guard<'_, S> {
     type Target = S;
@@ -133,6 +141,14 @@ impl<S: Fold> Folded<S> {
     /// Changes whenever something was folded.
     pub(crate) fn changes(&self) -> watch::Receiver<Position> {
         self.at.subscribe()
+    }
+
+    /// Waits until everything up to a position is folded, be it that the stream has nothing there.
+    ///
+    /// # Errors
+    /// What the log says, or the server is ending.
+    pub(crate) async fn reach(&self, position: Position) -> Result<(), Refusal> {
+        if self.state().at() >= position { Ok(()) } else { self.catch_up().await }
     }
 
     /// Waits until all that is in the log now is folded.
@@ -224,8 +240,8 @@ impl<S: Fold> Folded<S> {
         });
         let mut state = self.lock();
         match record {
-            Ok(record) => state.fold.take(record)?,
-            Err(why) => state.fold.take_unread(event_type, payload, why)?,
+            Ok(record) => state.fold.take(record, event.position)?,
+            Err(why) => state.fold.take_unread(event, why)?,
         }
         state.at = event.position;
         drop(state);

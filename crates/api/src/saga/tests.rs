@@ -88,6 +88,7 @@ proptest! {
     fn what_happened_reads_back_as_it_was_written(
         events in proptest::collection::vec(event(), 0..8),
         problem: Option<String>,
+        defined_at: Option<u64>,
     ) {
         let beginning = Beginning {
             namespace: Namespace::default(),
@@ -97,6 +98,7 @@ proptest! {
             parent: Some(SagaId::from_bytes([3; 16])),
             trace: 9,
             kept: Some(false),
+            defined_at: defined_at.map(Position),
         };
         let server = ServerId::from_bytes([1; 16]);
         let progress = Progress { beginning: Some(beginning), events, server, problem };

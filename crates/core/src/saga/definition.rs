@@ -297,6 +297,11 @@ impl Expr {
 }
 
 impl Definition {
+    /// Whether it has a point of no return, so that it cannot be reverted once it is past that.
+    pub fn has_pivot(&self) -> bool {
+        self.steps.iter().any(|step| step.kind == Kind::Pivot)
+    }
+
     /// The steps that are sagas themselves, with which.
     pub fn children(&self) -> impl Iterator<Item = (&Step, &SagaName)> {
         self.steps.iter().filter_map(|step| match &step.work {

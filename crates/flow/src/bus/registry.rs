@@ -34,7 +34,7 @@ impl Fold for All {
         record.encode()
     }
 
-    fn take(&mut self, record: Record) -> Result<(), Refusal> {
+    fn take(&mut self, record: Record, _: Position) -> Result<(), Refusal> {
         match record {
             Record::Defined { definition, from, id } => {
                 let name = definition.group();

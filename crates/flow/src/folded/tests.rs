@@ -19,7 +19,7 @@ impl Fold for Texts {
         ("test.Text.v1", record.clone().into())
     }
 
-    fn take(&mut self, record: String) -> Result<(), Refusal> {
+    fn take(&mut self, record: String, _: Position) -> Result<(), Refusal> {
         self.0.push(record);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Sagas that are steps of others.
 
-use super::journal::{Found, Writing, append, load, unchanged};
+use super::journal::{Found, Loaded, Writing, append, load, unchanged};
 use super::participants::{Called, Failure};
 use super::{Begin, Shared, View, names};
 use serde_json::Value;
@@ -13,11 +13,26 @@ use tenon_core::{Code, Position, Refusal, SagaId};
 /// How long to wait for an end before looking whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// The saga that another one is a step of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepOf {
+    pub(super) id: SagaId,
+    /// As of which event of the definitions it began.
+    pub(super) defined_at: Position,
+}
+
+impl StepOf {
+    pub(super) fn of(id: SagaId, at: &Loaded) -> Self {
+        // What earlier versions have begun, began with what there was by then.
+        Self { id, defined_at: at.beginning.defined_at.unwrap_or(at.first) }
+    }
+}
+
 impl Shared {
     /// Runs a saga as a step, and waits for its end. Its key makes sure that there is one at most.
     pub(super) async fn run_child(
         self: &Arc<Self>,
-        parent: SagaId,
+        parent: StepOf,
         of: &Beginning,
         name: SagaName,
         key: String,
@@ -51,7 +66,7 @@ impl Shared {
     /// Undoes a saga that was run as a step: if it never began, it never will.
     pub(super) async fn revert_child(
         self: &Arc<Self>,
-        parent: SagaId,
+        parent: StepOf,
         of: &Beginning,
         name: &SagaName,
         key: String,
@@ -82,7 +97,7 @@ impl Shared {
     async fn settled(
         &self,
         ids: [SagaId; 2],
-        parent: SagaId,
+        parent: StepOf,
         of: &Beginning,
         name: &SagaName,
         key: &str,
@@ -92,9 +107,10 @@ impl Shared {
             name: name.clone(),
             key: Some(key.to_owned()),
             turn: None,
-            parent: Some(parent),
+            parent: Some(parent.id),
             trace: of.trace,
             kept: of.kept,
+            defined_at: Some(parent.defined_at),
         };
         let writing = Writing {
             id: ids[0],
@@ -130,7 +146,7 @@ fn left_behind(view: &View) -> Failure {
 
 fn failure(refusal: &Refusal) -> Failure {
     let outcome = match refusal.code {
-        Code::SagaUnknown | Code::SagaIllegal | Code::RequestInvalid => Outcome::Refused,
+        Code::SagaUnknown | Code::SagaIllegal | Code::SagaInvalid | Code::RequestInvalid => Outcome::Refused,
         Code::ServerOverloaded => Outcome::Unsent,
         _ => Outcome::Unknown,
     };

@@ -7,18 +7,23 @@ use super::names::version_of;
 use crate::EventStore;
 use crate::folded::{Fold, Folded};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Display;
 use std::sync::Arc;
 use tenon_api::saga::protos::cut;
 use tenon_api::saga::{Record, Unread};
 use tenon_core::priority::Priority;
 use tenon_core::saga::{Definition, InputOf, Saga, SagaName, Version, runs};
-use tenon_core::{Actor, Code, Namespace, Refusal};
+use tenon_core::{Actor, Code, Namespace, Position, Refusal};
+use tenon_store::Event;
 use tokio_util::sync::CancellationToken;
 
 /// The most definitions, and the most versions of all of them together.
 pub const MAX_DEFINITIONS: usize = 10_000;
+
+/// How often a name may come to stand for something else, and what it stood for before still be known. The sagas that are steps of one that
+/// began before that are as they are now.
+const MOST_FORMER: usize = 1_000;
 
 /// A definition that is known.
 pub(super) struct Known {
@@ -68,6 +73,16 @@ impl Known {
         Self { version, saga, expressions, methods, declared, refused }
     }
 
+    /// Whether it can be run as a step of another. It is checked when either is defined, but for what manifests have, each of which is
+    /// checked as a whole.
+    pub(super) fn can_be_reverted(&self) -> Result<(), Refusal> {
+        let Definition { name, .. } = self.saga.definition();
+        match self.saga.definition().has_pivot() {
+            false => Ok(()),
+            true => Err(not_reverted(&format!("saga `{name}` has a pivot, so it could not be reverted"))),
+        }
+    }
+
     /// Whether it can be run here.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         self.refused.clone().map_or(Ok(()), Err)
@@ -86,10 +101,14 @@ fn not_here(version: Version, why: &Refusal) -> Refusal {
 #[derive(Clone)]
 pub(super) struct Definitions(Folded<All>);
 
+type Key = (Namespace, SagaName);
+
 #[derive(Default)]
 struct All {
-    current: BTreeMap<(Namespace, SagaName), Arc<Known>>,
+    current: BTreeMap<Key, Arc<Known>>,
     versions: HashMap<Version, Arc<Known>>,
+    /// What each name stood for, and since where in the log: nothing while it was retired.
+    stood: HashMap<Key, VecDeque<(Position, Option<Version>)>>,
 }
 
 impl Fold for All {
@@ -105,21 +124,25 @@ impl Fold for All {
         record.encode()
     }
 
-    fn take(&mut self, record: Record) -> Result<(), Refusal> {
+    fn take(&mut self, record: Record, at: Position) -> Result<(), Refusal> {
         match record {
             Record::Defined { version, definition, declared } => {
-                self.add(Known::of(version, *definition, declared));
+                self.add(Known::of(version, *definition, declared), at);
             }
-            Record::Retired { namespace, name } => _ = self.current.remove(&(namespace, name)),
+            Record::Retired { namespace, name } => {
+                let key = (namespace, name);
+                self.current.remove(&key);
+                self.stands(key, None, at);
+            }
         }
         Ok(())
     }
 
     /// One of which nothing can be told is passed over: what runs keeps its version, whatever it says, and of a version that it
     /// alone has none can be taken up. All others would have to stand still for it.
-    fn take_unread(&mut self, event_type: &str, payload: &[u8], why: Refusal) -> Result<(), Refusal> {
-        match Unread::of(event_type, payload) {
-            Some(of) => self.add(Known::unread(of, &why)),
+    fn take_unread(&mut self, event: &Event, why: Refusal) -> Result<(), Refusal> {
+        match Unread::of(event.event_type.as_str(), &event.data) {
+            Some(of) => self.add(Known::unread(of, &why), event.position),
             None => tracing::error!(refusal = %why, "an event about what sagas there are is passed over"),
         }
         Ok(())
@@ -127,14 +150,33 @@ impl Fold for All {
 }
 
 impl All {
-    fn add(&mut self, known: Known) {
+    fn add(&mut self, known: Known, at: Position) {
         let Definition { namespace, name, .. } = known.saga.definition();
         if let Some(refusal) = &known.refused {
             tracing::error!(%refusal, %namespace, saga = %name, "sagas of a version do not go on here");
         }
         let (key, known) = ((namespace.clone(), name.clone()), Arc::new(known));
         self.versions.insert(known.version, Arc::clone(&known));
+        self.stands(key.clone(), Some(known.version), at);
         self.current.insert(key, known);
+    }
+
+    fn stands(&mut self, key: Key, version: Option<Version>, since: Position) {
+        let stood = self.stood.entry(key).or_default();
+        if stood.back().is_none_or(|(_, last)| *last != version) {
+            stood.push_back((since, version));
+        }
+        if stood.len() > MOST_FORMER {
+            stood.pop_front();
+        }
+    }
+
+    /// What a name stood for; or what it stands for now, if that was nothing, or is no longer known.
+    fn as_of(&self, key: &Key, at: Position) -> Option<Arc<Known>> {
+        let stood = self.stood.get(key)?;
+        let version = stood.iter().rfind(|(since, _)| *since <= at).and_then(|(_, version)| *version);
+        let then = version.and_then(|version| self.versions.get(&version));
+        then.or_else(|| self.current.get(key)).cloned()
     }
 
     /// Refuses a saga that would run itself in the end.
@@ -152,6 +194,37 @@ impl All {
             }
         }
     }
+
+    /// Refuses a saga that could not revert one that it runs, or could not be reverted by one that runs it.
+    fn without_pivot_below(&self, of: &Definition) -> Result<(), Refusal> {
+        let has_pivot = |name: &SagaName| {
+            let known = self.current.get(&(of.namespace.clone(), name.clone()));
+            known.is_some_and(|known| known.saga.definition().has_pivot())
+        };
+        if let Some((step, child)) = of.children().find(|(_, child)| has_pivot(child)) {
+            let problem = format!("step `{}` runs saga `{child}`, which has a pivot", step.name);
+            return Err(not_reverted(&format!("{problem}, so it could not be reverted")));
+        }
+        if !of.has_pivot() {
+            return Ok(());
+        }
+        let all = self.current.values().map(|known| known.saga.definition());
+        let mut others = all.filter(|other| other.namespace == of.namespace);
+        let runs_it = |other: &Definition| {
+            let step = other.children().find(|(_, child)| **child == of.name).map(|(step, _)| step)?;
+            Some(format!("step `{}` of saga `{}` runs it", step.name, other.name))
+        };
+        match others.find_map(runs_it) {
+            None => Ok(()),
+            Some(problem) => {
+                Err(not_reverted(&format!("it has a pivot, and {problem}, which could not revert it")))
+            }
+        }
+    }
+}
+
+fn not_reverted(problem: &str) -> Refusal {
+    Refusal::new(Code::SagaInvalid, format!("{problem}; a saga that is a step has no pivot"))
 }
 
 impl Definitions {
@@ -162,7 +235,27 @@ impl Definitions {
 
     /// The saga of a name, as it begins now.
     pub(super) fn get(&self, namespace: &Namespace, name: &SagaName) -> Option<Arc<Known>> {
-        self.0.state().current.get(&(namespace.clone(), name.clone())).cloned()
+        self.now(namespace, name).0
+    }
+
+    /// The same, and as of which event that is so.
+    pub(super) fn now(&self, namespace: &Namespace, name: &SagaName) -> (Option<Arc<Known>>, Position) {
+        let all = self.0.state();
+        (all.current.get(&(namespace.clone(), name.clone())).cloned(), all.at())
+    }
+
+    /// The saga of a name, as it was as of a position; or as it begins now, if there was none then.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub(super) async fn as_of(
+        &self,
+        namespace: &Namespace,
+        name: &SagaName,
+        at: Position,
+    ) -> Result<Option<Arc<Known>>, Refusal> {
+        self.0.reach(at).await?;
+        Ok(self.0.state().as_of(&(namespace.clone(), name.clone()), at))
     }
 
     /// All that can begin.
@@ -213,6 +306,7 @@ impl Definitions {
                 // former ones are among them.
                 if !declared {
                     all.without_circle(&definition)?;
+                    all.without_pivot_below(&definition)?;
                 }
                 Ok(Some(Record::Defined { version, definition: Box::new(definition.clone()), declared }))
             }

@@ -1,5 +1,6 @@
 //! One saga that runs: takes in what happens, appends what follows, and only then makes the calls.
 
+use super::children::StepOf;
 use super::definitions::Known;
 use super::expressions::Scope;
 use super::journal::{
@@ -460,8 +461,8 @@ impl Runner {
     ) -> BoxFuture<'static, Called> {
         let key = child_key(self.id, token.step.0, self.at.instance.round(token));
         let (shared, parent) = (Arc::clone(&self.shared), Arc::clone(&self.at.beginning));
-        let id = self.id;
-        Box::pin(async move { shared.run_child(id, &parent, name, key, input).await })
+        let of = StepOf::of(self.id, &self.at);
+        Box::pin(async move { shared.run_child(of, &parent, name, key, input).await })
     }
 
     /// Reverts the sagas that a step ran: one for each round.
@@ -469,10 +470,10 @@ impl Runner {
         let round = self.at.instance.progress(token.step).map_or(0, |progress| progress.round);
         let keys: Vec<String> = (0..=round).map(|round| child_key(self.id, token.step.0, round)).collect();
         let (shared, parent) = (Arc::clone(&self.shared), Arc::clone(&self.at.beginning));
-        let id = self.id;
+        let of = StepOf::of(self.id, &self.at);
         Box::pin(async move {
             for key in keys {
-                shared.revert_child(id, &parent, &name, key).await?;
+                shared.revert_child(of, &parent, &name, key).await?;
             }
             Ok(None)
         })

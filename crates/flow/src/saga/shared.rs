@@ -1,5 +1,6 @@
 //! What is done to sagas: starting one, telling it something, looking at it, waiting for its end.
 
+use super::children::StepOf;
 use super::definitions::{Known, unknown};
 use super::journal::{Failed, Found, Loaded, Writing, append, in_turn, load, unchanged};
 use super::later::Seeking;
@@ -32,15 +33,21 @@ impl Shared {
     pub(super) async fn begin(
         self: &Arc<Self>,
         begin: Begin,
-        parent: Option<SagaId>,
+        parent: Option<StepOf>,
     ) -> Result<Begun, Refusal> {
         let Begin { namespace, name, input, key, trace, kept, actor } = begin;
-        let known = self.definitions.get(&namespace, &name).ok_or_else(|| unknown(&namespace, &name))?;
+        let (known, defined_at) = match parent {
+            None => self.definitions.now(&namespace, &name),
+            Some(StepOf { defined_at: at, .. }) => (self.definitions.as_of(&namespace, &name, at).await?, at),
+        };
+        let known = known.ok_or_else(|| unknown(&namespace, &name))?;
+        let parent = parent.map(|parent| parent.id);
         known.check()?;
         if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
             return Err(invalid(format!("a key has 1 to {MAX_KEY} bytes")));
         }
-        if let Err(refusal) = given::fits(known.saga.definition(), &input) {
+        let reverts = if parent.is_some() { known.can_be_reverted() } else { Ok(()) };
+        if let Err(refusal) = reverts.and_then(|()| given::fits(known.saga.definition(), &input)) {
             // Whoever starts it again under its key finds it, whatever new ones are given.
             let ids = key.iter().flat_map(|key| names::ids_of(&namespace, &name, key));
             return self
@@ -61,7 +68,16 @@ impl Shared {
             return Err(invalid(format!("the input has {} bytes; {MAX_DATA} is the most", input.len())));
         }
         let trace = trace.unwrap_or_else(|| u128::from_be_bytes(*id.as_bytes()));
-        let beginning = Arc::new(Beginning { namespace, name, key, turn, parent, trace, kept });
+        let beginning = Arc::new(Beginning {
+            namespace,
+            name,
+            key,
+            turn,
+            parent,
+            trace,
+            kept,
+            defined_at: Some(defined_at),
+        });
         for _ in 0..MOST_ATTEMPTS {
             let (own, known, of) = (Arc::clone(self), Arc::clone(&known), Arc::clone(&beginning));
             let (data, actor) = (Data::new(&input), actor.clone());

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use world::{Tally, World};
 
 /// What happens in the seeds that are run each time, or they would say nothing of it.
-const HAPPEN: [&str; 24] = [
+const HAPPEN: [&str; 26] = [
     // To servers.
     "crash",
     "appended by the dead",
@@ -48,7 +48,9 @@ const HAPPEN: [&str; 24] = [
     "nothing to undo",
     "told",
     // By sagas that are steps.
+    "redefined",
     "child left something",
+    "child of a former version",
 ];
 
 /// Runs a seed, and answers everything that happened, and how much of what.

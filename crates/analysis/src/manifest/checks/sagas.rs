@@ -16,9 +16,7 @@ use crate::manifest::tree::{Entry, Node};
 use std::collections::BTreeMap;
 use tenon_core::group::Form;
 use tenon_core::manifest::{Direction, Endpoint, Interface, Protocol, Service, System};
-use tenon_core::saga::{
-    Call, Definition, Fields, InputOf, Kind, Misfit, Saga, SagaName, StepIx, StepSet, runs,
-};
+use tenon_core::saga::{Call, Definition, Fields, InputOf, Misfit, Saga, SagaName, StepIx, StepSet, runs};
 
 pub(super) fn check(root: &Node, protos: &Compiled, problems: &mut Problems<'_>) {
     let entries = root.get("sagas").map(Node::entries).unwrap_or_default();
@@ -269,7 +267,7 @@ impl<'a> Check<'a, '_, '_> {
             self.problems.add(draft.suggestion(suggest::nearest(name, self.definitions.keys().copied())));
             return;
         };
-        if child.steps.iter().any(|step| step.kind == Kind::Pivot) {
+        if child.has_pivot() {
             let message = format!("`{name}` has a pivot, so it could not be reverted");
             self.add(Finding::SagaShape, node.span, &path, message, "expected a saga without a pivot");
         }

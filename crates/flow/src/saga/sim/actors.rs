@@ -33,6 +33,7 @@ pub(super) async fn live(world: &Arc<World>) -> Result<(), String> {
         clients.spawn(use_one(Arc::clone(world), definition, format!("key-{number}")));
     }
     let operator = tokio::spawn(operate(Arc::clone(world)));
+    let redefines = tokio::spawn(redefine(Arc::clone(world)));
     wait(world, 5_000..40_000).await;
     world.chaos(false);
     let all = async {
@@ -46,6 +47,7 @@ pub(super) async fn live(world: &Arc<World>) -> Result<(), String> {
     };
     let ended = tokio::time::timeout(LONGEST, all).await;
     operator.abort();
+    redefines.abort();
     match ended {
         Ok(ended) => ended,
         Err(_) => Err(format!("these come to no end: {:#?}", open(world).await)),
@@ -79,6 +81,22 @@ async fn define(world: &Arc<World>) -> Result<Vec<Definition>, String> {
     }
     definitions.pop();
     Ok(definitions)
+}
+
+/// Changes the saga that others run as a step, while they run.
+async fn redefine(world: Arc<World>) {
+    loop {
+        wait(&world, 2_000..15_000).await;
+        let definition = world.rng(shapes::child);
+        let Ok(saga) = Saga::new(definition.clone()) else { return };
+        world.define(version_of(&definition), saga);
+        let Some(sagas) = world.server() else { continue };
+        let defined =
+            tokio::time::timeout(Duration::from_secs(8), sagas.define(definition, false, None)).await;
+        if matches!(defined, Ok(Ok(_))) {
+            world.note("redefined", &shapes::CHILD);
+        }
+    }
 }
 
 async fn start(world: &Arc<World>, life: &Arc<Life>) -> Option<Sagas> {

@@ -6,12 +6,12 @@ use super::actors::begun;
 use super::world::{Effect, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tenon_api::saga::Beginning;
+use tenon_api::saga::{Beginning, Record};
 use tenon_core::saga::{
-    Direction, End, Event, Instance, Kind, Outcome, Saga, StepIx, Work, invariants, rank,
+    Direction, End, Event, Instance, Kind, Outcome, Saga, SagaName, StepIx, Version, Work, invariants, rank,
 };
-use tenon_core::{Position, SagaId};
-use tenon_store::Log;
+use tenon_core::{Namespace, Position, SagaId, StreamName};
+use tenon_store::{Log, Query};
 
 /// A saga, as the log has it in the end.
 struct Ended {
@@ -47,12 +47,26 @@ pub(super) async fn judge(world: &World) -> Result<(), String> {
         let ended = Ended::of(world, id, beginning, entries).map_err(|broken| format!("{id}: {broken}"))?;
         all.insert(id, ended);
     }
+    let definitions = defined(world).await?;
     let by_saga = |id: SagaId| effects.iter().filter(move |effect| effect.saga == id);
     for (id, ended) in &all {
         let judged = ended.in_order(by_saga(*id)).and_then(|active| ended.is_whole(&active));
         judged.and_then(|()| ended.children(world, &all)).map_err(|broken| format!("{id}: {broken}"))?;
+        ended.as_it_was(world, &all, &definitions).map_err(|broken| format!("{id}: {broken}"))?;
     }
     in_turn(all.values())
+}
+
+/// What was defined, and from where in the log on.
+async fn defined(world: &World) -> Result<Vec<(Position, SagaName, Version)>, String> {
+    let stream = StreamName::new("$tenon/sagas/definitions").map_err(|error| error.to_string())?;
+    let query = Query::stream(Namespace::default(), stream);
+    let page = world.log.read(query, Position::START, tenon_store::Direction::Forward, usize::MAX).await;
+    let of = |event: &tenon_store::Event| match Record::decode(event.event_type.as_str(), &event.data) {
+        Ok(Record::Defined { version, definition, .. }) => Some((event.position, definition.name, version)),
+        _ => None,
+    };
+    Ok(page.map_err(|error| error.to_string())?.events.iter().filter_map(of).collect())
 }
 
 impl Ended {
@@ -176,6 +190,27 @@ impl Ended {
                     step.0
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// If it is a step of another, it is what its name stood for when that began.
+    fn as_it_was(
+        &self,
+        world: &World,
+        all: &BTreeMap<SagaId, Self>,
+        definitions: &[(Position, SagaName, Version)],
+    ) -> Result<(), String> {
+        let Some(parent) = self.beginning.parent.and_then(|parent| all.get(&parent)) else { return Ok(()) };
+        let at = parent.beginning.defined_at;
+        let mut own = definitions.iter().rev().filter(|(_, name, _)| *name == self.beginning.name);
+        if own.next().is_some_and(|(_, _, version)| *version != self.instance.version()) {
+            world.note("child of a former version", &self.id);
+        }
+        let mut own = definitions.iter().rev().filter(|(_, name, _)| *name == self.beginning.name);
+        let then = own.find(|(since, ..)| Some(*since) <= at).map(|(_, _, version)| *version);
+        if self.beginning.defined_at != at || then != Some(self.instance.version()) {
+            return Err(format!("it is version {}, as of {at:?} it was {then:?}", self.instance.version()));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-use super::super::tests::{Order, Shop, begin, driven, end_of, five, saga};
+use super::super::tests::{Order, Shop, begin, call, driven, end_of, five, saga};
 use super::super::{Begin, Sagas};
 use crate::testing::Fixture;
 use serde_json::json;
@@ -101,8 +101,10 @@ async fn a_saga_keeps_its_trace_when_it_goes_on_elsewhere() {
 async fn sagas_within_a_trace_and_those_that_are_steps_are_found() {
     let driven = start().await;
     let outer = json!({"steps": [
-        {"name": "inner", "work": {"saga": {"name": "order"}}, "input": "input", "undo": {}},
+        {"name": "inner", "work": {"saga": {"name": "pack"}}, "input": "input", "undo": {}},
     ]});
+    let inner = saga("pack", json!({"steps": [call("box", &[], "compensatable")]}));
+    driven.sagas.define(inner, false, None).await.unwrap();
     driven.sagas.define(saga("outer", outer), false, None).await.unwrap();
     let trace = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
     driven.one(Begin { trace: Some(trace), ..begin("outer", None) }).await;
@@ -111,7 +113,7 @@ async fn sagas_within_a_trace_and_those_that_are_steps_are_found() {
     let found = driven.sagas.spans_of_trace(trace).await.unwrap();
     assert!(found.iter().all(|it| it.namespace == Namespace::default()));
     let names: Vec<&str> = found.iter().map(|it| it.spans[0].name.as_str()).collect();
-    assert_eq!(names, ["saga outer", "saga order", "saga order"]);
+    assert_eq!(names, ["saga outer", "saga pack", "saga order"]);
     // The one that is a step is below the attempt that ran it.
     assert_eq!(found[1].spans[0].parent_span_id, found[0].spans[1].span_id);
     assert_eq!((found[2].spans[0].parent_span_id.as_str(), found[0].spans.len()), ("", 2));

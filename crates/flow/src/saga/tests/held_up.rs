@@ -21,7 +21,16 @@ pub(super) fn approved() -> Input {
 /// A place among the sagas that run, for one that does not run.
 pub(super) fn place(sagas: &Sagas, id: SagaId) -> Inbox {
     let (namespace, name) = (Namespace::default(), SagaName::new("order").unwrap());
-    let of = Beginning { namespace, name, key: None, turn: None, parent: None, trace: 1, kept: None };
+    let of = Beginning {
+        namespace,
+        name,
+        key: None,
+        turn: None,
+        parent: None,
+        trace: 1,
+        kept: None,
+        defined_at: None,
+    };
     sagas.shared.reserve(id, &Arc::new(of)).unwrap().unwrap()
 }
 

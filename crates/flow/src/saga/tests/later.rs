@@ -37,7 +37,8 @@ async fn by_hand(log: &Arc<dyn Log>, definition: Definition, write: fn(&mut Valu
     let begins = tenon_core::saga::Beginning { version, input: Data::new("{}"), seed: 1, queued: false };
     let (_, output) = start(&Saga::new(five()).unwrap(), begins, system_clock()());
     let key = Some("1".to_owned());
-    let beginning = Beginning { namespace, name, key, turn: None, parent: None, trace: 1, kept: None };
+    let beginning =
+        Beginning { namespace, name, key, turn: None, parent: None, trace: 1, kept: None, defined_at: None };
     let writing = Writing {
         id,
         beginning: &beginning,
