@@ -28,7 +28,7 @@ use tenon_core::group::Definition;
 use tenon_core::manifest::{Ratio, System};
 use tenon_core::platform;
 use tenon_core::saga::{self, SagaName};
-use tenon_core::{Code, Position, Refusal, Revision, ServerId, SubscriptionName};
+use tenon_core::{Code, Namespace, Position, Refusal, Revision, ServerId, SubscriptionName};
 use tenon_store::log::BoxFuture;
 use tenon_store::{Leases, Log};
 use tokio::net::TcpListener;
@@ -304,6 +304,14 @@ impl Subscriptions {
     pub fn declared_sagas(&mut self) -> Option<BTreeMap<SagaName, saga::Definition>> {
         self.folded.borrow_and_update();
         self.writer.read(|view| view.state.catalog.system().map(|system| system.sagas.clone()))
+    }
+
+    /// Whether the manifest that is applied has a saga.
+    pub fn has_saga(&self, namespace: &Namespace, name: &SagaName) -> bool {
+        self.writer.read(|view| {
+            let system = view.state.catalog.system().filter(|system| system.namespace == *namespace);
+            system.is_some_and(|system| system.sagas.contains_key(name))
+        })
     }
 
     /// Where spans are sent by the manifest that is applied, if anywhere.

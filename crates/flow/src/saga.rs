@@ -122,6 +122,9 @@ pub struct SagaOptions {
 /// What refuses a definition that cannot be what is meant.
 pub type Check = fn(&Definition) -> Result<(), Refusal>;
 
+/// Whether a saga will be defined soon.
+pub type Expected = Box<dyn Fn(&Namespace, &SagaName) -> bool + Send + Sync>;
+
 /// Sagas on an event store. Clones share them.
 #[derive(Clone)]
 pub struct Sagas {
@@ -148,6 +151,7 @@ struct Shared {
     sampling: AtomicU32,
     /// What else is asked of definitions that are not the manifest's.
     check: OnceLock<Check>,
+    expected: OnceLock<Expected>,
     stop: CancellationToken,
 }
 
@@ -298,6 +302,7 @@ impl Sagas {
             meters: Meters::default(),
             sampling: AtomicU32::new(Ratio::ALL.millionths()),
             check: OnceLock::new(),
+            expected: OnceLock::new(),
             stop,
         });
         owner::start(&shared, options.leases).await?;
@@ -317,6 +322,13 @@ impl Sagas {
     pub fn check_definitions(&self, check: Check) {
         // Whoever comes second has the same.
         _ = self.shared.check.set(check);
+    }
+
+    /// Has those who start a saga that is expected wait for its definition, some seconds at most: a manifest has been applied before what
+    /// it has is made.
+    pub fn expect(&self, expected: Expected) {
+        // Whoever comes second expects the same.
+        _ = self.shared.expected.set(expected);
     }
 
     /// Makes a saga, or changes how those that begin from now on are.

@@ -67,6 +67,8 @@ async fn serve(data: &DataDir, options: &cli::Server) -> Outcome {
         more: events.router().merge(bus.router()).merge(sagas.router()).merge(metrics(&bus, &sagas)),
     };
     let server = Server::start(config).await.map_err(|error| Failure::new(error.code(), chain(&error)))?;
+    let manifest = server.subscriptions();
+    sagas.expect(Box::new(move |namespace, name| manifest.has_saga(namespace, name)));
     let ending = CancellationToken::new();
     let mesh = |own: &OwnSidecar| {
         let failed = |error| Failure::new(Code::Internal, format!("cannot call services: {}", chain(&error)));

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 use tenon_api::saga::protos::cut;
 use tenon_api::saga::{Record, Unread};
 use tenon_core::priority::Priority;
@@ -24,6 +25,9 @@ pub const MAX_DEFINITIONS: usize = 10_000;
 /// How often a name may come to stand for something else, and what it stood for before still be known. The sagas that are steps of one that
 /// began before that are as they are now.
 const MOST_FORMER: usize = 1_000;
+
+/// How long one that is expected is waited for.
+const EXPECTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A definition that is known.
 pub(super) struct Known {
@@ -242,6 +246,26 @@ impl Definitions {
     pub(super) fn now(&self, namespace: &Namespace, name: &SagaName) -> (Option<Arc<Known>>, Position) {
         let all = self.0.state();
         (all.current.get(&(namespace.clone(), name.clone())).cloned(), all.at())
+    }
+
+    /// The same of one that is not known yet: what somebody else has defined by now is waited for, and so is, for a while, one that is expected.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub(super) async fn soon(
+        &self,
+        namespace: &Namespace,
+        name: &SagaName,
+        is_expected: impl Fn() -> bool,
+    ) -> Result<(Option<Arc<Known>>, Position), Refusal> {
+        let mut changes = self.0.changes();
+        self.0.catch_up().await?;
+        let waiting = async {
+            while self.get(namespace, name).is_none() && is_expected() && changes.changed().await.is_ok() {}
+        };
+        // One that has not come by then is unknown.
+        _ = tokio::time::timeout(EXPECTED_WITHIN, waiting).await;
+        Ok(self.now(namespace, name))
     }
 
     /// The saga of a name, as it was as of a position; or as it begins now, if there was none then.

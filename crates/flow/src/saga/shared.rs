@@ -30,6 +30,16 @@ use tokio_util::sync::CancellationToken;
 const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
 
 impl Shared {
+    /// The saga of a name that is not known yet.
+    async fn soon(
+        &self,
+        namespace: &Namespace,
+        name: &SagaName,
+    ) -> Result<(Option<Arc<Known>>, Position), Refusal> {
+        let is_expected = || self.expected.get().is_some_and(|expected| expected(namespace, name));
+        self.definitions.soon(namespace, name, is_expected).await
+    }
+
     pub(super) async fn begin(
         self: &Arc<Self>,
         begin: Begin,
@@ -37,7 +47,10 @@ impl Shared {
     ) -> Result<Begun, Refusal> {
         let Begin { namespace, name, input, key, trace, kept, actor } = begin;
         let (known, defined_at) = match parent {
-            None => self.definitions.now(&namespace, &name),
+            None => match self.definitions.now(&namespace, &name) {
+                (None, _) => self.soon(&namespace, &name).await?,
+                found => found,
+            },
             Some(StepOf { defined_at: at, .. }) => (self.definitions.as_of(&namespace, &name, at).await?, at),
         };
         let known = known.ok_or_else(|| unknown(&namespace, &name))?;

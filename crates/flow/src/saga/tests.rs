@@ -392,6 +392,21 @@ async fn a_saga_that_is_a_step_is_run_and_reverted() {
 }
 
 #[tokio::test]
+async fn a_saga_that_is_expected_is_waited_for() {
+    let driven = Driven::with(Vec::new()).await;
+    driven.sagas.expect(Box::new(|_, name| name.as_str() == "order"));
+    let starting = |name| {
+        let sagas = driven.sagas.clone();
+        tokio::spawn(async move { sagas.begin(begin(name, None)).await })
+    };
+    let (expected, other) = (starting("order"), starting("other"));
+    assert_eq!(other.await.unwrap().unwrap_err().code, Code::SagaUnknown);
+    driven.sagas.define(five(), true, None).await.unwrap();
+    let begun = expected.await.unwrap().unwrap();
+    assert_eq!(end_of(&driven.sagas, begun.view.id).await.instance.status(), Status::Completed);
+}
+
+#[tokio::test]
 async fn sagas_with_the_same_value_run_one_after_the_other() {
     let mut document =
         json!({"serialize_by": "input.customer", "steps": [call("order", &[], "compensatable")]});
