@@ -145,7 +145,7 @@ impl Participants for Shop {
 /// A call with what undoes it, both tried often and at once.
 pub(super) fn call(name: &str, after: &[&str], kind: &str) -> Value {
     let action = json!({"service": name, "method": "POST", "path": format!("/{name}")});
-    let call = json!({"action": action, "timeout_ms": 1_000});
+    let call = json!({"action": action, "timeout_ms": 60_000});
     let retry = json!({
         "tries": 4,
         "backoff": {"delay": {"fixed": {"delay_ms": 1}}, "jitter": "none", "max_delay_ms": 1}
@@ -155,7 +155,7 @@ pub(super) fn call(name: &str, after: &[&str], kind: &str) -> Value {
     });
     if kind == "compensatable" {
         step["undo"] =
-            json!({"action": action, "timeout_ms": 1_000, "input": {"id": "output.id"}, "retry": retry});
+            json!({"action": action, "timeout_ms": 60_000, "input": {"id": "output.id"}, "retry": retry});
     }
     step
 }
@@ -167,16 +167,17 @@ pub(super) fn saga(name: &str, document: Value) -> Definition {
 
 /// Two in parallel, then one, the pivot, and one behind it.
 pub(super) fn five() -> Definition {
-    saga(
-        "order",
-        json!({"output": {"order": "steps.order.id", "total": "input.total * 2"}, "steps": [
-            call("order", &[], "compensatable"),
-            call("payment", &["order"], "compensatable"),
-            call("stock", &["order"], "compensatable"),
-            call("confirm", &[], "pivot"),
-            call("mail", &["confirm"], "retriable"),
-        ]}),
-    )
+    saga("order", five_steps())
+}
+
+pub(super) fn five_steps() -> Value {
+    json!({"output": {"order": "steps.order.id", "total": "input.total * 2"}, "steps": [
+        call("order", &[], "compensatable"),
+        call("payment", &["order"], "compensatable"),
+        call("stock", &["order"], "compensatable"),
+        call("confirm", &[], "pivot"),
+        call("mail", &["confirm"], "retriable"),
+    ]})
 }
 
 pub(super) fn begin(name: &str, key: Option<&str>) -> Begin {

@@ -75,7 +75,7 @@ async fn sagas(fixture: &Fixture) -> Sagas {
 
 fn definition() -> String {
     let action = json!({"service": "order", "method": "POST", "path": "/orders"});
-    let call = json!({"action": action, "timeout_ms": 1_000});
+    let call = json!({"action": action, "timeout_ms": 60_000});
     let backoff = json!({"delay": {"fixed": {"delay_ms": 1}}, "jitter": "none", "max_delay_ms": 1});
     let steps = json!([
         {"name": "order", "work": {"call": call}, "undo": call},

@@ -23,7 +23,7 @@ impl Participants for Willing {
 
 fn definition() -> Value {
     let action = json!({"service": "order", "method": "POST", "path": "/orders"});
-    let call = json!({"action": action, "timeout_ms": 1_000});
+    let call = json!({"action": action, "timeout_ms": 60_000});
     let backoff = json!({"delay": {"fixed": {"delay_ms": 1}}, "jitter": "none", "max_delay_ms": 1});
     let once = json!({"tries": 1, "backoff": backoff});
     let steps = json!([

@@ -74,7 +74,12 @@ async fn of_two_servers_that_both_believe_to_own_a_saga_one_is_refused_each_time
     let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
     // Neither asks for a lease, so both take everything.
     let one = started(&fixture.store, &shop, alone()).await;
-    one.define(five(), false, None).await.unwrap();
+    // Either may be the one whose call is swallowed, and waits for it.
+    let mut steps = five_steps();
+    for step in steps["steps"].as_array_mut().unwrap() {
+        step["work"]["call"]["timeout_ms"] = json!(1_000);
+    }
+    one.define(saga("order", steps), false, None).await.unwrap();
     for number in 0..20_u8 {
         shop.order(["order/do", "payment/do", "mail/do"][usize::from(number) % 3], &[Order::Swallow]);
         let id = one.begin(begin("order", None)).await.unwrap().view.id;
