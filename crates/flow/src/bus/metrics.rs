@@ -3,6 +3,7 @@
 
 use super::Bus;
 use super::driver::Command;
+use super::manager::Handle;
 use futures_util::{StreamExt, stream};
 use std::time::Duration;
 use tenon_core::group::{GroupName, Status};
@@ -78,15 +79,8 @@ impl Bus {
     /// What the groups that this server drives count, as Prometheus has it. Counters of deliveries begin anew with their driver.
     pub async fn metrics(&self) -> String {
         let head = self.store().log().head().0;
-        let asked = self.shared.manager.running().into_iter().map(async |(name, group)| {
-            let (reply, status) = oneshot::channel();
-            let asking = async {
-                group.send(Command::Status(reply)).await?;
-                status.await.ok()
-            };
-            Some((name, tokio::time::timeout(PATIENCE, asking).await.ok()??))
-        });
-        let answered = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let asked = stream::iter(self.shared.manager.running()).map(|(name, group)| status_of(name, group));
+        let answered = asked.buffer_unordered(AT_ONCE);
         let mut statuses: Vec<(GroupName, Status)> = answered.filter_map(std::future::ready).collect().await;
         statuses.sort_by(|(one, _), (other, _)| one.cmp(other));
         let family = |metric: &'static Metric| {
@@ -98,4 +92,14 @@ impl Bus {
         };
         render(&METRICS.iter().map(family).collect::<Vec<_>>())
     }
+}
+
+/// How a group is, if it says so in time.
+async fn status_of(name: GroupName, group: Handle) -> Option<(GroupName, Status)> {
+    let (reply, status) = oneshot::channel();
+    let asking = async {
+        group.send(Command::Status(reply)).await?;
+        status.await.ok()
+    };
+    Some((name, tokio::time::timeout(PATIENCE, asking).await.ok()??))
 }

@@ -90,6 +90,8 @@ impl Ended {
             }
             match &entry.event {
                 Event::Skipped { step } | Event::SettledByHand { step, .. } => _ = decided.insert(*step),
+                // A call that was under way may come later, and nothing refuses it.
+                Event::PivotDenied => decided.extend(saga.pivot()),
                 Event::LeftBehind { token, outcome: Outcome::LeftBehind } => _ = left.insert(token.step),
                 Event::LeftBehind { token, .. } => _ = decided.insert(token.step),
                 Event::Parked { token, .. } if token.direction == Direction::Undo => {

@@ -8,16 +8,16 @@ use tenon_core::saga::Definition;
 /// The saga that others run as a step.
 pub(super) const CHILD: &str = "child";
 
-/// Any saga of up to six steps, with all that there is.
-pub(super) fn any(rng: &mut Rng, name: &str) -> Definition {
+/// Any saga of up to six steps, with all that there is; or with all but what waits for other sagas.
+pub(super) fn any(rng: &mut Rng, name: &str, waits: bool) -> Definition {
     let count = rng.usize(1..7);
     let pivot = rng.bool().then(|| rng.usize(..count));
-    let steps: Vec<Value> = (0..count).map(|number| step(rng, number, pivot, name != CHILD)).collect();
+    let steps: Vec<Value> = (0..count).map(|number| step(rng, number, pivot, true, waits)).collect();
     let mut document = json!({"steps": steps});
     if rng.u8(..5) == 0 {
         document["deadline_ms"] = json!(rng.u64(500..20_000));
     }
-    if name != CHILD && rng.u8(..3) == 0 {
+    if waits && rng.u8(..3) == 0 {
         document["serialize_by"] = json!("input.customer");
     }
     saga(name, document)
@@ -25,11 +25,12 @@ pub(super) fn any(rng: &mut Rng, name: &str) -> Definition {
 
 /// One that can be reverted: without a pivot, and of services only.
 pub(super) fn child(rng: &mut Rng) -> Definition {
-    let steps: Vec<Value> = (0..rng.usize(1..4)).map(|number| step(rng, number, None, false)).collect();
+    let steps: Vec<Value> =
+        (0..rng.usize(1..4)).map(|number| step(rng, number, None, false, false)).collect();
     saga(CHILD, json!({"steps": steps}))
 }
 
-fn step(rng: &mut Rng, number: usize, pivot: Option<usize>, with_child: bool) -> Value {
+fn step(rng: &mut Rng, number: usize, pivot: Option<usize>, with_signal: bool, with_child: bool) -> Value {
     let kind = match pivot {
         Some(pivot) if number == pivot => "pivot",
         Some(pivot) if number > pivot => "retriable",
@@ -50,7 +51,7 @@ fn step(rng: &mut Rng, number: usize, pivot: Option<usize>, with_child: bool) ->
         step["undo"]["on_failure"] = json!(["park", "park", "skip", "escalate"][rng.usize(..4)]);
     }
     match rng.u8(..12) {
-        0 if can_wait && with_child => {
+        0 if can_wait && with_signal => {
             let late = if kind == "retriable" || rng.bool() { "continue" } else { "fail" };
             let timeout = rng.bool().then_some(2_000);
             step["work"] =

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use tenon_core::saga::barrier::{Ask, Record, Verdict, arrive, settle};
@@ -31,6 +31,8 @@ pub(super) struct World {
     pub(super) most: OnceLock<usize>,
     pub(super) clock: Clock,
     began: Instant,
+    /// How many lives servers have had.
+    lives: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -65,6 +67,8 @@ pub(super) struct Effect {
 pub(super) struct Life {
     pub(super) world: Arc<World>,
     pub(super) number: u8,
+    /// No two lives have the same, as no two processes have.
+    server: ServerId,
     /// It has crashed: nothing it does from then on has any effect.
     pub(super) dead: CancellationToken,
     still: AtomicBool,
@@ -102,6 +106,7 @@ impl World {
             most: OnceLock::new(),
             clock,
             began,
+            lives: AtomicU64::new(0),
             state: Mutex::new(state),
         }
     }
@@ -185,11 +190,7 @@ impl World {
 
     pub(super) fn options(&self, life: &Arc<Life>) -> SagaOptions {
         let leases = self.shared.then(|| Arc::new(super::ports::Asked(Arc::clone(life))) as _);
-        SagaOptions {
-            leases,
-            server: ServerId::from_bytes([life.number; 16]),
-            clock: Arc::clone(&self.clock),
-        }
+        SagaOptions { leases, server: life.server, clock: Arc::clone(&self.clock) }
     }
 
     pub(super) fn serves(&self, number: u8, sagas: Option<Sagas>) {
@@ -343,9 +344,11 @@ impl World {
 
 impl Life {
     pub(super) fn new(world: &Arc<World>, number: u8) -> Arc<Self> {
+        let life = world.lives.fetch_add(1, Ordering::Relaxed) + 1;
         Arc::new(Self {
             world: Arc::clone(world),
             number,
+            server: ServerId::from_bytes(u128::from(life).to_be_bytes()),
             dead: CancellationToken::new(),
             still: AtomicBool::new(false),
             moves: Notify::new(),
