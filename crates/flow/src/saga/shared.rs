@@ -98,6 +98,10 @@ impl Shared {
             match ToItsEnd::new(begun).await {
                 Ok(Some(view)) => return Ok(Begun { view, existed: false }),
                 Ok(None) => {}
+                // Where there is no room for another one, one that has begun is found all the same.
+                Err(refusal) if refusal.code == Code::ServerOverloaded && beginning.key.is_some() => {
+                    return self.begun_before(&ids, parent, &input).await?.ok_or(refusal);
+                }
                 Err(refusal) => return Err(refusal),
             }
             if let Some(begun) = self.begun_before(&ids, parent, &input).await? {

@@ -137,6 +137,18 @@ async fn a_saga_that_cannot_be_read_keeps_no_other_from_being_taken_up() {
     assert_eq!(end_of(&late, ids[0]).await.instance.status(), Status::Completed);
 }
 
+#[tokio::test]
+async fn one_that_has_begun_is_found_by_its_key_when_there_is_no_room_for_another() {
+    let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
+    let sagas = Sagas::start_most(&fixture.store, shop, alone(), 1).await.unwrap();
+    sagas.define(with_an_approval(), false, None).await.unwrap();
+    let first = sagas.begin(begin("order", Some("first"))).await.unwrap();
+    let again = sagas.begin(begin("order", Some("first"))).await.unwrap();
+    assert_eq!((again.view.id, again.existed), (first.view.id, true));
+    let other = sagas.begin(begin("order", Some("second"))).await.unwrap_err();
+    assert_eq!(other.code, Code::ServerOverloaded);
+}
+
 #[tokio::test(start_paused = true)]
 async fn sagas_for_which_there_is_no_room_run_as_soon_as_there_is() {
     let (fixture, shop) = (Fixture::new(), Arc::new(Shop::default()));
