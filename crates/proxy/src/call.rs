@@ -296,10 +296,15 @@ impl Call<'_> {
         let _place = destination.cells.pending.admit(destination.traffic.limits.pending).map_err(|full| {
             overloaded(&format!("`{service}`"), "calls that wait for an instance", "pending", full)
         })?;
-        if let Some(waited) = self.patience.wait(self.worker, view, service, most).await {
+        let asks_again = !self.tried.is_empty();
+        if let Some(waited) = self.patience.wait(self.worker, view, service, most, asks_again).await {
             self.story.waited(began, waited);
         }
         let now = self.worker.view();
+        if Rc::ptr_eq(&now, view) {
+            // Nothing is told of those who did not listen; by now they may.
+            self.tried.clear();
+        }
         let index = now.find(service).ok_or_else(unavailable)?;
         Ok((now, index))
     }

@@ -97,8 +97,14 @@ where
         let chosen = match balance::choose(worker, &view, index, wish, &tried, may_wait) {
             Ok(chosen) => chosen,
             Err(Nobody::Absent) if may_wait => {
-                patience.wait(worker, &view, &destination.service, Duration::MAX).await;
-                view = worker.view();
+                let asks_again = !tried.is_empty();
+                patience.wait(worker, &view, &destination.service, Duration::MAX, asks_again).await;
+                let now = worker.view();
+                if Rc::ptr_eq(&now, &view) {
+                    // Nothing is told of those who did not listen; by now they may.
+                    tried.clear();
+                }
+                view = now;
                 continue;
             }
             Err(Nobody::Absent | Nobody::Full(_)) => return,

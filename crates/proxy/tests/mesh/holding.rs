@@ -1,6 +1,7 @@
 //! Calls to a service that has no instance at the moment.
 
 use crate::support::*;
+use http::Response;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -193,6 +194,19 @@ async fn an_instance_that_refuses_and_stays_is_asked_again_after_the_wait() {
     // Once before the wait, and as often as the policy says after it.
     assert_eq!(reply.json()["attempts"], 1 + 3);
     assert_eq!(held(&mesh).await, 1);
+}
+
+#[tokio::test]
+async fn an_instance_that_listens_late_is_asked_again_though_nothing_is_told_of_it() {
+    let late = nobody();
+    let limits = Limits { hold: HOUR, ..Limits::default() };
+    let mesh = Mesh::with_limits(limits).service_at("payment", patient(), &[late.address]).applied().await;
+    let asking = ask(&mesh, "POST").await;
+    waits(&mesh, 1).await;
+    let app = App::at(late, |_| async { Response::new(full("paid")) }).await;
+    let reply = asking.await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.text()), (200, "paid"));
+    assert_eq!((app.hits(), held(&mesh).await), (1, 1));
 }
 
 #[tokio::test]

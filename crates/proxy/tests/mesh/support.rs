@@ -56,13 +56,21 @@ pub(crate) struct App {
 
 impl App {
     /// Answers every request by a function. Speaks HTTP/1.1 and HTTP/2.
-    #[allow(clippy::unused_async, reason = "it needs a runtime, and is started as all that wait for theirs")]
     pub(crate) async fn start<F, R>(answer: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
     {
-        let reserved = Reserved::new();
+        Self::at(Reserved::new(), answer).await
+    }
+
+    /// The same, at this address.
+    #[allow(clippy::unused_async, reason = "it needs a runtime, and is started as all that wait for theirs")]
+    pub(crate) async fn at<F, R>(reserved: Reserved, answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<Body>> + Send + 'static,
+    {
         let (address, listener) = (reserved.address, reserved.listen());
         let hits = Arc::new(AtomicU64::new(0));
         let (kill, mut killed) = watch::channel(false);
